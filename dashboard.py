@@ -1,0 +1,30 @@
+"""The dashboard: `streamlit run dashboard.py`. Pages are in `pages/`, their parts in `qanalysis.ui`."""
+
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import plotly
+import streamlit as st
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+
+import qanalysis.ui.main
+from qanalysis.ui.chart import PLOTLY_ROUTE
+
+
+@asynccontextmanager
+async def lifespan(app: st.App) -> AsyncIterator[dict[str, Any]]:
+    """Keeps what is imported by now out of later garbage collections."""
+    gc.collect()
+    gc.freeze()
+    yield {}
+
+
+app = st.App(
+    Path(qanalysis.ui.main.__file__),
+    lifespan=lifespan,
+    routes=[Mount(f"/{PLOTLY_ROUTE}", StaticFiles(directory=Path(plotly.__file__).parent / "package_data"))],
+)

@@ -1,0 +1,38 @@
+"""See what int8 quantization does to a network, after Wu et al. 2020.
+
+    import qanalysis
+
+    result = qanalysis.run("ptq", model="sample:resnet20", calibrations=("max", "entropy"))
+    print(result.fp32, [(row.calibration, row.accuracy) for row in result.rows])
+
+`run` is what the command line and the dashboard call, too. The parts it is made of are public as well:
+`qanalysis.numerics` (histograms, calibration, quantization), `qanalysis.nn` (sites, observation, quantized models,
+folding), `qanalysis.models` and `qanalysis.data` (loading by name), `qanalysis.figures` (results as Plotly figures).
+"""
+
+from pathlib import Path
+from typing import Any
+
+from qanalysis.schema.params import PARAMS
+from qanalysis.schema.results import Result
+
+__all__ = ["run"]
+
+
+def run(analysis: str, *, folder: Path | None = None, **params: Any) -> Result:
+    """Runs an analysis: `describe`, `evaluate`, `calibrate`, `ptq` or `weights`.
+
+    Args:
+        analysis: its name.
+        folder: where to keep its files (the histograms of `calibrate`).
+        params: fields of the analysis' parameters (`qanalysis.schema.params`).
+
+    Raises:
+        ValueError: with one sentence, for an unknown analysis, bad parameters, names, files or data.
+    """
+    if analysis not in PARAMS:
+        raise ValueError(f"Unknown analysis {analysis!r}; choose from {', '.join(PARAMS)}.")
+    from qanalysis.analysis import ANALYSES  # PyTorch is imported here, so that drawing results does not need it
+    from qanalysis.analysis.report import silent
+
+    return ANALYSES[analysis](PARAMS[analysis](**params), silent, folder)

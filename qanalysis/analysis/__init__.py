@@ -1,0 +1,17 @@
+"""The analyses, one module per question, each `run(params, report, folder) -> frozen result`, and the table of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from qanalysis.analysis import calibrate, describe, evaluate, ptq, weights
+from qanalysis.analysis.report import Report
+from qanalysis.schema.results import Result
+
+ANALYSES: dict[str, Callable[[Any, Report, Path | None], Result]] = {
+    "describe": describe.run,
+    "evaluate": evaluate.run,
+    "calibrate": calibrate.run,
+    "ptq": ptq.run,
+    "weights": weights.run,
+}

@@ -1,0 +1,76 @@
+"""Which range each activation gets from each calibration (section 3.3, Fig. 2): one pass over the data for all."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from qanalysis import task as tasks
+from qanalysis.analysis.report import Report, counted, silent
+from qanalysis.nn.fold import fold_batch_norm
+from qanalysis.nn.observe import observe
+from qanalysis.numerics.calibrate import parse
+from qanalysis.schema.observations import Observations, RangeTable
+from qanalysis.schema.params import CalibrateParams
+from qanalysis.schema.plan import Plan
+from qanalysis.schema.results import CalibrateResult
+from qanalysis.task import Task
+
+OBSERVATIONS = "observations.npz"
+
+
+def run(params: CalibrateParams, report: Report = silent, folder: Path | None = None) -> CalibrateResult:
+    """Observes all activations once and calibrates; with a folder, the histograms are kept there.
+
+    Raises:
+        ValueError: with one sentence, for bad names, files or data.
+    """
+    start = time.perf_counter()
+    task = tasks.load(params)
+    module = folded(task) if params.fold_bn else task.model.module
+    observations = observed(task, module, params.calibration_samples, report)
+    plan = Plan(activation_bits=params.bits, activation_scheme=params.activation_scheme)
+    tables = range_tables(observations, params.calibrations, plan, report)
+    if folder is not None:
+        observations.save(folder / OBSERVATIONS)
+    return CalibrateResult(
+        **task.cards(),
+        params=params,
+        coverage=observations.coverage,
+        ranges={name: magnitudes(table) for name, table in tables.items()},
+        samples=observations.samples,
+        observations=OBSERVATIONS if folder is not None else None,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def folded(task: Task) -> nn.Module:
+    """The task's model with batch norm folded (Appendix C)."""
+    return fold_batch_norm(task.model.module, task.example()).model
+
+
+def observed(task: Task, module: nn.Module, samples: int, report: Report) -> Observations:
+    """Observations of `module` on the calibration split.
+
+    Raises:
+        ValueError: if no sample could be read.
+    """
+    total = min(samples, len(task.data.calibration))
+    return observe(module, counted(task.inputs(task.data.calibration, samples), report, "calibration", total))
+
+
+def range_tables(
+    observations: Observations, calibrations: tuple[str, ...], plan: Plan, report: Report
+) -> dict[str, RangeTable]:
+    """Ranges by calibration name; the searches of the tensors run side by side."""
+    report("progress", stage="ranges", done=0, total=len(calibrations))
+    with ThreadPoolExecutor(max(1, torch.get_num_threads())) as pool:
+        tables = pool.map(lambda name: observations.ranges(parse(name), plan), calibrations)
+        return dict(zip(calibrations, tables, strict=True))
+
+
+def magnitudes(table: RangeTable) -> dict[str, float | None]:
+    """The largest magnitude of each range, by the tensor's key; None for an all-zero tensor."""
+    return {str(tensor): None if range_ is None else range_.amax for tensor, range_ in table.ranges.items()}

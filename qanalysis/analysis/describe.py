@@ -1,0 +1,20 @@
+"""What is in the model: its sites, their costs, and what is not covered (section 4)."""
+
+import time
+from pathlib import Path
+
+from qanalysis import task as tasks
+from qanalysis.analysis.report import Report, silent
+from qanalysis.schema.params import DescribeParams
+from qanalysis.schema.results import DescribeResult
+
+
+def run(params: DescribeParams, report: Report = silent, folder: Path | None = None) -> DescribeResult:
+    """Loads the model and reads its sites off one forward pass.
+
+    Raises:
+        ValueError: with one sentence, for bad names, files or data.
+    """
+    start = time.perf_counter()
+    task = tasks.load(params)
+    return DescribeResult(**task.cards(), params=params, coverage=task.coverage, seconds=time.perf_counter() - start)

@@ -1,0 +1,80 @@
+"""Post-training quantization with several calibrations, from one pass over the calibration data (Tables 4 and 5)."""
+
+import time
+from pathlib import Path
+
+from qanalysis import task as tasks
+from qanalysis.analysis.calibrate import folded, magnitudes, observed, range_tables
+from qanalysis.analysis.report import Report, silent
+from qanalysis.analysis.score import Answers, answers, paired_interval, relative, score, sqnr
+from qanalysis.nn.quantized import QuantizedModel
+from qanalysis.schema.observations import RangeTable
+from qanalysis.schema.params import PtqParams
+from qanalysis.schema.plan import Plan
+from qanalysis.schema.results import PtqResult, PtqRow
+from qanalysis.schema.site import Coverage
+
+
+def run(params: PtqParams, report: Report = silent, folder: Path | None = None) -> PtqResult:
+    """Measures fp32 and then every calibration on the same samples.
+
+    Raises:
+        ValueError: with one sentence, for bad names, files, data, or a skipped site that does not exist.
+    """
+    start = time.perf_counter()
+    task = tasks.load(params)
+    plan = params.plan()
+    plan.check([site.name for site in task.coverage.sites])
+    module = folded(task) if params.fold_bn else task.model.module
+    observations = observed(task, module, params.calibration_samples, report)
+    tables = range_tables(observations, params.calibrations, plan, report)
+    reference = answers(task, module, params.evaluation_samples, report, "fp32")
+    fp32 = score(reference.hits(reference))
+    rows = []
+    for name, table in tables.items():
+        quantized = QuantizedModel(module, plan, table)
+        row = _row(name, answers(task, quantized, params.evaluation_samples, report, name), reference, fp32.accuracy)
+        report("row", **row.model_dump())
+        rows.append(row)
+    floats = _float_sites(plan, observations.coverage, next(iter(tables.values())))
+    quantized_sites = tuple(site.name for site in observations.coverage.sites if site.name not in floats)
+    int8_macs = sum(site.macs for site in observations.coverage.sites if site.name not in floats)
+    return PtqResult(
+        **task.cards(),
+        params=params,
+        coverage=observations.coverage,
+        metric=task.metric,
+        fp32=fp32.accuracy,
+        fp32_score=fp32,
+        rows=tuple(rows),
+        best=max(rows, key=lambda row: (row.accuracy, row.sqnr or 0)).calibration,
+        ranges={name: magnitudes(table) for name, table in tables.items()},
+        sites=tuple({"name": s.name, "kind": s.kind, "macs": s.macs} for s in observations.coverage.sites),
+        quantized_sites=quantized_sites,
+        int8_mac_share=100 * int8_macs / max(observations.coverage.macs, 1),
+        float_sites=floats,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _row(calibration: str, quantized: Answers, reference: Answers, fp32: float) -> PtqRow:
+    hits = quantized.hits(reference)
+    measured = score(hits)
+    return PtqRow(
+        calibration=calibration,
+        accuracy=measured.accuracy,
+        relative=relative(measured.accuracy, fp32),
+        standard_error=measured.standard_error,
+        interval=measured.interval,
+        difference_interval=paired_interval(hits, reference.hits(reference)),
+        agreement=100 * float((quantized.predictions == reference.predictions).mean()),
+        sqnr=sqnr(quantized, reference),
+    )
+
+
+def _float_sites(plan: Plan, coverage: Coverage, table: RangeTable) -> dict[str, str]:
+    """Sites that stay in floating point, and why."""
+    reasons = {site.name: "skipped by the plan" for site in coverage.sites if not plan.quantizes(site.name)}
+    for site in table.unranged_sites():
+        reasons.setdefault(site, "an operand was zero on all calibration data")
+    return reasons

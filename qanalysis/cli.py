@@ -1,0 +1,138 @@
+"""The command line: every analysis as a command, its options made from its parameters."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from qanalysis import printing
+from qanalysis.schema.params import PARAMS, TaskParams
+
+HELP = {
+    "describe": "the sites of a model, their costs, and what is not covered",
+    "evaluate": "accuracy in floating point",
+    "calibrate": "the range of every activation from every calibration, in one pass",
+    "ptq": "post-training quantization with several calibrations (Tables 4 and 5)",
+    "weights": "weights alone: per tensor and per channel, batch norm folded or not (Table 3)",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; returns 0, or 1 after one sentence on standard error."""
+    options = _parser().parse_args(arguments)
+    try:
+        if options.command == "models":
+            printing.catalog(Console())
+            return 0
+        if options.command == "job":
+            from qanalysis.jobs.store import Store
+            from qanalysis.jobs.worker import work
+
+            return work(Store(), options.id)
+        return _analyse(options)
+    except (ValueError, OSError, KeyError) as error:
+        message = error.args[0] if isinstance(error, KeyError) else error
+        print(f"qanalysis: {message}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("qanalysis: interrupted", file=sys.stderr)
+        return 130
+
+
+def params_from(analysis: str, values: dict[str, Any]) -> TaskParams:
+    """Checked parameters of an analysis.
+
+    Raises:
+        ValueError: naming the first option that is out of its domain.
+    """
+    try:
+        return PARAMS[analysis](**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + str(first["loc"][0]).replace("_", "-")
+        message = first["msg"].removeprefix("Value error, ")
+        raise ValueError(f"{option}: {message} (got {first['input']!r})") from None
+
+
+def _analyse(options: argparse.Namespace) -> int:
+    fields = PARAMS[options.command].model_fields
+    given = {name: getattr(options, name) for name in fields if getattr(options, name) is not None}
+    params = params_from(options.command, given)
+    if options.json is not None and not options.json.parent.is_dir():
+        raise ValueError(f"--json: there is no folder {options.json.parent}")
+    from qanalysis.analysis import ANALYSES  # PyTorch is imported here, after the options were found good
+
+    console = Console(stderr=True)
+    with _ProgressReport(console, options.quiet) as report:
+        result = ANALYSES[options.command](params, report, options.keep)
+    if options.json is not None:
+        result.save(options.json)
+    printing.result(Console(), result)
+    return 0
+
+
+class _ProgressReport:
+    """A report that draws a progress bar for every stage."""
+
+    def __init__(self, console: Console, quiet: bool) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._progress = Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True)
+        self._stages: dict[str, TaskID] = {}
+
+    def __enter__(self) -> "_ProgressReport":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._progress.stop()
+
+    def __call__(self, kind: str, **body: Any) -> None:
+        if kind != "progress":
+            return
+        stage = body["stage"]
+        if stage not in self._stages:
+            self._stages[stage] = self._progress.add_task(stage, total=body["total"])
+        self._progress.update(self._stages[stage], completed=body["done"])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("qanalysis", description="See what int8 quantization does to a network.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("models", help="names of models and data")
+    for name, params in PARAMS.items():
+        command = commands.add_parser(name, help=HELP[name], description=params.__doc__)
+        for field_name, field in params.model_fields.items():
+            _add_option(command, field_name, field)
+        command.add_argument("--json", type=Path, metavar="FILE", help="write the result to FILE")
+        command.add_argument("--keep", type=Path, metavar="FOLDER", help="keep files (histograms) in this folder")
+        command.add_argument("--quiet", action="store_true", help="no progress bar")
+    job = commands.add_parser("job")  # started by the dashboard, one process each
+    job.add_argument("id")
+    return parser
+
+
+def _add_option(command: argparse.ArgumentParser, name: str, field: FieldInfo) -> None:
+    option = "--" + name.replace("_", "-")
+    default = field.default
+    described = ",".join(default) if isinstance(default, tuple) else default
+    help_ = f"{field.description or ''} (default: {described})".replace("%", "%%")
+    annotation = field.annotation
+    if annotation is bool:
+        command.add_argument(option, action=argparse.BooleanOptionalAction, default=None, help=help_)
+    elif isinstance(default, tuple):
+        split = lambda text: tuple(part.strip() for part in text.split(",") if part.strip())  # noqa: E731
+        command.add_argument(option, type=split, metavar="A,B,…", help=help_)
+    else:
+        types = [part for part in get_args(annotation) if isinstance(part, type)]
+        literals = [part for part in get_args(annotation) if isinstance(part, str)]
+        kind = (
+            annotation if isinstance(annotation, type) else (types[0] if types and types[0] is not type(None) else str)
+        )
+        metavar = None if literals else name.split("_")[-1].upper()
+        command.add_argument(option, type=kind, choices=literals or None, metavar=metavar, help=help_)

@@ -1,0 +1,5 @@
+"""Figures: functions from results to Plotly figures. They compute nothing, show nothing, and share one theme.
+
+Every function is defined for empty and one-row results, and its module's `HOW_TO_READ` says, under the function's
+name, how a newcomer reads it.
+"""

@@ -1,0 +1,194 @@
+"""Cutoff lines over an axis of values, with labels above the plot that never overlap (the dashed lines of Fig. 2).
+
+A label is a flag: its line goes up from the axis, and its words stand beside the top of the line, to the right of it or,
+near the right edge, to the left. Flags that would touch are staggered into rows so that no line runs through words.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from qanalysis.figures.theme import (
+    CUSTOM,
+    PALETTES,
+    Theme,
+    annotation,
+    calibration_colour,
+    calibration_dash,
+    calibration_label,
+    faded,
+    line,
+)
+
+#: Height of a row of labels and space between a line and its words, in px.
+ROW, FLAG = 19, 5
+
+# Widths of characters over the font size, those of Arial, a little wider than what most pages use.
+_WIDTHS = {**dict.fromkeys(".,:;'|!iIjl ft()", 0.32), **dict.fromkeys("%mMW@", 0.92), **dict.fromkeys("+=<>~±", 0.62)}
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a label stands: its row above the plot, counted from 0, and on which side of its line."""
+
+    row: int
+    side: Literal["left", "right"]
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Shapes and annotations for one `update_layout`, and the height of the labels above the plot in px."""
+
+    shapes: list[dict[str, Any]] = field(default_factory=list)
+    annotations: list[dict[str, Any]] = field(default_factory=list)
+    height: int = 0
+
+
+def text_width(text: str, size: float = 12) -> float:
+    """Estimated width of words in px, rather too wide than too narrow."""
+    return 1.08 * size * sum(_WIDTHS.get(character, 0.57) for character in text)
+
+
+def place(positions: Sequence[float], widths: Sequence[float], length: float) -> tuple[Placement, ...]:
+    """Places labels so that none touches another and no line runs through one.
+
+    What fits on an axis of `length` px fits on every longer one, since labels only move apart.
+
+    Args:
+        positions: of the lines along the axis, in px, in any order.
+        widths: of the labels, in px.
+        length: of the axis in px.
+
+    Returns:
+        A placement for each label, in the order given.
+    """
+    order = sorted(range(len(positions)), key=lambda i: positions[i])
+    sides: dict[int, Literal["left", "right"]] = {}
+    start_of_left = math.inf  # where the left-going labels placed so far begin
+    for i in reversed(order):
+        fits = positions[i] + widths[i] <= min(length, start_of_left)
+        sides[i] = "right" if fits else "left"
+        if not fits:
+            start_of_left = min(start_of_left, positions[i] - widths[i])
+    rows: dict[int, int] = {}
+    # A label must be above those whose lines rise within it: to its right where it goes right, to its left otherwise.
+    for side, sequence, sign in (("right", order[::-1], 1), ("left", order, -1)):
+        placed: list[int] = []
+        for i in sequence:
+            if sides[i] == side:
+                touched = [rows[j] for j in placed if sign * (positions[j] - positions[i]) < widths[i]]
+                rows[i] = 1 + max(touched, default=-1)
+                placed.append(i)
+    return tuple(Placement(rows[i], sides[i]) for i in range(len(positions)))
+
+
+def coincident(cutoffs: Mapping[str, float | None]) -> list[tuple[float, list[str]]]:
+    """Cutoffs with the names that share each, in the order given; None (an all-zero tensor) is left out."""
+    groups: list[tuple[float, list[str]]] = []
+    for name, cutoff in cutoffs.items():
+        if cutoff is None:
+            continue
+        for value, names in groups:
+            if math.isclose(value, cutoff, rel_tol=1e-6):
+                names.append(name)
+                break
+        else:
+            groups.append((cutoff, [name]))
+    return groups
+
+
+def marks(
+    cutoffs: Mapping[str, float | None],
+    *,
+    theme: Theme,
+    span: tuple[float, float],
+    room: float,
+    custom: float | None = None,
+    mirrored: bool = False,
+) -> Marks:
+    """Lines and labels of all cutoffs; the custom one is a thick line with a filled label in a row of its own.
+
+    The rows of the others do not depend on where the custom cutoff is, so that nothing jumps while it moves.
+
+    Args:
+        cutoffs: by name of the calibration, in the axis's unit.
+        theme: light or dark.
+        span: first and last value on the axis.
+        room: narrowest axis, in px, on which labels must not overlap.
+        custom: the reader's own cutoff.
+        mirrored: draw every line at minus the cutoff, too; the label stays at plus.
+    """
+    groups = [(value, names) for value, names in coincident(cutoffs) if value <= span[1]]
+    texts = [" = ".join(calibration_label(name) for name in names) for _, names in groups]
+    placements = place(
+        [_pixel(value, span, room) for value, _ in groups], [text_width(text) + FLAG + 8 for text in texts], room
+    )
+    first_row = 0 if custom is None else 1
+    result = Marks(height=ROW * (first_row + 1 + max((p.row for p in placements), default=-1)))
+    largest = max((value for value, _ in groups), default=1.0)
+    for (value, names), placement in zip(groups, placements, strict=True):
+        colour = calibration_colour(names[0], theme)
+        level = ROW * (placement.row + first_row)
+        for x in _both(value, span, mirrored):
+            result.shapes.append(_vertical(x, line(colour, 2, calibration_dash(names[0]))))
+        result.shapes.append(_leader(value, level + ROW - 4, line(colour, 1)))
+        words = " = ".join(_span(calibration_label(name), calibration_colour(name, theme)) for name in names)
+        share = f"{100 * value / largest:.4g} % of the largest cutoff"
+        hover = f"{' = '.join(calibration_label(name) for name in names)}: {value:.6g}<br>{share}"
+        result.annotations.append(_flag(words, value, level, placement.side, colour, hover))
+    if custom is not None:
+        _add_custom(result, custom, theme, span, room, mirrored)
+    return result
+
+
+def clipped(cutoff: float, span: tuple[float, float], theme: Theme, mirrored: bool) -> list[dict[str, Any]]:
+    """Shading of what lies beyond a cutoff."""
+    edges = [(cutoff, span[1])] + ([(span[0], -cutoff)] if mirrored else [])
+    fill = faded(PALETTES[theme].clipping, 0.16)
+    return [
+        {"type": "rect", "x0": x0, "x1": x1, "y0": 0, "y1": 1, "yref": "paper", "fillcolor": fill, "line": {"width": 0}}
+        for x0, x1 in edges
+        if x1 > x0
+    ]
+
+
+def _add_custom(
+    result: Marks, custom: float, theme: Theme, span: tuple[float, float], room: float, mirrored: bool
+) -> None:
+    palette = PALETTES[theme]
+    colour = calibration_colour(CUSTOM, theme)
+    text = f"custom {custom:.4g}"
+    side: Literal["left", "right"] = "right" if _pixel(custom, span, room) + text_width(text) + 16 <= room else "left"
+    result.shapes.extend(_vertical(x, line(colour, 3)) for x in _both(custom, span, mirrored))
+    result.shapes.append(_leader(custom, ROW, line(colour, 3)))
+    chip = _flag(text, custom, 0, side, palette.page, f"the cutoff you chose: {custom:.6g}")
+    result.annotations.append(chip | {"bgcolor": colour, "borderpad": 1, "xshift": 0})
+
+
+def _both(value: float, span: tuple[float, float], mirrored: bool) -> Iterable[float]:
+    return (value, -value) if mirrored and -value >= span[0] else (value,)
+
+
+def _pixel(value: float, span: tuple[float, float], room: float) -> float:
+    return (value - span[0]) / (span[1] - span[0]) * room
+
+
+def _span(text: str, colour: str) -> str:
+    return f'<span style="color:{colour}">{text}</span>'
+
+
+def _vertical(x: float, look: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "line": look}
+
+
+def _leader(x: float, height: float, look: dict[str, Any]) -> dict[str, Any]:
+    """From the top of the plot up to the label, in px."""
+    pixels = {"ysizemode": "pixel", "yanchor": 1, "y0": 0, "y1": height}
+    return {"type": "line", "x0": x, "x1": x, "yref": "paper", "line": look} | pixels
+
+
+def _flag(text: str, x: float, level: int, side: str, colour: str, hover: str) -> dict[str, Any]:
+    beside = {"xanchor": "left", "xshift": FLAG} if side == "right" else {"xanchor": "right", "xshift": -FLAG}
+    place_ = {"x": x, "xref": "x", "y": 1, "yref": "paper", "yanchor": "bottom", "yshift": level, "borderpad": 0}
+    return annotation(text, colour, hovertext=hover, **place_, **beside)

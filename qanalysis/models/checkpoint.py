@@ -1,0 +1,82 @@
+"""`checkpoint:PATH?arch=NAME`: a user's state dict on a named architecture. Nothing in the file is ever executed."""
+
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from qanalysis.models.loaded import LoadedModel
+from qanalysis.names import Name
+
+
+def load(name: Name, load_model: Callable[[str], LoadedModel]) -> LoadedModel:
+    """Loads a safetensors file, or a PyTorch file with `weights_only=True`, into the architecture of option `arch`.
+
+    Raises:
+        ValueError: for a missing, corrupt or unsafe file, or one whose tensors do not fit (the first mismatch is named).
+    """
+    name.only("arch", "classes")
+    if "arch" not in name.options:
+        raise ValueError("checkpoint: names say the architecture: checkpoint:PATH?arch=torchvision:resnet18.")
+    state = read_state_dict(Path(name.rest).expanduser())
+    architecture = name.options["arch"].partition("@")[0]
+    classes = f"?classes={name.options['classes']}" if "classes" in name.options else ""
+    python = architecture.startswith("python:")
+    loaded = load_model(architecture if python else f"{architecture}@none{classes}")
+    expected = loaded.module.state_dict()
+    for key, tensor in expected.items():
+        if key not in state:
+            if key.endswith("num_batches_tracked"):
+                state[key] = tensor
+                continue
+            raise ValueError(f"{name.rest} does not fit {architecture}: {key} is missing in the file.")
+        if state[key].shape != tensor.shape:
+            have, want = tuple(state[key].shape), tuple(tensor.shape)
+            raise ValueError(f"{name.rest} does not fit {architecture}: {key} has shape {have}, expected {want}.")
+    unexpected = [key for key in state if key not in expected]
+    if unexpected:
+        raise ValueError(
+            f"{name.rest} does not fit {architecture}: it also holds {unexpected[0]}, which is unknown there."
+        )
+    loaded.module.load_state_dict(state)
+    options = "&".join(f"{key}={value}" for key, value in name.options.items())
+    return replace(
+        loaded,
+        name=f"checkpoint:{name.rest}?{options}",
+        trained=True,
+        origin=f"weights from {Path(name.rest).name} on {architecture}",
+    )
+
+
+def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
+    """Reads the tensors of a checkpoint; wrappers (`state_dict`, `model`) and `module.` prefixes are taken off.
+
+    Raises:
+        ValueError: with one sentence, if the file is missing, corrupt, or holds anything but tensors.
+    """
+    if not path.is_file():
+        raise ValueError(f"There is no checkpoint at {path}.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, EOFError) as error:
+        raise ValueError(f"{path} is corrupt or not a checkpoint ({error}).") from None
+    except pickle.UnpicklingError:
+        raise ValueError(
+            f"{path} is corrupt or holds pickled code, which is not executed; save the state dict alone: "
+            "torch.save(model.state_dict(), path), or safetensors."
+        ) from None
+    except (RuntimeError, OSError, ValueError, KeyError) as error:
+        raise ValueError(f"{path} is corrupt or not a checkpoint ({str(error).splitlines()[0]}).") from None
+    for wrapper in ("state_dict", "model_state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+        raise ValueError(f"{path} holds no state dict: a dictionary of tensors is expected.")
+    return {str(key).removeprefix("module."): value for key, value in content.items()}

@@ -1,0 +1,35 @@
+"""A model with what is needed to feed it and to say where it comes from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A model by name.
+
+    Attributes:
+        name: the name it was loaded by.
+        module: the network, in evaluation mode.
+        trained: whether it carries trained weights; random ones are marked everywhere.
+        origin: one sentence about where architecture and weights come from.
+        input_shape: `(C, H, W)` of one input, where known.
+        transform: from a PIL image to an input, where the weights come with one.
+        mean: per channel, on inputs in [0, 1]; None if unknown.
+        std: per channel, likewise.
+        architecture: name of the architecture, to find the paper's own row (`resnet50`).
+    """
+
+    name: str
+    module: nn.Module
+    trained: bool
+    origin: str
+    input_shape: tuple[int, int, int] | None = None
+    transform: Callable[[Any], torch.Tensor] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    architecture: str = ""

@@ -1,0 +1,48 @@
+"""`python:package.module:factory`: a function of the user's that returns an `nn.Module`."""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from qanalysis.models.loaded import LoadedModel
+from qanalysis.names import Name
+
+
+def load(name: Name) -> LoadedModel:
+    """Calls the factory, with the name's options as keyword arguments (strings).
+
+    The factory may return a module, or a `LoadedModel` to say more about it (transform, mean and std).
+
+    Raises:
+        ValueError: if it cannot be imported, fails, or returns something else.
+    """
+    result = call_factory(name)
+    if isinstance(result, LoadedModel):
+        return result
+    if not isinstance(result, nn.Module):
+        raise ValueError(f"python:{name.rest} must return an nn.Module, but returned {type(result).__name__}.")
+    return LoadedModel(f"python:{name.rest}", result, True, f"returned by {name.rest}", architecture=name.rest)
+
+
+def call_factory(name: Name) -> Any:
+    """Imports `package.module` (the working folder included) and calls `factory`.
+
+    Raises:
+        ValueError: with the reason, if that fails.
+    """
+    module_name, colon, factory_name = name.rest.partition(":")
+    if not colon:
+        raise ValueError(f"python: names are written python:package.module:factory, but got python:{name.rest}.")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        factory = getattr(importlib.import_module(module_name), factory_name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"python:{name.rest} cannot be imported: {error}.") from None
+    try:
+        return factory(**name.options)
+    except Exception as error:
+        raise ValueError(f"python:{name.rest} failed: {type(error).__name__}: {error}") from error

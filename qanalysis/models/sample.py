@@ -1,0 +1,47 @@
+"""`sample:NAME`: the networks trained on CIFAR-10 that come with the tool."""
+
+from collections.abc import Callable
+
+from safetensors.torch import load_file
+from torch import nn
+
+from qanalysis.models.cifar import efficientnet, mobilenet, resnet, vit
+from qanalysis.models.loaded import LoadedModel
+from qanalysis.names import Name
+from qanalysis.schema.catalog import sample_models, samples_folder
+
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "resnet20": resnet.resnet20,
+    "resnet56": resnet.resnet56,
+    "mobilenet_v2": mobilenet.mobilenet_v2,
+    "efficientnet": efficientnet.efficientnet,
+    "vit": vit.vit,
+}
+CIFAR_MEAN = (0.4914, 0.4822, 0.4465)
+CIFAR_STD = (0.2470, 0.2435, 0.2616)
+
+
+def load(name: Name) -> LoadedModel:
+    """Loads a sample model; `@none` gives its architecture with random weights.
+
+    Raises:
+        ValueError: if there is no such sample.
+    """
+    name.only()
+    if name.variant not in (None, "none"):
+        raise ValueError(f"Sample models have one set of weights; drop @{name.variant} or write @none.")
+    trained = name.variant is None
+    available = sample_models() if trained else NETWORKS
+    if name.rest not in available or name.rest not in NETWORKS:
+        choices = ", ".join(available) or f"none found in {samples_folder()}"
+        raise ValueError(f"Unknown sample model {name.rest!r}; choose from {choices}.")
+    network = NETWORKS[name.rest]()
+    origin = "architecture of a sample model with random weights"
+    if trained:
+        network.load_state_dict(load_file(samples_folder() / f"{name.rest}.safetensors"))
+        record = sample_models()[name.rest]
+        origin = f"trained on CIFAR-10, {record['test_accuracy']:.2f} % on its {record['test_images']:,} test images"
+    suffix = "" if trained else "@none"
+    return LoadedModel(
+        f"sample:{name.rest}{suffix}", network, trained, origin, (3, 32, 32), None, CIFAR_MEAN, CIFAR_STD, name.rest
+    )

@@ -1,0 +1,41 @@
+"""`timm:NAME`: any classifier of the timm library (an extra)."""
+
+from qanalysis.models.loaded import LoadedModel
+from qanalysis.names import Name
+
+
+def load(name: Name) -> LoadedModel:
+    """Builds a timm classifier with its pretrained weights, or random ones (`@none`).
+
+    Raises:
+        ValueError: if timm is not installed, has no such model, or the weights cannot be downloaded.
+    """
+    name.only("classes")
+    try:
+        import timm
+    except ImportError:
+        raise ValueError("timm: models need the timm library: pip install 'qanalysis[timm]'.") from None
+    random = (name.variant or "").lower() == "none"
+    full_name = name.rest if random or name.variant is None else f"{name.rest}.{name.variant}"
+    arguments = {"num_classes": int(name.options["classes"])} if "classes" in name.options else {}
+    try:
+        module = timm.create_model(full_name, pretrained=not random, **arguments)
+    except RuntimeError as error:
+        raise ValueError(f"timm cannot build {full_name!r}: {error}.") from None
+    except OSError as error:
+        raise ValueError(
+            f"The weights of timm:{full_name} could not be downloaded ({error}); write @none for random ones."
+        ) from None
+    config = timm.data.resolve_model_data_config(module)
+    shape: tuple[int, int, int] = tuple(config["input_size"])
+    return LoadedModel(
+        f"timm:{name.rest}" + (f"@{name.variant}" if name.variant else ""),
+        module,
+        not random,
+        "timm architecture with random weights" if random else "timm pretrained weights",
+        shape,
+        timm.data.create_transform(**config, is_training=False),
+        tuple(config["mean"]),
+        tuple(config["std"]),
+        name.rest,
+    )

@@ -1,0 +1,1 @@
+"""The only code that touches `nn.Module`: sites, observation, plans, quantized execution, batch-norm folding."""

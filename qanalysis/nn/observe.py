@@ -1,0 +1,176 @@
+"""Observation: one pass over the data, one histogram for every activation operand of every site (section 3.3)."""
+
+import weakref
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from qanalysis.nn.sites import Call, SiteMode
+from qanalysis.numerics.histogram import BINS, Histogram, exponent_for
+from qanalysis.schema.observations import Observations
+from qanalysis.schema.site import Coverage, NotCovered, Site, TensorId
+
+#: Values counted by one thread at a time; larger tensors are split over the threads PyTorch may use.
+_CHUNK = 262_144
+_COMPUTE_MODULES = (
+    *(nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+    *(nn.Linear, nn.Bilinear, nn.RNNBase, nn.RNNCellBase),
+)
+
+
+def histogram(x: torch.Tensor, name: str = "tensor") -> Histogram:
+    """Histogram of a tensor of any shape, counted where the tensor is.
+
+    Raises:
+        ValueError: naming `name`, if the tensor is empty or holds NaN or infinity.
+    """
+    values = _flat(x.detach())
+    if values.numel() == 0:
+        raise ValueError(f"{name}: a histogram needs at least one value, but the tensor is empty")
+    if values.dtype not in (torch.float32, torch.float64):
+        values = values.float()
+    low, high = (float(v) for v in torch.aminmax(values))
+    if not (np.isfinite(low) and np.isfinite(high)):
+        bad = int((~torch.isfinite(values)).sum())
+        raise ValueError(f"{name}: activations must be finite, but {bad} of {values.numel()} are NaN or infinite")
+    exponent = exponent_for(max(-low, high))
+    scale = 2.0**-exponent
+    signed = low < 0
+
+    def count(part: torch.Tensor) -> torch.Tensor:
+        scaled = part * scale  # exact: a power of two
+        index = scaled.floor_().to(torch.int16).add_(BINS) if signed else scaled.to(torch.int16)
+        return torch.bincount(index, minlength=2 * BINS if signed else BINS)
+
+    parts = values.split(max(_CHUNK, -(-values.numel() // torch.get_num_threads())))
+    if values.device.type == "cpu" and len(parts) > 1:
+        counted = sum(_pool().map(count, parts), torch.zeros((), dtype=torch.int64))
+    else:
+        counted = count(values)
+    counts = counted.cpu().numpy()
+    if not signed:
+        counts = np.concatenate((np.zeros(BINS, np.int64), counts))
+    return Histogram(counts, exponent, low, high)
+
+
+@torch.no_grad()
+def observe(
+    model: nn.Module, batches: Iterable[torch.Tensor], progress: Callable[[int], None] | None = None
+) -> Observations:
+    """Runs the model over the batches once and returns a histogram of every activation operand.
+
+    The result does not depend on how the data is batched or ordered, and its size not on how much of it there is.
+
+    Args:
+        model: in evaluation mode; it is left as it was.
+        batches: inputs `(N, …)` on the model's device.
+        progress: called with the number of samples seen so far after every batch.
+
+    Raises:
+        ValueError: if there is no batch, or an activation holds NaN or infinity (the site is named).
+    """
+    observer = _Observer(model)
+    samples = 0
+    with SiteMode(model, observer.see, observer.see_uncovered) as mode:
+        for batch in batches:
+            observer.batch_size = len(batch)
+            mode.reset()
+            model(batch)
+            samples += len(batch)
+            if progress is not None:
+                progress(samples)
+    if samples == 0:
+        raise ValueError("calibration needs at least one sample, but got none")
+    return Observations(observer.histograms, observer.coverage(), samples)
+
+
+@torch.no_grad()
+def coverage(model: nn.Module, batch: torch.Tensor) -> Coverage:
+    """The sites of a model and what is not covered, from one forward of `batch`."""
+    observer = _Observer(model, histograms=False)
+    observer.batch_size = len(batch)
+    with SiteMode(model, observer.see, observer.see_uncovered):
+        model(batch)
+    return observer.coverage()
+
+
+class _Observer:
+    """Handler that counts every activation operand it sees."""
+
+    def __init__(self, model: nn.Module, histograms: bool = True) -> None:
+        self._model = model
+        self._counting = histograms
+        self.batch_size = 1
+        self.histograms: dict[TensorId, Histogram] = {}
+        self._sites: dict[str, Site] = {}
+        self._not_covered: dict[tuple[str, str], NotCovered] = {}
+        self._last: dict[int, _Seen] = {}
+
+    def see(self, call: Call) -> torch.Tensor:
+        activations = {role: tensor for role, tensor in call.operands.items() if role != "weight"}
+        if self._counting:
+            for role, tensor in activations.items():
+                tensor_id = TensorId(call.site, role)
+                seen = self._histogram(tensor, str(tensor_id))
+                known = self.histograms.get(tensor_id)
+                self.histograms[tensor_id] = seen if known is None else known.merge(seen)
+        output = call.compute()
+        if call.site not in self._sites:
+            weight = call.operands.get("weight")
+            self._sites[call.site] = Site(
+                name=call.site,
+                kind=call.operation.kind,
+                macs=call.multiply_accumulates(output) // self.batch_size,
+                roles=tuple(activations),
+                input_shape=tuple(next(iter(activations.values())).shape),
+                weight_shape=None if weight is None else tuple(weight.shape),
+            )
+        return output
+
+    def see_uncovered(self, module: str, operation: str, reason: str) -> None:
+        entry = NotCovered(module=module or "model", operation=operation, reason=reason)
+        self._not_covered.setdefault((module, operation), entry)
+
+    def coverage(self) -> Coverage:
+        known = {site.partition(":")[0] for site in self._sites} | {module for module, _ in self._not_covered}
+        for path, module in self._model.named_modules():
+            if isinstance(module, _COMPUTE_MODULES) and path not in known:
+                self.see_uncovered(path, type(module).__name__, "not executed in the forward pass that was observed")
+        return Coverage(sites=tuple(self._sites.values()), not_covered=tuple(self._not_covered.values()))
+
+    def _histogram(self, tensor: torch.Tensor, name: str) -> Histogram:
+        """The tensor's histogram; one that feeds several sites (a block and its shortcut) is counted once."""
+        seen = self._last.get(id(tensor))
+        if seen is not None and seen.tensor() is tensor and seen.version == tensor._version:
+            return seen.histogram
+        result = histogram(tensor, name)
+        self._last = {key: value for key, value in self._last.items() if value.tensor() is not None}
+        self._last[id(tensor)] = _Seen(weakref.ref(tensor), tensor._version, result)
+        return result
+
+
+@dataclass(frozen=True)
+class _Seen:
+    tensor: "weakref.ref[torch.Tensor]"
+    version: int
+    histogram: Histogram
+
+
+def _flat(x: torch.Tensor) -> torch.Tensor:
+    """All values in memory order, so that no layout of a dense tensor is copied."""
+    order = sorted(range(x.ndim), key=lambda axis: x.stride(axis), reverse=True)
+    return x.permute(order).reshape(-1)
+
+
+_executor: ThreadPoolExecutor | None = None
+
+
+def _pool() -> ThreadPoolExecutor:
+    global _executor
+    if _executor is None:
+        _executor = ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="histogram")
+    return _executor

@@ -1,0 +1,87 @@
+"""A model executed as a plan says: the inputs of every quantized site are fake-quantized, outputs stay float (section 4)."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from qanalysis.nn.sites import Call, SiteMode
+from qanalysis.numerics.quantize import QParams, fake_quantize, max_weight_params, per_tensor
+from qanalysis.schema.observations import RangeTable
+from qanalysis.schema.plan import Plan
+from qanalysis.schema.site import TensorId
+
+
+class QuantizedModel(nn.Module):
+    """Wraps a model and executes it by a plan; the model itself is not changed and shares its parameters.
+
+    Weights are quantized once per parameter value; activations with the table's ranges. A site whose range is None (an
+    all-zero operand) stays in floating point.
+
+    Args:
+        model: in evaluation mode.
+        plan: which sites, and how.
+        ranges: ranges of the activations; may be None if the plan quantizes weights only.
+
+    Raises:
+        ValueError: if activations are to be quantized and there are no ranges.
+    """
+
+    def __init__(self, model: nn.Module, plan: Plan, ranges: RangeTable | None = None) -> None:
+        super().__init__()
+        if ranges is None and plan.parts != "weights":
+            raise ValueError("quantizing activations needs ranges: calibrate first, or use parts='weights'")
+        self.model = model
+        self.plan = plan
+        self.ranges = ranges
+        self._unranged = frozenset(ranges.unranged_sites()) if ranges is not None else frozenset()
+        self._activation_params: dict[TensorId, QParams] = {}
+        self._weights: dict[str, tuple[torch.Tensor, int, torch.Tensor]] = {}
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The model's own forward, with its sites quantized."""
+        with SiteMode(self.model, self._quantize):
+            return self.model(*args, **kwargs)
+
+    def _quantize(self, call: Call) -> torch.Tensor:
+        if not self.plan.quantizes(call.site) or call.site in self._unranged:
+            return call.compute()
+        replaced = {}
+        for role, tensor in call.operands.items():
+            if role == "weight":
+                quantized = self._weight(call, tensor)
+            else:
+                quantized = self._activation(TensorId(call.site, role), tensor)
+            if quantized is not None:
+                replaced[role] = quantized
+        return call.compute(**replaced)
+
+    def _activation(self, tensor_id: TensorId, x: torch.Tensor) -> torch.Tensor | None:
+        spec = self.plan.activation_spec(tensor_id.site)
+        if spec is None or self.ranges is None:
+            return None
+        params = self._activation_params.get(tensor_id)
+        if params is None:
+            if tensor_id not in self.ranges.ranges:
+                raise ValueError(f"{tensor_id} was not seen during calibration; calibrate with data that reaches it")
+            range_ = self.ranges.ranges[tensor_id]
+            assert range_ is not None  # sites without a range were returned in floating point above
+            params = per_tensor(range_, spec).to(x.device, x.dtype)
+            self._activation_params[tensor_id] = params
+        return fake_quantize(x, params)
+
+    def _weight(self, call: Call, weight: torch.Tensor) -> torch.Tensor | None:
+        spec = self.plan.weight_spec(call.site, call.operation.channel_axis)
+        if spec is None:
+            return None
+        cached = self._weights.get(call.site)
+        if cached is not None and cached[0] is weight and cached[1] == weight._version:
+            return cached[2]
+        try:
+            params = max_weight_params(weight.detach(), spec)
+        except ValueError as error:
+            raise ValueError(f"{call.site}: {error}") from None
+        quantized = fake_quantize(weight, params)
+        if not quantized.requires_grad:
+            self._weights[call.site] = (weight, weight._version, quantized)
+        return quantized

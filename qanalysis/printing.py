@@ -1,0 +1,117 @@
+"""What the command line prints: results as tables."""
+
+from rich.console import Console
+from rich.table import Table
+
+from qanalysis.schema.catalog import DATA_SOURCES, MODEL_SOURCES, sample_models
+from qanalysis.schema.results import (
+    CalibrateResult,
+    DescribeResult,
+    EvaluateResult,
+    PtqResult,
+    Result,
+    WeightsResult,
+)
+from qanalysis.schema.site import Coverage
+
+
+def result(console: Console, value: Result) -> None:
+    """Prints a result, its warnings last."""
+    console.print(f"[bold]{value.model.name}[/] on {value.data.name} ({value.model.origin})", highlight=False)
+    if isinstance(value, DescribeResult):
+        _sites(console, value.coverage)
+    elif isinstance(value, EvaluateResult):
+        if value.fp32 is not None:
+            low, high = value.fp32.interval
+            console.print(
+                f"fp32 accuracy {value.fp32.accuracy:.2f} % on {value.fp32.samples:,} samples "
+                f"(95 % interval {low:.2f} to {high:.2f})"
+            )
+        else:
+            console.print("The data has no labels: accuracy is measured as agreement with the fp32 model.")
+    elif isinstance(value, CalibrateResult):
+        _ranges(console, value)
+    elif isinstance(value, PtqResult):
+        _ptq(console, value)
+    elif isinstance(value, WeightsResult):
+        _weights(console, value)
+    for warning in (*value.warnings, *value.data.warnings):
+        console.print(f"[yellow]Note:[/] {warning}", highlight=False)
+    console.print(f"{value.seconds:.1f} s on {value.environment.device}, {value.environment.threads} threads")
+
+
+def catalog(console: Console) -> None:
+    """Prints the sample models and how other models and data are named."""
+    table = Table("model", "accuracy on CIFAR-10", "parameters", title="Sample models")
+    for name, record in sample_models().items():
+        accuracy, images = record["test_accuracy"], record["test_images"]
+        table.add_row(f"sample:{name}", f"{accuracy:.2f} % of {images:,}", f"{record['parameters']:,}")
+    console.print(table)
+    for title, sources in (("Models are named", MODEL_SOURCES), ("Data is named", DATA_SOURCES)):
+        console.print(f"{title}: " + ", ".join(sources.values()), highlight=False)
+
+
+def _sites(console: Console, coverage: Coverage) -> None:
+    table = Table("site", "kind", "input", "weight")
+    table.add_column("MACs", justify="right")
+    table.add_column("share", justify="right")
+    for site in coverage.sites:
+        kind = "depthwise convolution" if site.depthwise else site.kind
+        weight = "×".join(map(str, site.weight_shape)) if site.weight_shape else "-"
+        share = f"{100 * site.macs / max(coverage.macs, 1):.1f} %"
+        table.add_row(site.name, kind, "×".join(map(str, site.input_shape[1:])), weight, f"{site.macs:,}", share)
+    console.print(table)
+    console.print(f"{len(coverage.sites)} sites, {coverage.macs / 1e6:,.1f} M multiply-accumulates per sample")
+    for entry in coverage.not_covered:
+        console.print(f"not covered: {entry.operation} in {entry.module}: {entry.reason}", highlight=False)
+
+
+def _ranges(console: Console, value: CalibrateResult) -> None:
+    table = Table("activation")
+    for name in value.ranges:
+        table.add_column(name, justify="right")
+    for key in next(iter(value.ranges.values())):
+        amaxes = [value.ranges[name][key] for name in value.ranges]
+        table.add_row(key, *("-" if amax is None else f"{amax:.4g}" for amax in amaxes))
+    console.print(table)
+    console.print(f"largest magnitude represented, from {value.samples:,} samples")
+
+
+def _ptq(console: Console, value: PtqResult) -> None:
+    table = Table("calibration")
+    for heading in (f"{value.metric} %", "relative %", "95 % interval", "agreement %", "SQNR dB"):
+        table.add_column(heading, justify="right")
+    table.add_row("fp32", f"{value.fp32:.2f}", "", _interval(value.fp32_score.interval), "", "")
+    for row in value.rows:
+        best = "[bold]" if row.calibration == value.best else ""
+        table.add_row(
+            best + row.calibration,
+            f"{best}{row.accuracy:.2f}",
+            f"{row.relative:+.2f}",
+            _interval(row.interval),
+            f"{row.agreement:.2f}",
+            "-" if row.sqnr is None else f"{row.sqnr:.1f}",
+        )
+    console.print(table)
+    total = len(value.sites)
+    console.print(
+        f"{len(value.quantized_sites)} of {total} sites quantized, {value.int8_mac_share:.1f} % of multiply-accumulates"
+    )
+    for site, reason in value.float_sites.items():
+        console.print(f"in floating point: {site} ({reason})", highlight=False)
+
+
+def _weights(console: Console, value: WeightsResult) -> None:
+    table = Table("weights", "batch norm")
+    for heading in (f"{value.metric} %", "relative %", "95 % interval"):
+        table.add_column(heading, justify="right")
+    table.add_row("fp32", "", f"{value.fp32:.2f}", "", "")
+    for row in value.rows:
+        folding = "folded" if row.folded else "as trained"
+        accuracy, relative = f"{row.accuracy:.2f}", f"{row.relative:+.2f}"
+        table.add_row(row.granularity, folding, accuracy, relative, _interval(row.interval))
+    console.print(table)
+
+
+def _interval(interval: tuple[float, float]) -> str:
+    return f"{interval[0]:.2f} – {interval[1]:.2f}"

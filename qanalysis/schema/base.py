@@ -1,0 +1,38 @@
+"""Base of everything that is written to JSON."""
+
+import math
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+
+class Record(BaseModel):
+    """A frozen value with a JSON form; unknown keys and non-finite text are refused when it is read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+    def save(self, path: Path) -> None:
+        """Writes the JSON form, whole or not at all."""
+        partial = path.with_name(path.name + ".part")
+        partial.write_text(self.model_dump_json(indent=1) + "\n")
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Reads what `save` wrote.
+
+        Raises:
+            ValueError: if the file is not such a record.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "file"
+            raise ValueError(f"{path} is not a {cls.__name__}: {where}: {first['msg']}") from None
+
+
+def finite(value: float) -> float | None:
+    """The value, or None where it is infinite or not a number: JSON has no word for those."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,41 @@
+"""The sources of models and data, with an example of each name, and what comes with the tool."""
+
+import json
+import os
+from pathlib import Path
+
+MODEL_SOURCES = {
+    "sample": "sample:resnet20",
+    "torchvision": "torchvision:resnet50@IMAGENET1K_V2",
+    "timm": "timm:mobilenetv3_small_100",
+    "checkpoint": "checkpoint:PATH?arch=torchvision:resnet18",
+    "python": "python:package.module:factory",
+}
+DATA_SOURCES = {
+    "sample": "sample:cifar10",
+    "torchvision": "torchvision:CIFAR10",
+    "imagefolder": "imagefolder:PATH",
+    "npz": "npz:PATH",
+    "python": "python:package.module:factory",
+}
+
+
+def samples_folder() -> Path:
+    """The folder of the sample models: `QANALYSIS_SAMPLES`, or `sample_models` beside the package."""
+    return Path(os.environ.get("QANALYSIS_SAMPLES") or Path(__file__).parents[2] / "sample_models")
+
+
+def sample_models() -> dict[str, dict[str, object]]:
+    """The sample models that are there, by name, each with the record that its training script wrote."""
+    records = {}
+    for path in sorted(samples_folder().glob("*.json")):
+        if path.with_suffix(".safetensors").exists():
+            records[path.stem] = json.loads(path.read_text())
+    return records
+
+
+def home() -> Path:
+    """The folder for everything the tool keeps: `QANALYSIS_HOME`, or `~/.qanalysis`; made if it is not there."""
+    folder = Path(os.environ.get("QANALYSIS_HOME") or Path.home() / ".qanalysis")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

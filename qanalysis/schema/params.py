@@ -1,0 +1,102 @@
+"""Parameters of the analyses: what the CLI's options and the dashboard's forms are made from."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS, parse
+from qanalysis.numerics.spec import Scheme
+from qanalysis.schema.base import Record
+from qanalysis.schema.plan import Granularity, Plan
+
+
+class TaskParams(Record):
+    """The model, the data, and how to run them."""
+
+    model: str = Field("sample:resnet20", description="model by name, e.g. sample:resnet20 or torchvision:resnet50")
+    data: str = Field("sample:cifar10", description="data by name, e.g. sample:cifar10 or imagefolder:PATH")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    batch_size: int = Field(64, ge=1, description="samples per forward pass")
+    seed: int = Field(0, ge=0, description="seed of the choice of samples")
+
+
+class EvaluationParams(TaskParams):
+    """An analysis that measures accuracy."""
+
+    evaluation_samples: int = Field(2000, ge=1, description="samples to measure accuracy on")
+
+
+class DescribeParams(TaskParams):
+    """Which sites the model has and what is not covered."""
+
+
+class EvaluateParams(EvaluationParams):
+    """Accuracy in floating point."""
+
+
+class CalibrateParams(TaskParams):
+    """One pass over the calibration data; every calibration from it."""
+
+    calibration_samples: int = Field(512, ge=1, description="samples to calibrate on")
+    calibrations: tuple[str, ...] = Field((*PAPER_CALIBRATIONS, "mse"), min_length=1, description="comma-separated")
+    bits: int = Field(8, ge=2, le=8, description="bits of the activations")
+    activation_scheme: Scheme = Field("scale", description="scale (symmetric) or affine (zero point)")
+    fold_bn: bool = Field(False, description="fold batch norm into the layer before it (Appendix C)")
+
+    @field_validator("calibrations")
+    @classmethod
+    def _canonical(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return canonical(names)
+
+
+class PtqParams(EvaluationParams):
+    """Post-training quantization with several calibrations (Table 5)."""
+
+    bits: int = Field(8, ge=2, le=8, description="bits of weights and activations")
+    weight_bits: int | None = Field(None, ge=2, le=8, description="bits of weights, if other than --bits")
+    activation_bits: int | None = Field(None, ge=2, le=8, description="bits of activations, if other than --bits")
+    calibrations: tuple[str, ...] = Field(PAPER_CALIBRATIONS, min_length=1, description="comma-separated")
+    weight_granularity: Granularity = Field("per-channel", description="ranges of the weights")
+    weight_scheme: Scheme = Field("scale", description="scale or affine weights")
+    activation_scheme: Scheme = Field("scale", description="scale or affine activations")
+    fold_bn: bool = Field(False, description="fold batch norm into the layer before it (Appendix C)")
+    skip: tuple[str, ...] = Field((), description="sites left in floating point, by exact name, comma-separated")
+    calibration_samples: int = Field(512, ge=1, description="samples to calibrate on")
+
+    @field_validator("calibrations")
+    @classmethod
+    def _canonical(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return canonical(names)
+
+    def plan(self) -> Plan:
+        """The plan that these parameters describe."""
+        return Plan(
+            weight_bits=self.weight_bits or self.bits,
+            activation_bits=self.activation_bits or self.bits,
+            weight_granularity=self.weight_granularity,
+            weight_scheme=self.weight_scheme,
+            activation_scheme=self.activation_scheme,
+            skip=frozenset(self.skip),
+        )
+
+
+class WeightsParams(EvaluationParams):
+    """Weights alone, per tensor and per channel, batch norm folded or not (Table 3)."""
+
+    bits: int = Field(8, ge=2, le=8, description="bits of the weights")
+    weight_scheme: Scheme = Field("scale", description="scale or affine")
+
+
+def canonical(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Calibration names as `str` writes them, each once, in their order."""
+    return tuple(dict.fromkeys(str(parse(name)) for name in names))
+
+
+AnalysisName = Literal["describe", "evaluate", "calibrate", "ptq", "weights"]
+PARAMS: dict[str, type[TaskParams]] = {
+    "describe": DescribeParams,
+    "evaluate": EvaluateParams,
+    "calibrate": CalibrateParams,
+    "ptq": PtqParams,
+    "weights": WeightsParams,
+}

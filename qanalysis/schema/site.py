@@ -1,0 +1,77 @@
+"""Sites of a model as data: their names, kinds and costs, and what was not covered and why."""
+
+from typing import NamedTuple
+
+from qanalysis.schema.base import Record
+
+
+class TensorId(NamedTuple):
+    """One operand of a site: `layer1.0.conv2` and `input`; `str` of it is its key in JSON."""
+
+    site: str
+    role: str
+
+    def __str__(self) -> str:
+        return self.site if self.role == "input" else f"{self.site}/{self.role}"
+
+    @classmethod
+    def parse(cls, key: str) -> "TensorId":
+        """The inverse of `str`."""
+        site, slash, role = key.rpartition("/")
+        return cls(site, role) if slash else cls(key, "input")
+
+
+class Site(Record):
+    """One place where the model executes a compute-intensive operation (section 4).
+
+    Attributes:
+        name: path of the module, with a suffix where one module makes several.
+        kind: convolution, transposed convolution, linear or matrix product.
+        macs: multiply-accumulates for one sample.
+        roles: operands that are activations: `input`, or `left` and `right`.
+        input_shape: shape of the first operand, the batch first.
+        weight_shape: shape of the weight; None for a product of two activations.
+        groups: channel groups of a convolution; equal to its input channels when depthwise.
+    """
+
+    name: str
+    kind: str
+    macs: int
+    roles: tuple[str, ...]
+    input_shape: tuple[int, ...]
+    weight_shape: tuple[int, ...] | None = None
+
+    @property
+    def tensors(self) -> tuple[TensorId, ...]:
+        """Its activation operands."""
+        return tuple(TensorId(self.name, role) for role in self.roles)
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether it is a convolution of each channel with itself alone."""
+        return (
+            self.kind == "convolution"
+            and self.weight_shape is not None
+            and self.weight_shape[1] == 1
+            and self.input_shape[1] == self.weight_shape[0] > 1
+        )
+
+
+class NotCovered(Record):
+    """Compute-intensive work that stays in floating point, and why."""
+
+    module: str
+    operation: str
+    reason: str
+
+
+class Coverage(Record):
+    """Which compute-intensive operations the tool sees."""
+
+    sites: tuple[Site, ...]
+    not_covered: tuple[NotCovered, ...] = ()
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of all sites for one sample."""
+        return sum(site.macs for site in self.sites)

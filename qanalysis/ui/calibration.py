@@ -1,0 +1,153 @@
+"""The calibration page: the histogram of a layer with every cutoff (Fig. 2), all layers at once, and the weights."""
+
+import streamlit as st
+
+from qanalysis import figures
+from qanalysis.schema.params import CalibrateParams, WeightsParams
+from qanalysis.schema.results import CalibrateResult, WeightsResult
+from qanalysis.ui import layer_view, selection
+from qanalysis.ui.chart import chart, theme
+from qanalysis.ui.outcome import notes, outcome
+from qanalysis.ui.reproduce import reproduce
+from qanalysis.ui.tables import channel_table, range_table
+
+_VIEWS = ("One layer", "All layers", "Weights")
+
+
+def page() -> None:
+    """Draws the page."""
+    st.title("Calibration")
+    st.markdown(
+        "An 8-bit code can take 255 values. Calibration chooses how far they reach: a wide range clips nothing but makes "
+        "every step coarse, a narrow one is fine but cuts off large values."
+    )
+    chosen = selection.current()
+    view = st.segmented_control(
+        "View", _VIEWS, default=_VIEWS[0], key="view", bind="query-params", required=True, label_visibility="collapsed"
+    )
+    if view == "Weights":
+        _weights(chosen)
+        return
+    params = _settings(chosen)
+    found = outcome(
+        "calibrate",
+        params,
+        CalibrateResult,
+        button="Calibrate",
+        what="Observing activations",
+        auto=chosen.sample,
+    )
+    if found is None:
+        return
+    result, job = found
+    notes(result)
+    if view == "One layer":
+        layer_view.view(job.id, result)
+    else:
+        _overview(job.id, result)
+    table = range_table(result)
+    reproduce(
+        "calibrate",
+        result,
+        params,
+        table,
+        lambda: figures.export.standalone_html(
+            figures.overview.heatmap(layer_view.observations(job.id), result, theme="light"), "Cutoffs"
+        ),
+        f"{result.model.architecture}-ranges",
+    )
+
+
+def _settings(chosen: selection.Selection) -> CalibrateParams:
+    with st.expander("Settings", icon=":material/settings:"):
+        columns = st.columns(4)
+        samples = columns[0].number_input(
+            "Calibration images", 1, 100_000, 512, key="samples", bind="query-params", help="The paper uses 1024."
+        )
+        bits = columns[1].slider("Bits", 2, 8, 8, key="bits", bind="query-params")
+        scheme = columns[2].selectbox(
+            "Scheme",
+            ("scale", "affine"),
+            key="scheme",
+            bind="query-params",
+            help="Scale is symmetric around zero; affine adds a zero point and uses one-sided ranges fully.",
+        )
+        fold = columns[3].toggle(
+            "Fold batch norm", key="fold", bind="query-params", help="Move batch norm into the layer before it first."
+        )
+    return CalibrateParams(
+        model=chosen.model,
+        data=chosen.data,
+        calibration_samples=int(samples),
+        bits=int(bits),
+        activation_scheme=scheme,
+        fold_bn=fold,
+    )
+
+
+def _overview(job_id: str, result: CalibrateResult) -> None:
+    quantity = st.segmented_control(
+        "Show",
+        ("Cutoff over maximum", "SQNR"),
+        default="Cutoff over maximum",
+        key="quantity",
+        bind="query-params",
+        required=True,
+    )
+    seen = layer_view.observations(job_id)
+    shown = "sqnr" if quantity == "SQNR" else "ratio"
+    figure = figures.overview.heatmap(seen, result, theme=theme(), quantity=shown)
+    chart(
+        figure,
+        key="overview",
+        file=f"{result.model.architecture}-{shown}",
+        how_to_read=figures.overview.HOW_TO_READ[shown],
+    )
+
+
+def _weights(chosen: selection.Selection) -> None:
+    bits = st.slider("Bits of the weights", 2, 8, 8, key="weight-bits", bind="query-params")
+    params = WeightsParams(model=chosen.model, data=chosen.data, bits=bits)
+    found = outcome(
+        "weights",
+        params,
+        WeightsResult,
+        button="Compare per-tensor with per-channel",
+        what="Quantizing weights",
+        auto=chosen.sample,
+    )
+    if found is None:
+        return
+    result, _ = found
+    notes(result)
+    st.subheader("Accuracy with weights alone in int" + str(bits))
+    chart(
+        figures.weights.accuracy(result, theme=theme()),
+        key="weights-accuracy",
+        file=f"{result.model.architecture}-weights",
+        how_to_read=figures.weights.HOW_TO_READ["accuracy"],
+    )
+    st.subheader("Extent of every output channel")
+    folded = st.toggle("After folding batch norm", key="folded", disabled=result.folded_pairs == 0)
+    chart(
+        figures.weights.channels(result, theme=theme(), folded=folded),
+        key="weights-channels",
+        file=f"{result.model.architecture}-channels",
+        how_to_read=figures.weights.HOW_TO_READ["channels"],
+    )
+    sites = [channels.site for channels in result.channels]
+    site = st.selectbox("One layer", sites, key="weights-site", bind="query-params")
+    chart(
+        figures.weights.one_site(result, site, theme=theme()),
+        key="weights-one",
+        file=f"{site}-channels",
+        how_to_read=figures.weights.HOW_TO_READ["one_site"],
+    )
+    reproduce(
+        "weights",
+        result,
+        params,
+        channel_table(result),
+        lambda: figures.export.standalone_html(figures.weights.accuracy(result, theme="light"), "Weights"),
+        f"{result.model.architecture}-weights",
+    )

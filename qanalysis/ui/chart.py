@@ -1,0 +1,40 @@
+"""A Plotly figure on a page that is updated in place: zoom survives, and nothing is drawn anew while a slider moves."""
+
+from pathlib import Path
+from typing import Literal
+
+import plotly.graph_objects as go
+import streamlit as st
+
+#: Where the server gives out plotly.js from the installed package, so that no network is needed.
+PLOTLY_ROUTE = "vendor/plotly"
+
+_HERE = Path(__file__).parent
+
+
+def theme() -> Literal["light", "dark"]:
+    """The theme the browser shows."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def chart(figure: go.Figure, *, key: str, file: str, how_to_read: str = "") -> None:
+    """Draws a figure, with buttons to download it as PNG or SVG, and a sentence below on how to read it.
+
+    Args:
+        figure: with `layout.height` set, so that nothing jumps while it loads.
+        key: identity on the page.
+        file: name of a downloaded image, without ending.
+        how_to_read: one or two sentences for a newcomer.
+    """
+    height = int(figure.layout.height or 450)
+    component = st.components.v2.component(
+        "qanalysis_chart",
+        html="<div class='qa-chart'></div>",
+        js=(_HERE / "chart.js").read_text(),
+        isolate_styles=False,
+    )
+    component(
+        key=key, data={"figure": figure.to_json(), "file": file, "height": height, "route": PLOTLY_ROUTE}, height=height
+    )
+    if how_to_read:
+        st.caption(how_to_read)

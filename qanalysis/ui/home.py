@@ -1,0 +1,149 @@
+"""The home page: the model in numbers, what is in it, and the paper's workflow with its state (Fig. 5)."""
+
+import pandas as pd
+import streamlit as st
+
+from qanalysis import figures
+from qanalysis.jobs.store import Store
+from qanalysis.schema.params import EvaluateParams, PtqParams
+from qanalysis.schema.results import EvaluateResult, PtqResult
+from qanalysis.schema.site import Coverage
+from qanalysis.ui import selection
+from qanalysis.ui.chart import chart, theme
+from qanalysis.ui.outcome import notes, outcome
+from qanalysis.ui.reproduce import reproduce
+
+#: Loss that the paper accepts after quantization, in % relative to fp32 (section 5).
+TARGET = 1.0
+
+
+def page() -> None:
+    """Draws the page."""
+    st.title("What does int8 do to this network?")
+    st.markdown(
+        "Quantization replaces the 32-bit numbers of a trained network by 8-bit integers. It then runs faster and needs a "
+        "quarter of the memory, but every number is rounded, and large ones are cut off. This workbench shows where that "
+        "hurts, following *Integer Quantization for Deep Learning Inference* (Wu et al., 2020)."
+    )
+    chosen = selection.current()
+    params = EvaluateParams(model=chosen.model, data=chosen.data)
+    found = outcome(
+        "evaluate",
+        params,
+        EvaluateResult,
+        button="Measure the floating-point accuracy",
+        what="Measuring fp32 accuracy",
+        auto=chosen.sample,
+    )
+    if found is None:
+        return
+    result, _ = found
+    notes(result)
+    _numbers(result)
+    _workflow(chosen, result)
+    st.subheader("Where the work is")
+    figure = figures.model.macs(result.coverage, theme=theme())
+    chart(figure, key="macs", file=f"{result.model.architecture}-macs", how_to_read=figures.model.HOW_TO_READ["macs"])
+    table = site_table(result.coverage)
+    with st.expander(f"All {len(table)} sites", icon=":material/table:"):
+        st.dataframe(table, hide_index=True)
+    for entry in result.coverage.not_covered:
+        st.caption(f"Not covered: {entry.operation} in {entry.module}: {entry.reason}.")
+    reproduce(
+        "evaluate",
+        result,
+        params,
+        table,
+        lambda: figures.export.standalone_html(figures.model.macs(result.coverage, theme="light"), "Sites"),
+        f"{result.model.architecture}-sites",
+    )
+
+
+def site_table(coverage: Coverage) -> pd.DataFrame:
+    """One row per site: what it is and what it costs."""
+    return pd.DataFrame(
+        {
+            "site": [site.name for site in coverage.sites],
+            "kind": ["depthwise convolution" if site.depthwise else site.kind for site in coverage.sites],
+            "input": ["×".join(map(str, site.input_shape[1:])) for site in coverage.sites],
+            "weight": ["×".join(map(str, site.weight_shape or ())) for site in coverage.sites],
+            "MACs": [site.macs for site in coverage.sites],
+            "share %": [round(100 * site.macs / max(coverage.macs, 1), 2) for site in coverage.sites],
+        }
+    )
+
+
+def _numbers(result: EvaluateResult) -> None:
+    columns = st.columns(4)
+    if result.fp32 is not None:
+        low, high = result.fp32.interval
+        columns[0].metric(
+            "fp32 accuracy",
+            f"{result.fp32.accuracy:.2f} %",
+            help=f"Top-1 on {result.fp32.samples:,} images; 95 % interval {low:.2f} to {high:.2f} %.",
+        )
+    else:
+        columns[0].metric(
+            "fp32 accuracy", "no labels", help="Quantized models are compared with the fp32 model's own answers."
+        )
+    sites = result.coverage.sites
+    columns[1].metric("Layers to quantize", f"{len(sites)}", help="Convolutions, linear layers and matrix products.")
+    columns[2].metric(
+        "Work in them", f"{result.coverage.macs / 1e6:,.1f} M MACs", help="Multiply-accumulates per image."
+    )
+    weights = sum(_size(site.weight_shape) for site in sites)
+    megabytes = 4 * result.model.parameters / 1e6
+    smaller = (4 * result.model.parameters - 3 * weights) / 1e6
+    columns[3].metric(
+        "Size in int8",
+        f"{smaller:.2f} MB",
+        f"{megabytes:.2f} MB in fp32",
+        delta_color="off",
+        delta_arrow="off",
+        help="Weights of quantized layers at one byte each, everything else at four.",
+    )
+    st.caption(f"{result.model.name}: {result.model.origin}. {result.data.name}: {result.data.origin}.")
+
+
+def _size(shape: tuple[int, ...] | None) -> int:
+    size = 1 if shape else 0
+    for extent in shape or ():
+        size *= extent
+    return size
+
+
+def _workflow(chosen: selection.Selection, result: EvaluateResult) -> None:
+    """The paper's Fig. 5 with what is known about this model, and the next step."""
+    st.subheader("What to do next")
+    columns = st.columns(3)
+    with columns[0].container(border=True, height="stretch"):
+        st.markdown("**1 · Calibrate**")
+        st.markdown("See the values that flow into each layer, and where each method would cut them off.")
+        st.page_link("pages/1_Calibration.py", label="Open calibration", icon=":material/tune:", query_params=_query())
+    with columns[1].container(border=True, height="stretch"):
+        st.markdown("**2 · Quantize after training (PTQ)**")
+        st.markdown(_ptq_state(chosen))
+        st.page_link("pages/2_PTQ.py", label="Open PTQ", icon=":material/compress:", query_params=_query())
+    with columns[2].container(border=True, height="stretch"):
+        st.markdown("**3 · If more than 1 % is lost**")
+        st.markdown(
+            "Leave the few most sensitive layers in floating point (partial quantization), or fine-tune with "
+            "quantization in the loop (QAT). The command line's `--skip` quantizes partially today."
+        )
+
+
+def _ptq_state(chosen: selection.Selection) -> str:
+    store = Store()
+    job = store.latest("ptq", PtqParams(model=chosen.model, data=chosen.data))
+    if job is None or job.state != "finished":
+        return "Not run yet with the paper's settings: try every calibration and compare accuracies."
+    result = store.result(job)
+    assert isinstance(result, PtqResult)
+    best = next(row for row in result.rows if row.calibration == result.best)
+    verdict = "within the paper's 1 %: done" if best.relative >= -TARGET else "more than 1 % lost: go on with step 3"
+    label = figures.theme.calibration_label(best.calibration)
+    return f"Best: **{label}**, {best.accuracy:.2f} % ({best.relative:+.2f} % relative), {verdict}."
+
+
+def _query() -> dict[str, str]:
+    return {key: value for key in ("model", "data") if isinstance(value := st.query_params.get(key), str)}

@@ -1,0 +1,159 @@
+"""The PTQ page: accuracy after quantization with every calibration (Tables 4 and 5)."""
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from qanalysis import figures
+from qanalysis.jobs.store import Job
+from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
+from qanalysis.schema.paper import paper_row
+from qanalysis.schema.params import PtqParams
+from qanalysis.schema.results import PtqResult
+from qanalysis.ui import selection
+from qanalysis.ui.chart import chart, theme
+from qanalysis.ui.outcome import notes, outcome
+from qanalysis.ui.reproduce import reproduce
+from qanalysis.ui.tables import ptq_table
+
+
+def page() -> None:
+    """Draws the page."""
+    st.title("Post-training quantization")
+    st.markdown(
+        "Every layer's inputs, activations and weights, are rounded to integers, and the accuracy is measured again: once "
+        "for each way to calibrate the activations. Nothing is trained."
+    )
+    params = _settings(selection.current())
+    if params is None:
+        return
+    found = outcome("ptq", params, PtqResult, button="Run PTQ", what="Quantizing", live=_so_far)
+    if found is None:
+        return
+    result, _ = found
+    notes(result)
+    _verdict(result)
+    chart(
+        figures.ptq.bars(result, theme=theme()),
+        key="ptq-bars",
+        file=f"{result.model.architecture}-ptq",
+        how_to_read=figures.ptq.HOW_TO_READ["bars"],
+    )
+    table = ptq_table(result)
+    st.dataframe(table, hide_index=True)
+    row = paper_row(result.model.architecture)
+    if row is not None:
+        st.subheader(f"Beside the paper's {row.network}")
+        chart(
+            figures.ptq.against_paper(result, row, theme=theme()),
+            key="ptq-paper",
+            file=f"{result.model.architecture}-paper",
+            how_to_read=figures.ptq.HOW_TO_READ["against_paper"],
+        )
+    _sites(result)
+    reproduce(
+        "ptq",
+        result,
+        params,
+        table,
+        lambda: figures.export.standalone_html(figures.ptq.bars(result, theme="light"), "PTQ"),
+        f"{result.model.architecture}-ptq",
+    )
+
+
+def _settings(chosen: selection.Selection) -> PtqParams | None:
+    with st.expander("Settings", icon=":material/settings:", expanded=False):
+        columns = st.columns(4)
+        weight_bits = columns[0].slider("Bits of weights", 2, 8, 8, key="wbits", bind="query-params")
+        activation_bits = columns[1].slider("Bits of activations", 2, 8, 8, key="abits", bind="query-params")
+        granularity = columns[2].selectbox(
+            "Weight ranges",
+            ("per-channel", "per-tensor"),
+            key="granularity",
+            bind="query-params",
+            help="One range for each output channel, or one for the whole weight.",
+        )
+        fold = columns[3].toggle("Fold batch norm", key="fold-bn", bind="query-params")
+        columns = st.columns(4)
+        calibration = columns[0].number_input(
+            "Calibration images", 1, 100_000, 512, key="cal-samples", bind="query-params"
+        )
+        evaluation = columns[1].number_input(
+            "Evaluation images", 1, 100_000, 2000, key="eval-samples", bind="query-params"
+        )
+        scheme = columns[2].selectbox("Activation scheme", ("scale", "affine"), key="ascheme", bind="query-params")
+        names = st.multiselect(
+            "Calibrations",
+            [*PAPER_CALIBRATIONS, "mse"],
+            default=list(PAPER_CALIBRATIONS),
+            format_func=figures.theme.calibration_label,
+            key="calibrations",
+            bind="query-params",
+        )
+    if not names:
+        st.info("Choose at least one calibration.")
+        return None
+    same = weight_bits == activation_bits
+    return PtqParams(
+        model=chosen.model,
+        data=chosen.data,
+        bits=weight_bits,
+        activation_bits=None if same else activation_bits,
+        calibrations=tuple(names),
+        weight_granularity=granularity,
+        activation_scheme=scheme,
+        fold_bn=fold,
+        calibration_samples=int(calibration),
+        evaluation_samples=int(evaluation),
+    )
+
+
+def _so_far(job: Job) -> None:
+    """Rows as they are measured."""
+    rows: list[dict[str, Any]] = [
+        {
+            "calibration": figures.theme.calibration_label(row["calibration"]),
+            "accuracy %": round(row["accuracy"], 2),
+            "relative %": round(row["relative"], 2),
+        }
+        for row in job.rows
+    ]
+    st.dataframe(pd.DataFrame(rows), hide_index=True)
+
+
+def _verdict(result: PtqResult) -> None:
+    best = next(row for row in result.rows if row.calibration == result.best)
+    label = figures.theme.calibration_label(best.calibration)
+    low, high = best.difference_interval
+    columns = st.columns(4)
+    word = "accuracy" if result.metric == "accuracy" else "agreement with fp32"
+    columns[0].metric(f"fp32 {word}", f"{result.fp32:.2f} %")
+    columns[1].metric(
+        f"Best: {label}",
+        f"{best.accuracy:.2f} %",
+        f"{best.relative:+.2f} % relative",
+        help=f"Change against fp32 on the same images: {low:+.2f} to {high:+.2f} points (95 %).",
+    )
+    columns[2].metric("Quantized layers", f"{len(result.quantized_sites)} of {len(result.sites)}")
+    columns[3].metric("Work in integers", f"{result.int8_mac_share:.1f} %", help="Share of multiply-accumulates.")
+    if best.relative >= -1:
+        st.success(
+            f"Within 1 % of fp32 with {label} calibration. By the paper's workflow (Fig. 5) you can stop here.",
+            icon=":material/check_circle:",
+        )
+    else:
+        st.warning(
+            f"The best calibration, {label}, still loses {-best.relative:.2f} % relative. The paper goes on with partial "
+            "quantization (leave the most sensitive layers in floating point) and then QAT.",
+            icon=":material/warning:",
+        )
+
+
+def _sites(result: PtqResult) -> None:
+    with st.expander("Layers", icon=":material/table:"):
+        frame = pd.DataFrame(list(result.sites))
+        frame["precision"] = [
+            "float: " + result.float_sites[name] if name in result.float_sites else "int" for name in frame["name"]
+        ]
+        st.dataframe(frame, hide_index=True)

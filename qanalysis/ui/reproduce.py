@@ -1,0 +1,72 @@
+"""Take it with you: a result as JSON, its table as CSV, a figure as standalone HTML; and the same run as code."""
+
+import shlex
+from collections.abc import Callable
+
+import pandas as pd
+import streamlit as st
+
+from qanalysis.schema.params import TaskParams
+from qanalysis.schema.results import Result
+
+
+def command(analysis: str, params: TaskParams) -> str:
+    """The command line that makes the same result."""
+    parts = ["qanalysis", analysis]
+    for name, value in _given(params).items():
+        option = "--" + name.replace("_", "-")
+        if isinstance(value, bool):
+            parts.append(option if value else option.replace("--", "--no-", 1))
+        else:
+            text = ",".join(value) if isinstance(value, tuple) else str(value)
+            parts += [option, shlex.quote(text)]
+    return " ".join([*parts, "--json", f"{analysis}.json"])
+
+
+def code(analysis: str, params: TaskParams) -> str:
+    """The Python code that makes the same result."""
+    arguments = "".join(f"    {name}={value!r},\n" for name, value in _given(params).items())
+    return f'import qanalysis\n\nresult = qanalysis.run(\n    "{analysis}",\n{arguments})\nprint(result.model_dump_json(indent=1))'
+
+
+def reproduce(
+    analysis: str, result: Result, params: TaskParams, table: pd.DataFrame, html: Callable[[], str], name: str
+) -> None:
+    """Draws the downloads and the code.
+
+    Args:
+        analysis: name of the analysis.
+        result: what is downloaded as JSON.
+        params: its parameters.
+        table: what is downloaded as CSV.
+        html: makes the standalone page when it is asked for.
+        name: file name without ending.
+    """
+    with st.expander("Download, or make the same yourself", icon=":material/download:"):
+        columns = st.columns(3)
+        columns[0].download_button(
+            "Table (CSV)", table.to_csv(index=False), f"{name}.csv", "text/csv", key=f"csv-{name}", width="stretch"
+        )
+        columns[1].download_button(
+            "Result (JSON)",
+            result.model_dump_json(indent=1),
+            f"{name}.json",
+            "application/json",
+            key=f"json-{name}",
+            width="stretch",
+        )
+        columns[2].download_button(
+            "Figure (HTML, works offline)", html, f"{name}.html", "text/html", key=f"html-{name}", width="stretch"
+        )
+        st.caption("Every figure has buttons for PNG and SVG at its top right.")
+        st.markdown("On the command line:")
+        st.code(command(analysis, params), language="bash", wrap_lines=True)
+        st.markdown("In Python:")
+        st.code(code(analysis, params), language="python")
+
+
+def _given(params: TaskParams) -> dict[str, object]:
+    """Model, data, and every parameter that is not at its default."""
+    fields = type(params).model_fields
+    values = {name: getattr(params, name) for name in fields}
+    return {name: v for name, v in values.items() if name in ("model", "data") or v != fields[name].default}

@@ -1,0 +1,72 @@
+"""The choice of model and data, in the sidebar of every page and in the URL."""
+
+import os
+from dataclasses import dataclass
+
+import streamlit as st
+
+from qanalysis.schema.catalog import sample_models
+
+#: Set to 1 when the server is started to allow names that import the user's code.
+ALLOW_PYTHON = "QANALYSIS_ALLOW_PYTHON"
+_MORE_MODELS = ("torchvision:resnet50", "torchvision:mobilenet_v2", "torchvision:efficientnet_b0")
+_DATA = ("sample:cifar10", "torchvision:CIFAR10")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is analysed on every page."""
+
+    model: str
+    data: str
+
+    @property
+    def sample(self) -> bool:
+        """Whether both come with the tool: small enough to be run without being asked."""
+        return self.model.startswith("sample:") and self.data.startswith("sample:")
+
+
+def sidebar() -> None:
+    """Draws the choice; the URL carries it, so that a reload or a shared link finds it again."""
+    models = [f"sample:{name}" for name in sample_models()] + list(_MORE_MODELS)
+    if not sample_models():
+        st.sidebar.warning("No sample models were found beside the program; name your own below.")
+    with st.sidebar:
+        st.selectbox(
+            "Model",
+            _with_current("model", models),
+            key="model",
+            bind="query-params",
+            accept_new_options=True,
+            help="Choose, or type a name: torchvision:NAME, timm:NAME, checkpoint:PATH?arch=NAME. "
+            "@none after a name gives random weights.",
+        )
+        st.selectbox(
+            "Data",
+            _with_current("data", list(_DATA)),
+            key="data",
+            bind="query-params",
+            accept_new_options=True,
+            help="Choose, or type a name: imagefolder:PATH for a folder of images, npz:PATH for arrays.",
+        )
+
+
+def current() -> Selection:
+    """The choice; the page stops with a sentence if it is incomplete or not allowed."""
+    model, data = st.session_state.get("model"), st.session_state.get("data")
+    if not model or not data:
+        st.info("Choose a model and data in the sidebar.")
+        st.stop()
+    if os.environ.get(ALLOW_PYTHON) != "1" and "python:" in f"{model} {data}":
+        st.error(
+            "Names that start with python: run code of yours in this server's place. "
+            f"Start the dashboard with {ALLOW_PYTHON}=1 to allow them, or use the command line."
+        )
+        st.stop()
+    return Selection(str(model), str(data))
+
+
+def _with_current(key: str, options: list[str]) -> list[str]:
+    """The options, and a value typed earlier or carried by the URL."""
+    value = st.session_state.get(key) or st.query_params.get(key)
+    return options if not value or value in options else [*options, value]

@@ -1,0 +1,41 @@
+"""Results as tables, for the page and for download."""
+
+import pandas as pd
+
+from qanalysis.figures.theme import calibration_label
+from qanalysis.schema.results import CalibrateResult, PtqResult, WeightsResult
+
+
+def range_table(result: CalibrateResult) -> pd.DataFrame:
+    """One row per activation, one column per calibration: largest magnitude represented."""
+    frame = pd.DataFrame(result.ranges)
+    frame.index.name = "activation"
+    return frame.reset_index()
+
+
+def channel_table(result: WeightsResult) -> pd.DataFrame:
+    """One row per output channel of every weight."""
+    rows = [
+        {"site": c.site, "channel": i, "amax": amax, "folded amax": c.folded_amax[i] if c.folded_amax else None}
+        for c in result.channels
+        for i, amax in enumerate(c.amax)
+    ]
+    return pd.DataFrame(rows)
+
+
+def ptq_table(result: PtqResult) -> pd.DataFrame:
+    """One row per calibration, as in the paper's Table 5, with what the paper does not tell."""
+    rows = [
+        {
+            "calibration": calibration_label(row.calibration),
+            f"{result.metric} %": round(row.accuracy, 2),
+            "relative %": round(row.relative, 2),
+            "95 % interval": f"{row.interval[0]:.2f} to {row.interval[1]:.2f}",
+            "change, points": f"{row.difference_interval[0]:+.2f} to {row.difference_interval[1]:+.2f}",
+            "same answer as fp32 %": round(row.agreement, 2),
+            "SQNR dB": None if row.sqnr is None else round(row.sqnr, 1),
+            "best": "★" if row.calibration == result.best else "",
+        }
+        for row in result.rows
+    ]
+    return pd.DataFrame(rows)

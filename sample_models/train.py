@@ -1,0 +1,199 @@
+"""Trains one sample network on CIFAR-10 and records what it measured.
+
+One-cycle learning rate, SGD with Nesterov momentum, label smoothing, random crop and flip. The first part of the schedule
+can run on images shrunk to `--low-resolution` pixels, which costs less and teaches nearly as much. Every epoch writes a
+checkpoint, so that a stopped run continues where it was when started again with the same arguments.
+
+    python sample_models/train.py resnet20 --data cifar10.npz --runs runs
+    python sample_models/train.py resnet20 --data cifar10.npz --runs runs --publish   # write sample_models/resnet20.*
+"""
+
+import argparse
+import json
+import platform
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn import functional
+
+from qanalysis.models.cifar import efficientnet, mobilenet, resnet, vit
+
+NETWORKS = {
+    "resnet20": resnet.resnet20,
+    "resnet56": resnet.resnet56,
+    "mobilenet_v2": mobilenet.mobilenet_v2,
+    "efficientnet": efficientnet.efficientnet,
+    "vit": vit.vit,
+}
+MEAN = (0.4914, 0.4822, 0.4465)
+STD = (0.2470, 0.2435, 0.2616)
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What determines a run; recorded in the model card."""
+
+    network: str
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    label_smoothing: float
+    optimizer: str
+    low_resolution: int
+    low_resolution_epochs: int
+    seed: int
+
+
+def augment(images: torch.Tensor, generator: torch.Generator, padding: int = 4) -> torch.Tensor:
+    """Random horizontal flip and random crop of the reflected-padded image: `(N, 3, H, W)` to the same shape."""
+    n, _, height, width = images.shape
+    flip = torch.rand(n, generator=generator) < 0.5
+    images = torch.where(flip.to(images.device)[:, None, None, None], images.flip(3), images)
+    padded = functional.pad(images, (padding,) * 4, mode="reflect")
+    shift = torch.randint(0, 2 * padding + 1, (2, n), generator=generator).to(images.device)
+    rows = (shift[0][:, None] + torch.arange(height, device=images.device))[:, None, :, None]
+    columns = (shift[1][:, None] + torch.arange(width, device=images.device))[:, None, None, :]
+    batch = torch.arange(n, device=images.device)[:, None, None, None]
+    channel = torch.arange(3, device=images.device)[None, :, None, None]
+    return padded[batch, channel, rows, columns]
+
+
+def normalized(pixels: np.ndarray, device: torch.device) -> torch.Tensor:
+    """uint8 `(N, 32, 32, 3)` to normalized float `(N, 3, 32, 32)`."""
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(device).float() / 255
+    mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (MEAN, STD))
+    return (images - mean) / std
+
+
+@torch.no_grad()
+def accuracy(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
+    """Top-1 accuracy in %, at full resolution and in fp32."""
+    model.eval()
+    hits = 0
+    for x, y in zip(images.split(500), labels.split(500), strict=True):
+        hits += int((model(x.contiguous(memory_format=torch.channels_last)).argmax(1) == y).sum())
+    return 100 * hits / len(labels)
+
+
+def optimizer_for(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """SGD (convolutional networks) or AdamW (ViT); vectors (norms, biases, positions) take no weight decay."""
+    matrices = [p for p in model.parameters() if p.ndim > 1 and p.shape[0] != 1]
+    vectors = [p for p in model.parameters() if not (p.ndim > 1 and p.shape[0] != 1)]
+    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.learning_rate)
+    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
+
+
+def train(recipe: Recipe, data: Path, run: Path, device: torch.device) -> tuple[nn.Module, dict[str, object]]:
+    """Trains to the end of the schedule, continuing from `run/last.pt` if it is there; returns model and record."""
+    arrays = np.load(data)
+    x_train, x_test = (normalized(arrays[f"x_{s}"], device) for s in ("train", "test"))
+    y_train, y_test = (torch.from_numpy(arrays[f"y_{s}"]).long().to(device) for s in ("train", "test"))
+    torch.manual_seed(recipe.seed)
+    model = NETWORKS[recipe.network]().to(device, memory_format=torch.channels_last)
+    optimizer = optimizer_for(model, recipe)
+    steps = len(x_train) // recipe.batch_size
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, recipe.learning_rate, total_steps=recipe.epochs * steps, pct_start=0.25, div_factor=10
+    )
+    loss_function = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+    history: list[dict[str, float]] = []
+    checkpoint = run / "last.pt"
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True, map_location=device)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        history = state["history"]
+    for epoch in range(len(history), recipe.epochs):
+        start = time.perf_counter()
+        generator = torch.Generator().manual_seed(1000 * recipe.seed + epoch)
+        model.train()
+        total = 0.0
+        order = torch.randperm(len(x_train), generator=generator)[: steps * recipe.batch_size]
+        for index in order.split(recipe.batch_size):
+            x = augment(x_train[index.to(device)], generator)
+            if epoch < recipe.low_resolution_epochs:
+                x = functional.interpolate(x, size=recipe.low_resolution, mode="bilinear", antialias=True)
+            x = x.contiguous(memory_format=torch.channels_last)
+            with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
+                loss = loss_function(model(x), y_train[index.to(device)])
+            optimizer.zero_grad()
+            loss.backward()
+            if recipe.optimizer == "adamw":
+                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            total += loss.item()
+        seconds = time.perf_counter() - start
+        history.append({"loss": total / steps, "test_accuracy": accuracy(model, x_test, y_test), "seconds": seconds})
+        print(recipe.network, epoch + 1, json.dumps(history[-1]), flush=True)
+        state = {
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "schedule": schedule.state_dict(),
+            "history": history,
+        }
+        torch.save(state, checkpoint.with_suffix(".new"))
+        checkpoint.with_suffix(".new").rename(checkpoint)
+    record = {
+        "recipe": asdict(recipe),
+        "test_images": len(x_test),
+        "test_accuracy": accuracy(model, x_test, y_test),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "training_seconds": round(sum(epoch["seconds"] for epoch in history)),
+        "torch": torch.__version__,
+        "machine": torch.cuda.get_device_name() if device.type == "cuda" else f"{platform.machine()} CPU",
+        "threads": torch.get_num_threads(),
+        "history": history,
+    }
+    return model, record
+
+
+def publish(model: nn.Module, record: dict[str, object], folder: Path) -> None:
+    """Writes `<network>.safetensors` and `<network>.json` (what was measured) into `folder`."""
+    name = record["recipe"]["network"]  # type: ignore[index]
+    tensors = {key: value.contiguous().cpu() for key, value in model.state_dict().items()}
+    save_file(tensors, folder / f"{name}.safetensors")
+    (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("network", choices=NETWORKS)
+    parser.add_argument("--data", type=Path, required=True, help="the .npz written by convert_cifar10.py")
+    parser.add_argument("--runs", type=Path, required=True, help="folder for the checkpoint of every epoch")
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--learning-rate", type=float, default=0.1)
+    parser.add_argument("--weight-decay", type=float, default=5e-4)
+    parser.add_argument("--label-smoothing", type=float, default=0.1)
+    parser.add_argument("--optimizer", choices=("sgd", "adamw"), default="sgd")
+    parser.add_argument("--low-resolution", type=int, default=24)
+    parser.add_argument("--low-resolution-epochs", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--publish", action="store_true", help="write the checkpoint and its record beside this script")
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    recipe = Recipe(**{name: getattr(args, name) for name in Recipe.__dataclass_fields__})
+    run = args.runs / recipe.network
+    run.mkdir(parents=True, exist_ok=True)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model, record = train(recipe, args.data, run, device)
+    print(f"{recipe.network}: {record['test_accuracy']:.2f} % on {record['test_images']} test images")
+    if args.publish:
+        publish(model, record, HERE)
+
+
+if __name__ == "__main__":
+    main()
