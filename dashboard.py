@@ -11,7 +11,7 @@ import streamlit as st
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-import qanalysis.ui.main
+import qanalysis
 from qanalysis.ui.chart import PLOTLY_ROUTE
 
 
@@ -24,7 +24,7 @@ async def lifespan(app: st.App) -> AsyncIterator[dict[str, Any]]:
 
 
 app = st.App(
-    Path(qanalysis.ui.main.__file__),
+    Path(qanalysis.__file__).parent / "ui" / "main.py",
     lifespan=lifespan,
     routes=[Mount(f"/{PLOTLY_ROUTE}", StaticFiles(directory=Path(plotly.__file__).parent / "package_data"))],
 )

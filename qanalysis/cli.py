@@ -1,6 +1,7 @@
 """The command line: every analysis as a command, its options made from its parameters."""
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from qanalysis import printing
 from qanalysis.schema.params import PARAMS, TaskParams
+from qanalysis.schema.results import RESULTS
 
 HELP = {
     "describe": "the sites of a model, their costs, and what is not covered",
@@ -28,7 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         if options.command == "models":
-            printing.catalog(Console())
+            printing.catalog(_output())
+            return 0
+        if options.command == "schema":
+            print(json.dumps(RESULTS[options.analysis].model_json_schema(), indent=1))
             return 0
         if options.command == "job":
             from qanalysis.jobs.store import Store
@@ -73,8 +78,13 @@ def _analyse(options: argparse.Namespace) -> int:
         result = ANALYSES[options.command](params, report, options.keep)
     if options.json is not None:
         result.save(options.json)
-    printing.result(Console(), result)
+    printing.result(_output(), result)
     return 0
+
+
+def _output() -> Console:
+    """Standard output; a file or pipe gets lines wide enough for the tables."""
+    return Console() if sys.stdout.isatty() else Console(width=120)
 
 
 class _ProgressReport:
@@ -105,6 +115,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("qanalysis", description="See what int8 quantization does to a network.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("models", help="names of models and data")
+    schema = commands.add_parser("schema", help="the JSON schema of a result")
+    schema.add_argument("analysis", choices=RESULTS)
     for name, params in PARAMS.items():
         command = commands.add_parser(name, help=HELP[name], description=params.__doc__)
         for field_name, field in params.model_fields.items():

@@ -1,7 +1,6 @@
 """Names of models and data: `source:name@variant?option=value&…`."""
 
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,32 @@ class Name:
             examples = ", ".join(sources.values())
             raise ValueError(f"Unknown {what} {text!r}; write one like {examples}.")
         rest, _, query = rest.partition("?")
-        options = dict(parse_qsl(query, keep_blank_values=True))
+        # no %-decoding: what stands before the ? is taken as it is, too, and paths may hold + and %
+        options = {key: value for key, _, value in (part.partition("=") for part in query.split("&") if part)}
         path_like = source in ("checkpoint", "imagefolder", "npz")
         rest, at, variant = (rest, "", "") if path_like else rest.partition("@")
         return cls(source, rest, variant if at else None, options)
+
+    def __str__(self) -> str:
+        """The name in writing, which parses to the same again."""
+        variant = "" if self.variant is None else f"@{self.variant}"
+        options = "&".join(f"{key}={value}" for key, value in self.options.items())
+        return f"{self.source}:{self.rest}{variant}" + (f"?{options}" if options else "")
+
+    def count(self, option: str) -> int | None:
+        """An option that is a whole number from 1 up; None if it is not given.
+
+        Raises:
+            ValueError: if it is none.
+        """
+        text = self.options.get(option)
+        if text is None:
+            return None
+        if not text.isdecimal() or int(text) < 1:
+            raise ValueError(
+                f"Option {option} of {self.source}: names must be a whole number from 1 up, but got {text!r}."
+            )
+        return int(text)
 
     def only(self, *known: str) -> "Name":
         """Refuses options that the source does not know.

@@ -14,6 +14,7 @@ import platform
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,17 +22,8 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
-from qanalysis.models.cifar import efficientnet, mobilenet, resnet, vit
+from qanalysis.models.sample import CIFAR_MEAN, CIFAR_STD, NETWORKS
 
-NETWORKS = {
-    "resnet20": resnet.resnet20,
-    "resnet56": resnet.resnet56,
-    "mobilenet_v2": mobilenet.mobilenet_v2,
-    "efficientnet": efficientnet.efficientnet,
-    "vit": vit.vit,
-}
-MEAN = (0.4914, 0.4822, 0.4465)
-STD = (0.2470, 0.2435, 0.2616)
 HERE = Path(__file__).parent
 
 
@@ -68,7 +60,7 @@ def augment(images: torch.Tensor, generator: torch.Generator, padding: int = 4) 
 def normalized(pixels: np.ndarray, device: torch.device) -> torch.Tensor:
     """uint8 `(N, 32, 32, 3)` to normalized float `(N, 3, 32, 32)`."""
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(device).float() / 255
-    mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (MEAN, STD))
+    mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (CIFAR_MEAN, CIFAR_STD))
     return (images - mean) / std
 
 
@@ -92,7 +84,7 @@ def optimizer_for(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
 
 
-def train(recipe: Recipe, data: Path, run: Path, device: torch.device) -> tuple[nn.Module, dict[str, object]]:
+def train(recipe: Recipe, data: Path, run: Path, device: torch.device) -> tuple[nn.Module, dict[str, Any]]:
     """Trains to the end of the schedule, continuing from `run/last.pt` if it is there; returns model and record."""
     arrays = np.load(data)
     x_train, x_test = (normalized(arrays[f"x_{s}"], device) for s in ("train", "test"))
@@ -158,12 +150,42 @@ def train(recipe: Recipe, data: Path, run: Path, device: torch.device) -> tuple[
     return model, record
 
 
-def publish(model: nn.Module, record: dict[str, object], folder: Path) -> None:
-    """Writes `<network>.safetensors` and `<network>.json` (what was measured) into `folder`."""
-    name = record["recipe"]["network"]  # type: ignore[index]
+def publish(model: nn.Module, record: dict[str, Any], folder: Path) -> None:
+    """Writes the checkpoint `<network>.safetensors`, what was measured `.json`, and the model card `.md`."""
+    name = record["recipe"]["network"]
     tensors = {key: value.contiguous().cpu() for key, value in model.state_dict().items()}
     save_file(tensors, folder / f"{name}.safetensors")
     (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    (folder / f"{name}.md").write_text(card(record))
+
+
+def card(record: dict[str, Any]) -> str:
+    """The model card: architecture, accuracy, data, recipe, cost."""
+    recipe = record["recipe"]
+    network = NETWORKS[recipe["network"]]
+    low = recipe["low_resolution_epochs"]
+    shrunk = (
+        f", the first {low} on images shrunk to {recipe['low_resolution']} x {recipe['low_resolution']}" if low else ""
+    )
+    return f"""# {recipe["network"]}
+
+{network.__doc__} Code: `{network.__module__.replace(".", "/")}.py`.
+
+**{record["test_accuracy"]:.2f} %** top-1 on all {record["test_images"]:,} test images of CIFAR-10, measured in fp32 by the script that
+trained it. {record["parameters"]:,} parameters.
+
+| | |
+|---|---|
+| data | CIFAR-10 (Krizhevsky 2009), all 50,000 training images; random crop after 4 pixels of reflection, random flip |
+| schedule | {recipe["epochs"]} epochs{shrunk}; one-cycle learning rate, peak {recipe["learning_rate"]} |
+| optimizer | {recipe["optimizer"]}, batch size {recipe["batch_size"]}, weight decay {recipe["weight_decay"]} (matrices and kernels only) |
+| loss | cross entropy, label smoothing {recipe["label_smoothing"]} |
+| seed | {recipe["seed"]} |
+| training time | {record["training_seconds"] / 60:.0f} minutes on {record["machine"]}, {record["threads"]} thread(s), PyTorch {record["torch"]} |
+
+No image was used to choose anything but the fixed recipe above; accuracy after every epoch is in `{recipe["network"]}.json`.
+Made for studying quantization, not for use on real images.
+"""
 
 
 def main() -> None:

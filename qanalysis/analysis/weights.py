@@ -8,7 +8,7 @@ from torch import nn
 
 from qanalysis import task as tasks
 from qanalysis.analysis.report import Report, silent
-from qanalysis.analysis.score import answers, relative, score
+from qanalysis.analysis.score import answers, paired_interval, relative, score
 from qanalysis.nn.fold import fold_batch_norm
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.nn.sites import Call, SiteMode
@@ -43,7 +43,8 @@ def run(params: WeightsParams, report: Report = silent, folder: Path | None = No
             )
             stage = granularity + (", folded" if is_folded else "")
             given = answers(task, QuantizedModel(module, plan), params.evaluation_samples, report, stage)
-            measured = score(given.hits(reference))
+            hits = given.hits(reference)
+            measured = score(hits)
             row = WeightsRow(
                 granularity=granularity,
                 folded=is_folded,
@@ -51,6 +52,7 @@ def run(params: WeightsParams, report: Report = silent, folder: Path | None = No
                 relative=relative(measured.accuracy, fp32),
                 standard_error=measured.standard_error,
                 interval=measured.interval,
+                difference_interval=paired_interval(hits, reference.hits(reference)),
             )
             report("row", **row.model_dump())
             rows.append(row)

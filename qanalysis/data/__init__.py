@@ -1,10 +1,20 @@
 """Where data comes from: one module per source, one table."""
 
-from qanalysis.data.loaded import LoadedData
-from qanalysis.data.split import Split
-from qanalysis.models.loaded import LoadedModel
+from collections.abc import Callable
 
-__all__ = ["LoadedData", "Split", "load"]
+from qanalysis.data import imagefolder, npz, python, sample, torchvision
+from qanalysis.data.loaded import LoadedData
+from qanalysis.models.loaded import LoadedModel
+from qanalysis.names import Name
+from qanalysis.schema.catalog import DATA_SOURCES
+
+SOURCES: dict[str, Callable[[Name, LoadedModel, int], LoadedData]] = {
+    "sample": sample.load,
+    "torchvision": torchvision.load,
+    "imagefolder": imagefolder.load,
+    "npz": npz.load,
+    "python": python.load,
+}
 
 
 def load(name: str, model: LoadedModel, seed: int = 0) -> LoadedData:
@@ -16,6 +26,10 @@ def load(name: str, model: LoadedModel, seed: int = 0) -> LoadedData:
         seed: of the order of the calibration samples, and of the split where the data has none of its own.
 
     Raises:
-        ValueError: with one sentence that says what to do.
+        ValueError: with one sentence that says what to do: unknown name, missing or unsuitable file, no network,
+            not a single sample.
     """
-    raise NotImplementedError
+    parsed = Name.parse(name, "data", DATA_SOURCES)
+    if parsed.variant is not None:
+        raise ValueError(f"Data has no @ variants, but got {name}; drop @{parsed.variant}.")
+    return SOURCES[parsed.source](parsed, model, seed)

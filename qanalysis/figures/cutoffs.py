@@ -1,15 +1,16 @@
 """Cutoff lines over an axis of values, with labels above the plot that never overlap (the dashed lines of Fig. 2).
 
-A label is a flag: its line goes up from the axis, and its words stand beside the top of the line, to the right of it or,
-near the right edge, to the left. Flags that would touch are staggered into rows so that no line runs through words.
+A label is a flag: its line goes up from the axis, and its words stand beside the top of the line, to the right of it
+or, near the right edge, to the left. Flags that would touch are staggered into rows so that no line runs through words.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from qanalysis.figures.theme import (
+    CLEAR,
     CUSTOM,
     PALETTES,
     Theme,
@@ -23,6 +24,9 @@ from qanalysis.figures.theme import (
 
 #: Height of a row of labels and space between a line and its words, in px.
 ROW, FLAG = 19, 5
+
+#: Height of a plot with cutoffs, in px: lines reach from it up to their labels.
+PLOT_HEIGHT = 270
 
 # Widths of characters over the font size, those of Arial, a little wider than what most pages use.
 _WIDTHS = {**dict.fromkeys(".,:;'|!iIjl ft()", 0.32), **dict.fromkeys("%mMW@", 0.92), **dict.fromkeys("+=<>~±", 0.62)}
@@ -119,7 +123,7 @@ def marks(
         custom: the reader's own cutoff.
         mirrored: draw every line at minus the cutoff, too; the label stays at plus.
     """
-    groups = [(value, names) for value, names in coincident(cutoffs) if value <= span[1]]
+    groups = coincident(cutoffs)
     texts = [" = ".join(calibration_label(name) for name in names) for _, names in groups]
     placements = place(
         [_pixel(value, span, room) for value, _ in groups], [text_width(text) + FLAG + 8 for text in texts], room
@@ -130,9 +134,8 @@ def marks(
     for (value, names), placement in zip(groups, placements, strict=True):
         colour = calibration_colour(names[0], theme)
         level = ROW * (placement.row + first_row)
-        for x in _both(value, span, mirrored):
-            result.shapes.append(_vertical(x, line(colour, 2, calibration_dash(names[0]))))
-        result.shapes.append(_leader(value, level + ROW - 4, line(colour, 1)))
+        look = line(colour, 2, calibration_dash(names[0]))
+        result.shapes.append(_vertical(value, level + ROW - 4, look, span, mirrored))
         words = " = ".join(_span(calibration_label(name), calibration_colour(name, theme)) for name in names)
         share = f"{100 * value / largest:.4g} % of the largest cutoff"
         hover = f"{' = '.join(calibration_label(name) for name in names)}: {value:.6g}<br>{share}"
@@ -145,12 +148,11 @@ def marks(
 def clipped(cutoff: float, span: tuple[float, float], theme: Theme, mirrored: bool) -> list[dict[str, Any]]:
     """Shading of what lies beyond a cutoff."""
     edges = [(cutoff, span[1])] + ([(span[0], -cutoff)] if mirrored else [])
-    fill = faded(PALETTES[theme].clipping, 0.16)
-    return [
-        {"type": "rect", "x0": x0, "x1": x1, "y0": 0, "y1": 1, "yref": "paper", "fillcolor": fill, "line": {"width": 0}}
-        for x0, x1 in edges
-        if x1 > x0
-    ]
+    path = "".join(f"M{a:.8g},0V1H{b:.8g}V0Z" for a, b in edges if b > a)
+    if not path:
+        return []
+    look = {"fillcolor": faded(PALETTES[theme].clipping, 0.16), "line": {"width": 0, "color": CLEAR}}
+    return [{"type": "path", "path": path, "xref": "x", "yref": "paper"} | look]
 
 
 def _add_custom(
@@ -160,14 +162,9 @@ def _add_custom(
     colour = calibration_colour(CUSTOM, theme)
     text = f"custom {custom:.4g}"
     side: Literal["left", "right"] = "right" if _pixel(custom, span, room) + text_width(text) + 16 <= room else "left"
-    result.shapes.extend(_vertical(x, line(colour, 3)) for x in _both(custom, span, mirrored))
-    result.shapes.append(_leader(custom, ROW, line(colour, 3)))
+    result.shapes.append(_vertical(custom, ROW, line(colour, 3), span, mirrored))
     chip = _flag(text, custom, 0, side, palette.page, f"the cutoff you chose: {custom:.6g}")
     result.annotations.append(chip | {"bgcolor": colour, "borderpad": 1, "xshift": 0})
-
-
-def _both(value: float, span: tuple[float, float], mirrored: bool) -> Iterable[float]:
-    return (value, -value) if mirrored and -value >= span[0] else (value,)
 
 
 def _pixel(value: float, span: tuple[float, float], room: float) -> float:
@@ -178,17 +175,17 @@ def _span(text: str, colour: str) -> str:
     return f'<span style="color:{colour}">{text}</span>'
 
 
-def _vertical(x: float, look: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "line": look}
-
-
-def _leader(x: float, height: float, look: dict[str, Any]) -> dict[str, Any]:
-    """From the top of the plot up to the label, in px."""
-    pixels = {"ysizemode": "pixel", "yanchor": 1, "y0": 0, "y1": height}
-    return {"type": "line", "x0": x, "x1": x, "yref": "paper", "line": look} | pixels
+def _vertical(
+    x: float, above: float, look: dict[str, Any], span: tuple[float, float], mirrored: bool
+) -> dict[str, Any]:
+    """A line through the plot and on to its label, `above` px over it; one shape with its mirror image."""
+    path = f"M{x:.8g},{1 + above / PLOT_HEIGHT:.4f}V0"  # downwards, so that a dash and no gap is at the label
+    if mirrored and -x >= span[0]:
+        path += f"M{-x:.8g},1V0"
+    return {"type": "path", "path": path, "xref": "x", "yref": "paper", "line": look}
 
 
 def _flag(text: str, x: float, level: int, side: str, colour: str, hover: str) -> dict[str, Any]:
     beside = {"xanchor": "left", "xshift": FLAG} if side == "right" else {"xanchor": "right", "xshift": -FLAG}
-    place_ = {"x": x, "xref": "x", "y": 1, "yref": "paper", "yanchor": "bottom", "yshift": level, "borderpad": 0}
+    place_ = {"x": x, "xref": "x", "y": 1, "yref": "paper", "yanchor": "bottom", "yshift": level}
     return annotation(text, colour, hovertext=hover, **place_, **beside)

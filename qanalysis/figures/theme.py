@@ -40,7 +40,7 @@ class Palette:
         percentiles: from 1 nine (90 %) to 6 nines (99.9999 %).
         precisions: fp32, int8, and layers kept in floating point.
         kinds: by kind of operation.
-        scale: colours of a heat map, from what asks for no attention to what asks for it.
+        scale: colours of a heat map, from what asks for no attention to what does; lightness runs one way.
     """
 
     page: str
@@ -58,9 +58,6 @@ class Palette:
     kinds: Mapping[str, str]
     scale: tuple[str, ...]
 
-
-# Viridis, whose order survives every kind of colour blindness.
-_SCALE = ("#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725")
 
 PALETTES: dict[Theme, Palette] = {
     "light": Palette(
@@ -83,7 +80,7 @@ PALETTES: dict[Theme, Palette] = {
             "linear": "#3f8a50",
             "matrix product": "#b0526a",
         },
-        scale=_SCALE[::-1],
+        scale=("#f1f4f9", "#d3e2f0", "#a6cde3", "#68b0d0", "#3a8bc0", "#2a62a6", "#2b3d86", "#29195c"),
     ),
     "dark": Palette(
         page="#0e1117",
@@ -105,7 +102,7 @@ PALETTES: dict[Theme, Palette] = {
             "linear": "#8ccb97",
             "matrix product": "#e28fa5",
         },
-        scale=_SCALE,
+        scale=("#1d2333", "#293a61", "#2e5a8a", "#2f80a0", "#36a59c", "#6cc684", "#b6de60", "#fde725"),
     ),
 }
 
@@ -182,8 +179,13 @@ def layout(theme: Theme, **extra: Any) -> dict[str, Any]:
         "plot_bgcolor": CLEAR,
         "font": font,
         "margin": {"l": 64, "r": 16, "t": 16, "b": 52, "pad": 0},
-        "hoverlabel": {"bgcolor": palette.panel, "bordercolor": palette.muted, "font": font, "align": "left"},
-        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "bgcolor": CLEAR, "font": font},
+        "hoverlabel": {
+            "bgcolor": palette.panel,
+            "bordercolor": palette.muted,
+            "font": {"color": palette.text},
+            "align": "left",
+        },
+        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "bgcolor": CLEAR},
         "modebar": {"bgcolor": CLEAR, "color": palette.muted, "activecolor": palette.text},
         "hovermode": "closest",
         "height": 360,
@@ -210,7 +212,7 @@ def axis(theme: Theme, title: str = "", **extra: Any) -> dict[str, Any]:
 
 def annotation(text: str, colour: str, **extra: Any) -> dict[str, Any]:
     """Words without an arrow, in an explicit colour."""
-    return {"text": text, "showarrow": False, "font": {"color": colour, "size": 12, "family": FONT}} | extra
+    return {"text": text, "showarrow": False, "font": {"color": colour, "size": 12}} | extra
 
 
 def line(colour: str, width: float = 1.5, dash: str = "solid") -> dict[str, Any]:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 
 from qanalysis.jobs.store import Job, Store
@@ -31,10 +32,7 @@ def submit(store: Store, analysis: str, params: TaskParams, environment: Mapping
             start_new_session=True,
             env=variables,
         )
-    _children.append(process)
-    for child in list(_children):  # reap those that ended, or they stay zombies of this process
-        if child.poll() is not None:
-            _children.remove(child)
+    threading.Thread(target=process.wait, daemon=True).start()  # else it would stay a zombie of this process
     return job_id
 
 
@@ -48,6 +46,3 @@ def cancel(store: Store, job: Job) -> None:
             os.killpg(job.pid, signal.SIGTERM)
         except ProcessLookupError:
             return
-
-
-_children: list["subprocess.Popen[bytes]"] = []

@@ -20,15 +20,16 @@ SOURCES: dict[str, Callable[[Name], LoadedModel]] = {
 def load(name: str) -> LoadedModel:
     """Loads a model by name, in evaluation mode on the CPU, and checks that its weights are finite.
 
+    Random weights are the same each time, and the caller's random state is left as it was.
+
     Raises:
         ValueError: with one sentence that says what to do: unknown name, missing or unsuitable file, no network,
             weights that hold NaN or infinity.
     """
     parsed = Name.parse(name, "model", MODEL_SOURCES)
-    if parsed.source == "checkpoint":
-        loaded = checkpoint.load(parsed, load)
-    else:
-        loaded = SOURCES[parsed.source](parsed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        loaded = checkpoint.load(parsed, load) if parsed.source == "checkpoint" else SOURCES[parsed.source](parsed)
     loaded.module.eval()
     for key, tensor in loaded.module.state_dict().items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():

@@ -1,13 +1,13 @@
 """`checkpoint:PATH?arch=NAME`: a user's state dict on a named architecture. Nothing in the file is ever executed."""
 
 import pickle
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from qanalysis.models.loaded import LoadedModel
@@ -15,10 +15,10 @@ from qanalysis.names import Name
 
 
 def load(name: Name, load_model: Callable[[str], LoadedModel]) -> LoadedModel:
-    """Loads a safetensors file, or a PyTorch file with `weights_only=True`, into the architecture of option `arch`.
+    """Loads a safetensors or (with `weights_only=True`) PyTorch file into the architecture of option `arch`.
 
     Raises:
-        ValueError: for a missing, corrupt or unsafe file, or one whose tensors do not fit (the first mismatch is named).
+        ValueError: for a missing, corrupt or unsafe file, or if a tensor does not fit (the first one is named).
     """
     name.only("arch", "classes")
     if "arch" not in name.options:
@@ -44,10 +44,9 @@ def load(name: Name, load_model: Callable[[str], LoadedModel]) -> LoadedModel:
             f"{name.rest} does not fit {architecture}: it also holds {unexpected[0]}, which is unknown there."
         )
     loaded.module.load_state_dict(state)
-    options = "&".join(f"{key}={value}" for key, value in name.options.items())
     return replace(
         loaded,
-        name=f"checkpoint:{name.rest}?{options}",
+        name=str(name),
         trained=True,
         origin=f"weights from {Path(name.rest).name} on {architecture}",
     )
@@ -63,20 +62,29 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
         raise ValueError(f"There is no checkpoint at {path}.")
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, EOFError) as error:
-        raise ValueError(f"{path} is corrupt or not a checkpoint ({error}).") from None
+            return _unwrapped(load_file(path))
+        with warnings.catch_warnings():  # about the file's pickle protocol: whether it can be read is seen below
+            warnings.simplefilter("ignore")
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise ValueError(
             f"{path} is corrupt or holds pickled code, which is not executed; save the state dict alone: "
             "torch.save(model.state_dict(), path), or safetensors."
         ) from None
-    except (RuntimeError, OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{path} is corrupt or not a checkpoint ({str(error).splitlines()[0]}).") from None
+    except Exception as error:  # what a damaged file makes of the reader can be anything, e.g. IndexError
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise ValueError(f"{path} is corrupt or not a checkpoint ({reason}).") from None
     for wrapper in ("state_dict", "model_state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
     if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
         raise ValueError(f"{path} holds no state dict: a dictionary of tensors is expected.")
-    return {str(key).removeprefix("module."): value for key, value in content.items()}
+    return _unwrapped({str(key): value for key, value in content.items()})
+
+
+def _unwrapped(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Without the prefixes of `nn.DataParallel` and `torch.compile`."""
+    for prefix in ("module.", "_orig_mod."):
+        if all(key.startswith(prefix) for key in state):
+            state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state

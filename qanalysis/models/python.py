@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,10 @@ def load(name: Name) -> LoadedModel:
     """
     result = call_factory(name)
     if isinstance(result, LoadedModel):
-        return result
+        return replace(result, name=str(name))
     if not isinstance(result, nn.Module):
         raise ValueError(f"python:{name.rest} must return an nn.Module, but returned {type(result).__name__}.")
-    return LoadedModel(f"python:{name.rest}", result, True, f"returned by {name.rest}", architecture=name.rest)
+    return LoadedModel(str(name), result, True, f"returned by {name.rest}", architecture=name.rest)
 
 
 def call_factory(name: Name) -> Any:
@@ -40,8 +41,9 @@ def call_factory(name: Name) -> Any:
         sys.path.insert(0, str(Path.cwd()))
     try:
         factory = getattr(importlib.import_module(module_name), factory_name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"python:{name.rest} cannot be imported: {error}.") from None
+    except Exception as error:  # whatever the user's module does when it is imported
+        kind = "" if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: "
+        raise ValueError(f"python:{name.rest} cannot be imported: {kind}{error}.") from error
     try:
         return factory(**name.options)
     except Exception as error:

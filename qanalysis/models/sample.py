@@ -41,7 +41,4 @@ def load(name: Name) -> LoadedModel:
         network.load_state_dict(load_file(samples_folder() / f"{name.rest}.safetensors"))
         record = sample_models()[name.rest]
         origin = f"trained on CIFAR-10, {record['test_accuracy']:.2f} % on its {record['test_images']:,} test images"
-    suffix = "" if trained else "@none"
-    return LoadedModel(
-        f"sample:{name.rest}{suffix}", network, trained, origin, (3, 32, 32), None, CIFAR_MEAN, CIFAR_STD, name.rest
-    )
+    return LoadedModel(str(name), network, trained, origin, (3, 32, 32), None, CIFAR_MEAN, CIFAR_STD, name.rest)

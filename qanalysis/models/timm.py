@@ -17,7 +17,10 @@ def load(name: Name) -> LoadedModel:
         raise ValueError("timm: models need the timm library: pip install 'qanalysis[timm]'.") from None
     random = (name.variant or "").lower() == "none"
     full_name = name.rest if random or name.variant is None else f"{name.rest}.{name.variant}"
-    arguments = {"num_classes": int(name.options["classes"])} if "classes" in name.options else {}
+    classes = name.count("classes")
+    if classes is not None and not random:
+        raise ValueError(f"Option classes goes with random weights only; write timm:{name.rest}@none?classes=…")
+    arguments = {} if classes is None else {"num_classes": classes}
     try:
         module = timm.create_model(full_name, pretrained=not random, **arguments)
     except RuntimeError as error:
@@ -29,7 +32,7 @@ def load(name: Name) -> LoadedModel:
     config = timm.data.resolve_model_data_config(module)
     shape: tuple[int, int, int] = tuple(config["input_size"])
     return LoadedModel(
-        f"timm:{name.rest}" + (f"@{name.variant}" if name.variant else ""),
+        str(name),
         module,
         not random,
         "timm architecture with random weights" if random else "timm pretrained weights",

@@ -1,7 +1,7 @@
 """`torchvision:NAME[@WEIGHTS]`: any classifier that torchvision builds."""
 
 import difflib
-from urllib.error import URLError
+from http.client import HTTPException
 
 import torch
 import torchvision.models as zoo
@@ -24,27 +24,29 @@ def load(name: Name) -> LoadedModel:
         close = difflib.get_close_matches(name.rest, known, 3)
         hint = f" Did you mean {' or '.join(close)}?" if close else ""
         raise ValueError(f"torchvision has no classifier named {name.rest!r}.{hint}")
+    classes = name.count("classes")
     if (name.variant or "").lower() == "none":
-        torch.manual_seed(0)
-        arguments = {"num_classes": int(name.options["classes"])} if "classes" in name.options else {}
+        arguments = {} if classes is None else {"num_classes": classes}
         if name.rest in ("googlenet", "inception_v3"):
             arguments["init_weights"] = True
         module = zoo.get_model(name.rest, weights=None, **arguments)
         side = 299 if name.rest == "inception_v3" else 224
-        full_name = f"torchvision:{name.rest}@none"
         origin = "torchvision architecture with random weights"
-        return LoadedModel(full_name, module, False, origin, (3, side, side), architecture=name.rest)
+        return LoadedModel(str(name), module, False, origin, (3, side, side), architecture=name.rest)
+    if classes is not None:
+        raise ValueError(f"Option classes goes with random weights only; write torchvision:{name.rest}@none?classes=…")
     choices = zoo.get_model_weights(name.rest)
     if name.variant and name.variant not in choices.__members__:
         options = ", ".join([*choices.__members__, "none"])
         raise ValueError(f"{name.rest} has no weights named {name.variant!r}; choose from {options}.")
-    weights = choices[name.variant] if name.variant else choices.DEFAULT  # type: ignore[attr-defined]
+    weights = choices[name.variant or "DEFAULT"]
     try:
         module = zoo.get_model(name.rest, weights=weights, progress=True)
-    except (URLError, OSError) as error:
+    except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError: a file with the wrong hash
         raise ValueError(
             f"The weights of torchvision:{name.rest} could not be downloaded ({error}); connect to the internet once, "
-            f"put the file into {torch.hub.get_dir()}/checkpoints, or write torchvision:{name.rest}@none for random weights."
+            f"put the file into {torch.hub.get_dir()}/checkpoints, or write torchvision:{name.rest}@none "
+            "for random weights."
         ) from None
     transform = weights.transforms()
     size = transform.crop_size[0]

@@ -35,7 +35,7 @@ def scaled_dot_product(
             scores = scores.masked_fill(~attn_mask, float("-inf"))
         else:
             scores = scores + attn_mask
-    weights = scores.softmax(-1)
+    weights = scores.softmax(-1) if attn_mask is None else _softmax(scores)
     return torch.matmul(F.dropout(weights, dropout_p) if dropout_p else weights, value)
 
 
@@ -91,7 +91,9 @@ def multi_head(
         scores = scores + F.pad(_additive(mask, scores), (0, added))
     if key_padding_mask is not None:
         scores = scores + F.pad(_additive(key_padding_mask, scores), (0, added))[:, None, None, :]
-    weights = scores.softmax(-1)
+    masked = attn_mask is not None or key_padding_mask is not None
+    # PyTorch lets a fully hidden query become NaN where it returns the weights, and zero where it does not.
+    weights = _softmax(scores) if masked and not need_weights else scores.softmax(-1)
     if training and dropout_p:
         weights = F.dropout(weights, dropout_p)
     output = torch.matmul(weights, v).permute(2, 0, 1, 3).reshape(length, batch, width)
@@ -134,6 +136,11 @@ def _additive(mask: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
     if mask.dtype != torch.bool:
         return mask
     return torch.zeros_like(mask, dtype=scores.dtype).masked_fill(mask, float("-inf"))
+
+
+def _softmax(scores: torch.Tensor) -> torch.Tensor:
+    """Softmax over keys; a query from which every key is hidden gets zeros, not NaN."""
+    return scores.softmax(-1).masked_fill((scores == float("-inf")).all(-1, keepdim=True), 0.0)
 
 
 EXPANSIONS: dict[Callable[..., Any], Callable[..., Any]] = {

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from qanalysis.nn.sites import OPERATIONS
+
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _LAYERS = (
     *(nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
@@ -49,10 +51,10 @@ def fold_batch_norm(model: nn.Module, example: torch.Tensor) -> Folded:
     for layer_path, norm_path in pairs:
         _fold(folded.get_submodule(layer_path), folded.get_submodule(norm_path))
         _neutralize(folded, norm_path)
-    expected, actual = model(example), folded(example)
-    difference = (expected - actual).abs().max()
-    if not difference <= 1e-3 * expected.abs().max() + 1e-6:
-        raise ValueError(f"folding must keep the outputs, but they differ by {float(difference):.3g}")
+    for expected, actual in zip(_tensors(model(example)), _tensors(folded(example)), strict=True):
+        difference = (expected - actual).abs().max()
+        if not difference <= 1e-3 * expected.abs().max() + 1e-6:
+            raise ValueError(f"folding must keep the outputs, but they differ by {float(difference):.3g}")
     return Folded(folded, tuple(pairs), tuple(sorted(norms - {norm for _, norm in pairs})))
 
 
@@ -60,7 +62,7 @@ def _fold(layer: nn.Module, norm: nn.Module) -> None:
     """Eq. 16: w' = c w and b' = c b + d, with c and d of Eq. 14, computed in float64."""
     weight, bias = layer.weight, layer.bias
     assert isinstance(weight, nn.Parameter)
-    mean, variance, eps = norm.running_mean.double(), norm.running_var.double(), norm.eps  # type: ignore[union-attr, operator]
+    mean, variance, eps = norm.running_mean.double(), norm.running_var.double(), norm.eps
     c = torch.rsqrt(variance + eps)  # type: ignore[operator]
     if norm.weight is not None:
         c = c * norm.weight.double()  # type: ignore[operator]
@@ -79,18 +81,22 @@ def _fold(layer: nn.Module, norm: nn.Module) -> None:
 
 
 def _neutralize(model: nn.Module, path: str) -> None:
-    """Replaces a plain batch norm by the identity; one with more in it (an activation) is made to normalize nothing."""
+    """Makes a batch norm normalize nothing, and replaces it by the identity if it is a plain one, wherever it is held.
+
+    One with more in it (an activation) stays.
+    """
     norm = model.get_submodule(path)
-    if type(norm) in _NORMS:
-        parent, _, name = path.rpartition(".")
-        setattr(model.get_submodule(parent), name, nn.Identity())
-        return
-    norm.running_mean.zero_()  # type: ignore[operator, union-attr]
-    norm.running_var.fill_(1 - float(norm.eps))  # type: ignore[operator, union-attr, arg-type]
+    norm.running_mean.zero_()  # type: ignore[operator]
+    norm.running_var.fill_(1 - float(norm.eps))  # type: ignore[operator, arg-type]
     if isinstance(norm.weight, torch.Tensor):
         norm.weight.fill_(1)
     if isinstance(norm.bias, torch.Tensor):
         norm.bias.zero_()
+    if type(norm) in _NORMS:
+        for parent in list(model.modules()):
+            for name, child in parent._modules.items():
+                if child is norm:
+                    parent._modules[name] = nn.Identity()
 
 
 def _is_norm(module: nn.Module) -> bool:
@@ -102,59 +108,80 @@ def _is_norm(module: nn.Module) -> bool:
 
 def _pairs(model: nn.Module, example: torch.Tensor) -> tuple[list[tuple[str, str]], set[str]]:
     """(layer, norm) paths that can be folded, and the paths of all norms."""
-    produced: dict[int, tuple[str, torch.Tensor]] = {}  # the tensors are kept, so that an id stays theirs
-    consumers: Counter[int] = Counter()
-    calls: Counter[str] = Counter()
-    candidates: dict[str, tuple[str, int]] = {}
-    holders: Counter[int] = Counter(
-        id(parameter) for module in model.modules() for parameter in module._parameters.values() if parameter is not None
-    )
-    layers = {path: m for path, m in model.named_modules() if isinstance(m, _LAYERS) and holders[id(m.weight)] == 1}
+    holders = Counter(id(parameter) for module in model.modules() for parameter in module._parameters.values())
+    layers = {id(m.weight): path for path, m in model.named_modules() if isinstance(m, _LAYERS)}
+    trace = _Trace({weight: path for weight, path in layers.items() if holders[weight] == 1})
     norms = {path: m for path, m in model.named_modules() if _is_norm(m)}
-
-    class Consumers(TorchFunctionMode):
-        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            result = func(*args, **(kwargs or {}))
-            if isinstance(result, torch.Tensor):
-                consumers.update(id(value) for value in _tensors((args, kwargs or {})) if id(value) in produced)
-            return result
-
-    def after_layer(path: str) -> Any:
-        def hook(module: nn.Module, args: Any, output: Any) -> None:
-            calls[path] += 1
-            if isinstance(output, torch.Tensor):
-                produced[id(output)] = (path, output)
-
-        return hook
+    calls: Counter[str] = Counter()
+    inputs: dict[str, int] = {}
+    uses_before: dict[str, int] = {}
 
     def before_norm(path: str) -> Any:
         def hook(module: nn.Module, args: Any) -> None:
             calls[path] += 1
-            if args and id(args[0]) in produced:
-                candidates[path] = (produced[id(args[0])][0], id(args[0]))
+            if args and id(args[0]) in trace.products:
+                inputs[path] = id(args[0])
+                uses_before[path] = trace.uses[id(args[0])]
 
         return hook
 
-    hooks = [module.register_forward_hook(after_layer(path)) for path, module in layers.items()]
-    hooks += [module.register_forward_pre_hook(before_norm(path)) for path, module in norms.items()]
+    def after_norm(path: str) -> Any:
+        def hook(module: nn.Module, args: Any, output: Any) -> None:
+            if path in inputs:  # one use, however many functions the norm is made of
+                trace.uses[inputs[path]] = uses_before[path] + 1
+
+        return hook
+
+    hooks = [module.register_forward_pre_hook(before_norm(path)) for path, module in norms.items()]
+    hooks += [module.register_forward_hook(after_norm(path)) for path, module in norms.items()]
     try:
-        with Consumers():
+        with trace:
             output = model(example)
-            consumers.update(id(value) for value in _tensors(output))
+            trace.use(output)
     finally:
         for handle in hooks:
             handle.remove()
-    pairs = [
-        (layer, norm)
-        for norm, (layer, tensor) in candidates.items()
-        if calls[layer] == 1 and calls[norm] == 1 and (consumers[tensor] == 1 or _composed(norms[norm]))
-    ]
+    pairs = []
+    for norm, tensor in inputs.items():
+        layer = trace.products[tensor][0]
+        weight = id(model.get_submodule(layer).weight)
+        if calls[norm] == trace.uses[tensor] == trace.uses[weight] == 1:
+            pairs.append((layer, norm))
     return pairs, set(norms)
 
 
-def _composed(norm: nn.Module) -> bool:
-    """Whether a norm computes with several functions (frozen batch norm); then its own uses are not counted apart."""
-    return not isinstance(norm, _NORMS)
+class _Trace(TorchFunctionMode):
+    """Notes which tensors are the plain product of a layer with its own weight, and how often both are used.
+
+    Attributes:
+        products: id of the tensor → path of its layer, and the tensor itself, kept so that the id stays its own.
+        uses: how many functions took the product or the weight of this id.
+    """
+
+    def __init__(self, layers: dict[int, str]) -> None:
+        super().__init__()
+        self._layers = layers
+        self.products: dict[int, tuple[str, torch.Tensor]] = {}
+        self.uses: Counter[int] = Counter()
+
+    def use(self, value: Any) -> None:
+        ids = {id(tensor) for tensor in _tensors(value)}
+        self.uses.update(id_ for id_ in ids if id_ in self.products or id_ in self._layers)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if not _tensors(result) and func is not torch.Tensor.__setitem__:  # a shape or another property is no use
+            return result
+        self.use((args, kwargs))
+        operation = OPERATIONS.get(func)
+        if operation is not None:
+            position, keyword = operation.operands[1]
+            weight = args[position] if position < len(args) else kwargs.get(keyword)
+            path = self._layers.get(id(weight))
+            if path is not None and result.ndim == weight.ndim:  # so that its axis 1 has one index per output channel
+                self.products[id(result)] = (path, result)
+        return result
 
 
 def _tensors(value: Any) -> list[torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Observation: one pass over the data, one histogram for every activation operand of every site (section 3.3)."""
+"""Observation: one pass over the data, one histogram for every activation operand of every site (section 3.4)."""
 
 import weakref
 from collections.abc import Callable, Iterable
@@ -40,10 +40,13 @@ def histogram(x: torch.Tensor, name: str = "tensor") -> Histogram:
     exponent = exponent_for(max(-low, high))
     scale = 2.0**-exponent
     signed = low < 0
+    underflows = signed and exponent > 0  # then a small negative value may scale to -0, whose floor is not -1
 
     def count(part: torch.Tensor) -> torch.Tensor:
         scaled = part * scale  # exact: a power of two
         index = scaled.floor_().to(torch.int16).add_(BINS) if signed else scaled.to(torch.int16)
+        if underflows:
+            index[(part < 0) & (index == BINS)] = BINS - 1
         return torch.bincount(index, minlength=2 * BINS if signed else BINS)
 
     parts = values.split(max(_CHUNK, -(-values.numel() // torch.get_num_threads())))
@@ -77,7 +80,7 @@ def observe(
     samples = 0
     with SiteMode(model, observer.see, observer.see_uncovered) as mode:
         for batch in batches:
-            observer.batch_size = len(batch)
+            observer.start(len(batch))
             mode.reset()
             model(batch)
             samples += len(batch)
@@ -92,7 +95,7 @@ def observe(
 def coverage(model: nn.Module, batch: torch.Tensor) -> Coverage:
     """The sites of a model and what is not covered, from one forward of `batch`."""
     observer = _Observer(model, histograms=False)
-    observer.batch_size = len(batch)
+    observer.start(len(batch))
     with SiteMode(model, observer.see, observer.see_uncovered):
         model(batch)
     return observer.coverage()
@@ -104,11 +107,17 @@ class _Observer:
     def __init__(self, model: nn.Module, histograms: bool = True) -> None:
         self._model = model
         self._counting = histograms
-        self.batch_size = 1
+        self._batch_size = 1
+        self._measured: frozenset[str] = frozenset()  # sites whose cost is known from an earlier forward
         self.histograms: dict[TensorId, Histogram] = {}
         self._sites: dict[str, Site] = {}
         self._not_covered: dict[tuple[str, str], NotCovered] = {}
         self._last: dict[int, _Seen] = {}
+
+    def start(self, batch_size: int) -> None:
+        """Tells that a forward of so many samples begins."""
+        self._batch_size = batch_size
+        self._measured = frozenset(self._sites)
 
     def see(self, call: Call) -> torch.Tensor:
         activations = {role: tensor for role, tensor in call.operands.items() if role != "weight"}
@@ -119,12 +128,14 @@ class _Observer:
                 known = self.histograms.get(tensor_id)
                 self.histograms[tensor_id] = seen if known is None else known.merge(seen)
         output = call.compute()
-        if call.site not in self._sites:
+        if call.site not in self._measured:
+            known_site = self._sites.get(call.site)
+            earlier = 0 if known_site is None else known_site.macs  # a module that is called twice costs twice
             weight = call.operands.get("weight")
             self._sites[call.site] = Site(
                 name=call.site,
                 kind=call.operation.kind,
-                macs=call.multiply_accumulates(output) // self.batch_size,
+                macs=earlier + call.multiply_accumulates(output) // self._batch_size,
                 roles=tuple(activations),
                 input_shape=tuple(next(iter(activations.values())).shape),
                 weight_shape=None if weight is None else tuple(weight.shape),
@@ -136,14 +147,18 @@ class _Observer:
         self._not_covered.setdefault((module, operation), entry)
 
     def coverage(self) -> Coverage:
-        known = {site.partition(":")[0] for site in self._sites} | {module for module, _ in self._not_covered}
+        known = {site.partition(":")[0] for site in self._sites} | {
+            entry.module for entry in self._not_covered.values()
+        }
         for path, module in self._model.named_modules():
-            if isinstance(module, _COMPUTE_MODULES) and path not in known:
+            if isinstance(module, _COMPUTE_MODULES) and (path or "model") not in known:
                 self.see_uncovered(path, type(module).__name__, "not executed in the forward pass that was observed")
         return Coverage(sites=tuple(self._sites.values()), not_covered=tuple(self._not_covered.values()))
 
     def _histogram(self, tensor: torch.Tensor, name: str) -> Histogram:
         """The tensor's histogram; one that feeds several sites (a block and its shortcut) is counted once."""
+        if tensor.is_inference():  # these do not tell whether they were modified
+            return histogram(tensor, name)
         seen = self._last.get(id(tensor))
         if seen is not None and seen.tensor() is tensor and seen.version == tensor._version:
             return seen.histogram

@@ -1,4 +1,4 @@
-"""A model executed as a plan says: the inputs of every quantized site are fake-quantized, outputs stay float (section 4)."""
+"""A model executed as a plan says: inputs of quantized sites are fake-quantized, outputs stay float (section 4)."""
 
 from typing import Any
 
@@ -74,14 +74,18 @@ class QuantizedModel(nn.Module):
         spec = self.plan.weight_spec(call.site, call.operation.channel_axis)
         if spec is None:
             return None
-        cached = self._weights.get(call.site)
-        if cached is not None and cached[0] is weight and cached[1] == weight._version:
-            return cached[2]
+        trained = torch.is_grad_enabled() and weight.requires_grad
+        keep = not trained and not weight.is_inference()
+        version = weight._version if keep else -1
+        source, at_version, known = self._weights.get(call.site, (None, -1, weight))
+        alike = known.dtype == weight.dtype and known.is_inference() == torch.is_inference_mode_enabled()
+        if keep and source is weight and at_version == version and alike:
+            return known
         try:
             params = max_weight_params(weight.detach(), spec)
         except ValueError as error:
             raise ValueError(f"{call.site}: {error}") from None
         quantized = fake_quantize(weight, params)
-        if not quantized.requires_grad:
-            self._weights[call.site] = (weight, weight._version, quantized)
+        if keep:
+            self._weights[call.site] = (weight, version, quantized)
         return quantized

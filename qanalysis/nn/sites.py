@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrize import ParametrizationList
 from torch.overrides import TorchFunctionMode
 
 from qanalysis.nn import attention
@@ -29,12 +30,13 @@ class Operation:
     Attributes:
         kind: kind of the operation.
         operands: position and keyword of the two factors.
-        channel_axis: axis of the second factor that indexes output channels, when that factor is a weight.
+        channel_axis: axis of the second factor that indexes output channels, when that factor is a weight; None where
+            it has none.
     """
 
     kind: Kind
     operands: tuple[tuple[int, str], tuple[int, str]]
-    channel_axis: int
+    channel_axis: int | None
 
 
 @dataclass
@@ -80,7 +82,7 @@ class Call:
             return output.numel() * second[0].numel()
         if self.operation.kind == "transposed convolution":
             return first.numel() * second[0].numel()
-        if self._function is torch.functional.einsum or self._function is torch.einsum:
+        if self._function is torch.einsum:
             return _einsum_size(self._args[0], first, second)
         return output.numel() * first.shape[-1]
 
@@ -98,37 +100,37 @@ def _operations() -> dict[Callable[..., Any], Operation]:
     product2 = replace(product, operands=((0, "input"), (1, "mat2")))
     added = replace(product, operands=((1, "mat1"), (2, "mat2")))
     batch_added = replace(product, operands=((1, "batch1"), (2, "batch2")))
-    table: dict[Callable[..., Any], Operation] = {}
-    for function in (torch.conv1d, torch.conv2d, torch.conv3d, F.conv1d, F.conv2d, F.conv3d):
-        table[function] = convolution
-    for function in (torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d):
-        table[function] = transposed
-    for function in (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d):
-        table[function] = transposed
-    table[F.linear] = linear
-    for function in (torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__):
-        table[function] = product
-    for function in (torch.bmm, torch.Tensor.bmm, torch.mm, torch.Tensor.mm):
-        table[function] = product2
-    table[torch.addmm] = table[torch.Tensor.addmm] = added
-    table[torch.baddbmm] = table[torch.Tensor.baddbmm] = batch_added
-    table[torch.functional.einsum] = table[torch.einsum] = replace(product, operands=((1, ""), (2, "")))
-    return table
+    einsum = replace(product, operands=((1, ""), (2, "")))
+    tensor = torch.Tensor
+    functions: dict[Operation, tuple[Any, ...]] = {
+        convolution: (torch.conv1d, torch.conv2d, torch.conv3d, F.conv1d, F.conv2d, F.conv3d),
+        transposed: (
+            *(torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d),
+            *(F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d),
+        ),
+        linear: (F.linear,),
+        product: (torch.matmul, torch.linalg.matmul, tensor.matmul, tensor.__matmul__),
+        product2: (torch.bmm, tensor.bmm, torch.mm, tensor.mm),
+        added: (torch.addmm, tensor.addmm, tensor.addmm_),
+        batch_added: (torch.baddbmm, tensor.baddbmm, tensor.baddbmm_),
+        einsum: (torch.einsum,),
+    }
+    return {function: operation for operation, group in functions.items() for function in group}
 
 
 OPERATIONS = _operations()
-
+_RECURRENT: tuple[Callable[..., Any], ...] = (
+    *(torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu),
+    *(torch.lstm_cell, torch.gru_cell, torch.rnn_tanh_cell, torch.rnn_relu_cell),
+)
+_RARE: tuple[Callable[..., Any], ...] = (
+    *(torch.bilinear, torch.tensordot, torch.inner, torch.Tensor.inner, torch.addbmm, torch.Tensor.addbmm),
+    *(torch.chain_matmul, torch.linalg.multi_dot, torch.convolution, torch.conv_tbc),
+)
 #: Compute-intensive functions that are not sites, and why.
-UNCOVERED: dict[Callable[..., Any], str] = {
-    function: "recurrent layers are not covered yet: their matrix products stay in floating point"
-    for function in (
-        *(torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu),
-        *(torch.lstm_cell, torch.gru_cell, torch.rnn_tanh_cell, torch.rnn_relu_cell),
-    )
-} | {
-    F.bilinear: "bilinear layers are not covered",
-    torch.bilinear: "bilinear layers are not covered",
-}
+UNCOVERED: dict[Callable[..., Any], str] = dict.fromkeys(
+    _RECURRENT, "recurrent layers are not covered yet: their matrix products stay in floating point"
+) | dict.fromkeys(_RARE, "this function is not covered; conv1d to conv3d, linear, matmul, addmm and einsum are")
 _SHORT = {"convolution": "conv", "transposed convolution": "conv_transpose", "linear": "linear"}
 
 
@@ -168,11 +170,11 @@ class SiteMode(TorchFunctionMode):
             for path, module in self._model.named_modules():
                 self._hooks.append(module.register_forward_pre_hook(self._enter_module(path), prepend=True))
                 self._hooks.append(module.register_forward_hook(self._leave_module, always_call=True))
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        super().__exit__(*exception)
+        super().__exit__(*exception)  # type: ignore[no-untyped-call]
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
@@ -200,20 +202,20 @@ class SiteMode(TorchFunctionMode):
     @contextmanager
     def _expanding(self) -> Iterator[None]:
         """Turns the mode on again inside its own handler, so that the parts of an expansion become sites."""
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         try:
             yield
         finally:
-            super().__exit__(None, None, None)
+            super().__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
     def _call(
         self, operation: Operation, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Call | None:
-        if func in (torch.functional.einsum, torch.einsum):
+        if func is torch.einsum:
             if len(args) == 2 and isinstance(args[1], list | tuple):
                 args = (args[0], *args[1])
             if len(args) != 3:
-                if self._uncovered is not None:
+                if len(args) > 3 and self._uncovered is not None:  # with one tensor it multiplies nothing
                     reason = "only einsum of two tensors is covered: split it into pairs"
                     self._uncovered(self._stack[-1].path, "einsum", reason)
                 return None
@@ -224,9 +226,13 @@ class SiteMode(TorchFunctionMode):
             tensors.append(args[position] if position < len(args) else kwargs[keyword])
         if not all(isinstance(tensor, torch.Tensor) and tensor.is_floating_point() for tensor in tensors):
             return None
+        if any(isinstance(frame.module, ParametrizationList) for frame in self._stack):
+            return None  # a weight is being derived: what uses it is the site
         roles: tuple[Role, Role] = ("left", "right")
         if operation.kind != "matrix product" or id(tensors[1]) in self._owners:
             roles = ("input", "weight")
+        if operation.kind == "matrix product":
+            operation = replace(operation, channel_axis=_product_channel_axis(func, args, tensors[1]))
         call_operands = dict(zip(roles, tensors, strict=True))
         name = self._name(operation, call_operands)
         return Call(name, operation, call_operands, func, args, kwargs, dict(zip(roles, slots, strict=True)))
@@ -238,12 +244,12 @@ class SiteMode(TorchFunctionMode):
         if owner:
             path = frame.path if frame.path in owner else next(iter(owner))
             suffix = owner[path].removesuffix("weight").rstrip("_")
-            return f"{path}:{suffix}" if suffix else path or "model"
+            return f"{path or 'model'}:{suffix}" if suffix else path or "model"
         kind = _SHORT.get(operation.kind, "matmul")
         index = frame.calls[kind]
         frame.calls[kind] += 1
         if kind != "matmul" and index == 0 and weight is not None and _only_computes(frame.module):
-            return frame.path
+            return frame.path or "model"
         return f"{frame.path or 'model'}:{kind}_{index}"
 
     def _enter_module(self, path: str) -> Callable[[nn.Module, Any], None]:
@@ -260,6 +266,16 @@ class SiteMode(TorchFunctionMode):
 def _only_computes(module: nn.Module | None) -> bool:
     """Whether a module is one operation on a weight that it derives (standardized, parametrized, cast)."""
     return module is not None and isinstance(getattr(module, "weight", None), torch.Tensor)
+
+
+def _product_channel_axis(func: Callable[..., Any], args: tuple[Any, ...], right: torch.Tensor) -> int | None:
+    """The last axis of the right operand that the product keeps; None for a vector or where all are summed over."""
+    if func is not torch.einsum:
+        return -1 if right.ndim > 1 else None
+    inputs, arrow, output = args[0].replace(" ", "").partition("->")
+    labels = inputs.partition(",")[2].replace("...", "." * (right.ndim - len(inputs.partition(",")[2]) + 3))
+    kept = [label != "." and (label in output if arrow else inputs.count(label) == 1) for label in labels]
+    return max((axis for axis, stays in enumerate(kept) if stays), default=None)
 
 
 def _einsum_size(equation: str, left: torch.Tensor, right: torch.Tensor) -> int:

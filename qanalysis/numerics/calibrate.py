@@ -1,4 +1,4 @@
-"""Calibration (section 3.3): choosing the range of a tensor from its histogram.
+"""Calibration (section 3.4): choosing the range of a tensor from its histogram.
 
 Each calibration is a pure function `(Histogram, QuantizerSpec) -> Range | None`; None stands for an all-zero tensor.
 `parse` reads what `str` writes: `max`, `entropy`, `mse`, `percentile:99.99`.
@@ -63,7 +63,7 @@ class Percentile:
 
     def __post_init__(self) -> None:
         if not 0 < self.percent <= 100:
-            raise ValueError(f"`0 < p <= 100` must hold, but got p={self.percent:g}")
+            raise ValueError(f"`0 < p <= 100` must hold, but got p={_shortest(self.percent)}")
 
     def __call__(self, histogram: Histogram, spec: QuantizerSpec) -> Range | None:
         """The right edge of the bin that holds the order statistic, at most the exact maximum."""
@@ -75,7 +75,7 @@ class Percentile:
         return clipped_at(min((bin_ + 1) * histogram.width, histogram.amax), histogram, spec)
 
     def __str__(self) -> str:
-        return f"percentile:{self.percent:.10g}"
+        return f"percentile:{_shortest(self.percent)}"
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Mse:
         if histogram.amax == 0:
             return None
         candidates = [
-            clipped_at(histogram.amax * fraction, histogram, spec) for fraction in np.linspace(1 / 256, 1, 256)
+            clipped_at(histogram.amax * fraction, histogram, spec) for fraction in np.linspace(1 / 256, 1, 256).tolist()
         ]
         ranges = [range_ for range_ in candidates if range_ is not None]
         errors = [quantization_error(histogram, range_, spec).mse for range_ in ranges]
@@ -215,7 +215,14 @@ def parse(name: str) -> Calibration:
         except ValueError:
             raise ValueError(f"A percentile is written percentile:99.99, but got {name!r}.") from None
         return Percentile(percent)
-    raise ValueError(f"Unknown calibration {name!r}; choose from entropy, max, mse, percentile:P (e.g. percentile:99.99).")
+    raise ValueError(
+        f"Unknown calibration {name!r}; choose from entropy, max, mse, percentile:P (e.g. percentile:99.99)."
+    )
+
+
+def _shortest(percent: float) -> str:
+    """The shortest text that reads back as the same number: 99.99, 100."""
+    return repr(float(percent)).removesuffix(".0")
 
 
 def _xlogx(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qanalysis.numerics.histogram import BINS, Histogram
 from qanalysis.numerics.spec import QuantizerSpec, Range, step_and_zero_point
@@ -34,22 +35,30 @@ class QuantizationError:
 
 
 def quantization_error(histogram: Histogram, range_: Range, spec: QuantizerSpec) -> QuantizationError:
-    """Error of quantizing the histogram's values with `range_`, every value taken at the middle of its bin.
+    """Error of quantizing the histogram's values with `range_`, values taken as evenly spread over their bin.
 
-    In a tensor whose smallest value is zero (the output of ReLU) the bin at zero counts as exactly zero: nearly all of
-    it is, and zero has no error.
+    Clipped ones are taken at the middle of the bin. In a tensor whose smallest value is zero (the output of ReLU) the
+    bin at zero counts as exactly zero: nearly all of it is, and zero has no error.
     """
     step, zero_point = step_and_zero_point(range_, spec)
     occupied = np.flatnonzero(histogram.counts)
     counts = histogram.counts[occupied].astype(np.float64)
-    values = histogram.centers[occupied]
+    low = np.maximum((occupied - BINS) * histogram.width, histogram.minimum)
+    high = np.minimum((occupied - BINS + 1) * histogram.width, histogram.maximum)
     if histogram.minimum == 0:
-        values = np.where(occupied == BINS, 0.0, values)
-    values = np.clip(values, histogram.minimum, histogram.maximum)
+        high[occupied == BINS] = 0.0
+    values = low + (high - low) / 2
     codes = np.clip(np.rint(values / step) + zero_point, spec.code_min, spec.code_max)
     squared = (values - (codes - zero_point) * step) ** 2
-    beta, alpha = (spec.code_min - zero_point) * step, (spec.code_max - zero_point) * step
-    outside = (values > alpha * (1 + 1e-9)) | (values < beta * (1 + 1e-9))
+    if histogram.width > step / 16:  # else the error at the middle of a bin is near enough its mean
+        first = np.searchsorted(low, (spec.code_min - zero_point - 0.5) * step, "right")
+        last = np.searchsorted(high, (spec.code_max - zero_point + 0.5) * step)
+        start, stop = low[first:last] / step, high[first:last] / step
+        wide = stop - start > 1e-3
+        mean = (_rounding_area(stop) - _rounding_area(start)) / np.where(wide, stop - start, 1)
+        squared[first:last] = np.where(wide, step**2 * mean, squared[first:last])
+    beta, alpha = (-range_.amax, range_.amax) if spec.scheme == "scale" else (range_.beta, range_.alpha)
+    outside = (values > max(alpha, 0.0)) | (values < min(beta, 0.0))
     total = counts.sum()
     clipping = float((counts * squared)[outside].sum() / total)
     rounding = float((counts * squared)[~outside].sum() / total)
@@ -57,3 +66,10 @@ def quantization_error(histogram: Histogram, range_: Range, spec: QuantizerSpec)
     noise = clipping + rounding
     sqnr = 10 * math.log10(signal / noise) if noise > 0 and signal > 0 else math.inf
     return QuantizationError(float(100 * counts[outside].sum() / total), clipping, rounding, sqnr, step)
+
+
+def _rounding_area(t: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Integral of the squared rounding error (u - round(u))^2 from 0 to t; between two integers it is 1/12."""
+    whole = np.rint(t)
+    rest = t - whole
+    return np.asarray(whole / 12 + rest * rest * rest / 3, np.float64)

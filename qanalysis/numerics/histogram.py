@@ -73,8 +73,9 @@ class Histogram:
             raise ValueError("a histogram needs finite values, but got NaN or infinity")
         minimum, maximum = float(flat.min()), float(flat.max())
         exponent = exponent_for(max(-minimum, maximum))
-        index = np.clip(np.floor(np.ldexp(flat, -exponent)).astype(np.int64), -BINS, BINS - 1) + BINS
-        return cls(np.bincount(index, minlength=2 * BINS), exponent, minimum, maximum)
+        index = np.clip(np.floor(np.ldexp(flat, -exponent)).astype(np.int64), -BINS, BINS - 1)
+        np.minimum(index, -1, out=index, where=flat < 0)  # a negative value may underflow to zero
+        return cls(np.bincount(index + BINS, minlength=2 * BINS), exponent, minimum, maximum)
 
     def merge(self, other: "Histogram") -> "Histogram":
         """Histogram of the values of both; associative and commutative."""
@@ -109,7 +110,7 @@ class Histogram:
     @cached_property
     def centers(self) -> NDArray[np.float64]:
         """Middle of every bin, `(2 * BINS,)`, in the tensor's unit."""
-        return (np.arange(-BINS, BINS) + 0.5) * self.width
+        return np.asarray((np.arange(-BINS, BINS) + 0.5) * self.width, np.float64)
 
     def __eq__(self, other: object) -> bool:
         return (

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from qanalysis.numerics.spec import QuantizerSpec, Range, step_and_zero_point
+from qanalysis.numerics.spec import SMALLEST_STEP, QuantizerSpec, Range, step_and_zero_point
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class QParams:
 
 
 def per_tensor(range_: Range, spec: QuantizerSpec) -> QParams:
-    """Parameters of a per-tensor quantizer (Eq. 3, 4 and 8).
+    """Parameters of a per-tensor quantizer (Eq. 1, 2 and 6).
 
     Raises:
         ValueError: if the range has no width.
@@ -48,7 +48,7 @@ def per_tensor(range_: Range, spec: QuantizerSpec) -> QParams:
 def max_weight_params(weight: torch.Tensor, spec: QuantizerSpec) -> QParams:
     """Parameters of a weight from its own extremes (max calibration), per tensor or per index of `channel_axis`.
 
-    A channel of zeros gets step 1: it is represented exactly by any step.
+    A channel of zeros (or of denormal numbers, whose scale overflows) gets step 1: any step represents zero exactly.
 
     Raises:
         ValueError: if the weight holds NaN or infinity.
@@ -69,14 +69,17 @@ def max_weight_params(weight: torch.Tensor, spec: QuantizerSpec) -> QParams:
         zero_point = (torch.round(-beta / torch.where(step > 0, step, 1)) + spec.code_min).clamp(
             spec.code_min, spec.code_max
         )
-    dead = step <= 0
+    dead = step < max(SMALLEST_STEP, 1 / torch.finfo(step.dtype).max)
     return QParams(
         torch.where(dead, 1, step).detach(), torch.where(dead, 0, zero_point).detach(), spec.code_min, spec.code_max
     )
 
 
 def quantize(x: torch.Tensor, params: QParams) -> torch.Tensor:
-    """Codes of `x` as floats holding integers: `clip(round(s x) + z)` (Eq. 5 and 7), rounding half to even."""
+    """Codes of `x` as floats holding integers: `clip(round(s x) + z)` (Eq. 4 and 7), rounding half to even.
+
+    The zero point is added after rounding, as in ONNX: Eq. 4 adds it before, which differs on ties with an odd z only.
+    """
     codes = torch.mul(x, params.step.reciprocal()).round_()
     if not params.symmetric:
         codes += params.zero_point
@@ -84,7 +87,7 @@ def quantize(x: torch.Tensor, params: QParams) -> torch.Tensor:
 
 
 def dequantize(codes: torch.Tensor, params: QParams) -> torch.Tensor:
-    """Real values of codes: `(code - z) / s` (Eq. 6 and 8)."""
+    """Real values of codes: `(code - z) / s` (Eq. 5 and 8)."""
     return (codes if params.symmetric else codes - params.zero_point) * params.step
 
 
@@ -94,7 +97,7 @@ def fake_quantize(x: torch.Tensor, params: QParams) -> torch.Tensor:
     The gradient is 1 where `x` lies between the real values of the extreme codes, inclusive, and 0 elsewhere.
     """
     if torch.is_grad_enabled() and x.requires_grad:
-        result: torch.Tensor = _FakeQuantize.apply(x, params)  # type: ignore[no-untyped-call]
+        result: torch.Tensor = _FakeQuantize.apply(x, params)
         return result
     return _fake_quantize(x, params)
 
@@ -109,8 +112,9 @@ def _fake_quantize(x: torch.Tensor, params: QParams) -> torch.Tensor:
 class _FakeQuantize(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, params: QParams) -> torch.Tensor:
-        beta = (params.code_min - params.zero_point) * params.step
-        alpha = (params.code_max - params.zero_point) * params.step
+        slack = 1 + 4 * torch.finfo(x.dtype).eps  # alpha / 127 * 127 may round to less than alpha
+        beta = (params.code_min - params.zero_point) * params.step * slack
+        alpha = (params.code_max - params.zero_point) * params.step * slack
         ctx.save_for_backward((x >= beta) & (x <= alpha))
         return _fake_quantize(x, params)
 

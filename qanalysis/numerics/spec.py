@@ -5,6 +5,9 @@ from typing import Literal
 
 Scheme = Literal["scale", "affine"]
 
+#: Narrowest step: 2**126, its inverse, is still a float32. Tensors of denormal numbers quantize to zero.
+SMALLEST_STEP = 2.0**-126
+
 
 @dataclass(frozen=True)
 class QuantizerSpec:
@@ -32,7 +35,7 @@ class QuantizerSpec:
     @property
     def code_min(self) -> int:
         """Smallest integer code: -127 (scale) or -128 (affine) at 8 bits."""
-        return -(2 ** (self.bits - 1)) + (self.scheme == "scale")
+        return -self.code_max if self.scheme == "scale" else -self.code_max - 1
 
     @property
     def code_max(self) -> int:
@@ -64,8 +67,8 @@ class Range:
 def step_and_zero_point(range_: Range, spec: QuantizerSpec) -> tuple[float, int]:
     """Width of one code and the code of real zero, per tensor.
 
-    The paper's scale s multiplies (Eq. 3 and 8); `step` is its inverse. For the affine scheme the range is first
-    widened to contain zero, so that zero is represented exactly (Eq. 3 and 4).
+    The paper's scale s multiplies (Eq. 1 and 6); `step` is its inverse. For the affine scheme the range is first
+    widened to contain zero, so that zero is represented exactly (Eq. 2).
 
     Raises:
         ValueError: if the range has no width.
@@ -73,9 +76,9 @@ def step_and_zero_point(range_: Range, spec: QuantizerSpec) -> tuple[float, int]
     if spec.scheme == "scale":
         if range_.amax <= 0:
             raise ValueError("`amax > 0` must hold, but got amax=0: an all-zero tensor has no scale")
-        return range_.amax / spec.code_max, 0
+        return max(range_.amax / spec.code_max, SMALLEST_STEP), 0
     beta, alpha = min(range_.beta, 0.0), max(range_.alpha, 0.0)
     if alpha == beta:
         raise ValueError("`alpha > beta` must hold, but got beta=alpha=0: an all-zero tensor has no scale")
-    step = (alpha - beta) / (spec.code_max - spec.code_min)
+    step = max((alpha - beta) / (spec.code_max - spec.code_min), SMALLEST_STEP)
     return step, max(spec.code_min, min(spec.code_max, round(-beta / step) + spec.code_min))

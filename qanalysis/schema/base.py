@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 class Record(BaseModel):
     """A frozen value with a JSON form; unknown keys and non-finite text are refused when it is read."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def save(self, path: Path) -> None:
         """Writes the JSON form, whole or not at all."""

@@ -1,6 +1,8 @@
 """Observations: the histogram of every activation from one pass over the data, and the file they are kept in."""
 
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,12 @@ from qanalysis.schema.plan import Plan
 from qanalysis.schema.site import Coverage, TensorId
 
 FORMAT = "qanalysis-observations-1"
+
+#: What NumPy, zip and JSON raise on a file that is damaged or something else.
+_UNREADABLE = (
+    *(OSError, EOFError, zipfile.BadZipFile, zlib.error),
+    *(KeyError, IndexError, TypeError, AttributeError, ValueError),
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ class Observations:
     samples: int
 
     def ranges(self, calibration: Calibration, plan: Plan | None = None) -> RangeTable:
-        """Calibrates every tensor (section 3.3) for the bits and scheme that the plan gives its site."""
+        """Calibrates every tensor (section 3.4) for the bits and scheme that the plan gives its site."""
         plan = plan or Plan()
         ranges = {}
         for tensor, histogram in self.histograms.items():
@@ -92,5 +100,6 @@ class Observations:
                         counts, entry["exponent"], entry["minimum"], entry["maximum"]
                     )
                 return cls(histograms, Coverage.model_validate(header["coverage"]), header["samples"])
-        except (OSError, KeyError, ValueError) as error:
-            raise ValueError(f"{path} is not a file of observations ({error})") from None
+        except _UNREADABLE as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ValueError(f"{path} is not a file of observations ({reason})") from None

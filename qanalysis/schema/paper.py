@@ -1,4 +1,4 @@
-"""Tables 3 to 5 of Wu et al. 2020, transcribed: the paper's own row for an architecture."""
+"""Table 5 of Wu et al. 2020, transcribed: the paper's own row for an architecture."""
 
 from dataclasses import dataclass
 
@@ -32,5 +32,5 @@ TABLE_5 = {
 
 
 def paper_row(architecture: str) -> PaperRow | None:
-    """The paper's line for an architecture by its name, or None. A sample model is of the same family, not the same net."""
+    """The paper's line for an architecture by its name, or None; a sample model is of the same family, no more."""
     return TABLE_5.get(architecture)

@@ -1,4 +1,4 @@
-"""Plan: which sites are quantized, and how. Full, partial and one-at-a-time quantization are values of this one type."""
+"""Plan: which sites are quantized, and how; full, partial and one-at-a-time quantization are values of it."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -64,7 +64,7 @@ class Plan(Record):
         override = self.overrides.get(site)
         return QuantizerSpec((override and override.activation_bits) or self.activation_bits, self.activation_scheme)
 
-    def weight_spec(self, site: str, channel_axis: int) -> QuantizerSpec | None:
+    def weight_spec(self, site: str, channel_axis: int | None) -> QuantizerSpec | None:
         """Settings for the weight of a site; None where it stays in floating point."""
         if self.parts == "activations" or not self.quantizes(site):
             return None

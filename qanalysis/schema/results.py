@@ -146,7 +146,6 @@ class CalibrateResult(Result):
         ranges: calibration → activation → largest magnitude represented; None for an all-zero tensor.
         observations: file name of the histograms, beside the result; None if they were not kept.
         samples: number of samples seen.
-        inference_seconds: the same forward passes without observation; None unless it was asked for.
     """
 
     analysis: Literal["calibrate"] = "calibrate"
@@ -222,6 +221,7 @@ class WeightsRow(Record):
         relative: 100 (accuracy - fp32) / fp32, in %.
         standard_error: in points.
         interval: 95 % interval of the accuracy.
+        difference_interval: 95 % interval of accuracy - fp32 in points, paired on the same samples.
     """
 
     granularity: str
@@ -230,6 +230,7 @@ class WeightsRow(Record):
     relative: float
     standard_error: float
     interval: tuple[float, float]
+    difference_interval: tuple[float, float]
 
 
 class WeightsResult(Result):

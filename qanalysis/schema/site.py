@@ -17,8 +17,8 @@ class TensorId(NamedTuple):
     @classmethod
     def parse(cls, key: str) -> "TensorId":
         """The inverse of `str`."""
-        site, slash, role = key.rpartition("/")
-        return cls(site, role) if slash else cls(key, "input")
+        site, _, role = key.rpartition("/")
+        return cls(site, role) if role in ("left", "right", "weight") else cls(key, "input")
 
 
 class Site(Record):
@@ -31,7 +31,6 @@ class Site(Record):
         roles: operands that are activations: `input`, or `left` and `right`.
         input_shape: shape of the first operand, the batch first.
         weight_shape: shape of the weight; None for a product of two activations.
-        groups: channel groups of a convolution; equal to its input channels when depthwise.
     """
 
     name: str

@@ -18,8 +18,8 @@ def page() -> None:
     """Draws the page."""
     st.title("Calibration")
     st.markdown(
-        "An 8-bit code can take 255 values. Calibration chooses how far they reach: a wide range clips nothing but makes "
-        "every step coarse, a narrow one is fine but cuts off large values."
+        "An 8-bit code can take 255 values. Calibration chooses how far they reach: a wide range clips nothing but "
+        "makes every step coarse, a narrow one has fine steps but cuts off large values."
     )
     chosen = selection.current()
     view = st.segmented_control(
@@ -95,7 +95,7 @@ def _overview(job_id: str, result: CalibrateResult) -> None:
         required=True,
     )
     seen = layer_view.observations(job_id)
-    shown = "sqnr" if quantity == "SQNR" else "ratio"
+    shown: figures.overview.Quantity = "sqnr" if quantity == "SQNR" else "ratio"
     figure = figures.overview.heatmap(seen, result, theme=theme(), quantity=shown)
     chart(
         figure,
@@ -138,7 +138,7 @@ def _weights(chosen: selection.Selection) -> None:
     sites = [channels.site for channels in result.channels]
     site = st.selectbox("One layer", sites, key="weights-site", bind="query-params")
     chart(
-        figures.weights.one_site(result, site, theme=theme()),
+        figures.weights.one_site(result, site, theme=theme(), folded=folded),
         key="weights-one",
         file=f"{site}-channels",
         how_to_read=figures.weights.HOW_TO_READ["one_site"],

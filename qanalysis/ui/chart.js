@@ -11,9 +11,18 @@ const loaded = (route) => {
   return window.__qanalysisPlotly;
 };
 
-const svgIcon = {
+const arrow = { width: 24, height: 24, path: "M5 20h14v-2H5v2zM19 9h-4V3H9v6H5l7 7 7-7z" };
+const camera = {
   width: 24, height: 24,
-  path: "M5 20h14v-2H5v2zM19 9h-4V3H9v6H5l7 7 7-7z",
+  path: "M9 3 7.2 5H4a2 2 0 0 0-2 2v12a2 2 0 0 0 2 2h16a2 2 0 0 0 2-2V7a2 2 0 0 0-2-2h-3.2L15 3H9zm3 15a5 5 0 1 1 0-10 5 5 0 0 1 0 10z",
+};
+
+// On the page a figure is transparent; a file of its own gets the page's background.
+const download = (plotly, format, scale, filename) => async (plot) => {
+  const page = document.querySelector("[data-testid=stApp]") ?? document.body;
+  const layout = { ...plot.layout, paper_bgcolor: getComputedStyle(page).backgroundColor };
+  const figure = { data: plot.data, layout };
+  await plotly.downloadImage(figure, { format, scale, filename, width: plot.clientWidth, height: plot.clientHeight });
 };
 
 export default async function ({ data, parentElement }) {
@@ -23,19 +32,17 @@ export default async function ({ data, parentElement }) {
   let plotly;
   try {
     plotly = await loaded(data.route);
-  } catch (error) {
+  } catch {
     holder.textContent = "The chart library could not be loaded. Start the app with: streamlit run dashboard.py";
     return;
   }
-  const svg = {
-    name: "svg", title: "Download as SVG", icon: svgIcon,
-    click: (plot) => plotly.downloadImage(plot, { format: "svg", filename: data.file }),
-  };
   await plotly.react(holder, figure.data, figure.layout, {
     displaylogo: false,
     responsive: true,
-    modeBarButtonsToRemove: ["lasso2d", "select2d"],
-    modeBarButtonsToAdd: [svg],
-    toImageButtonOptions: { format: "png", scale: 2, filename: data.file },
+    modeBarButtonsToRemove: ["toImage", "lasso2d", "select2d"],
+    modeBarButtonsToAdd: [
+      { name: "png", title: "Download as PNG", icon: camera, click: download(plotly, "png", 2, data.file) },
+      { name: "svg", title: "Download as SVG", icon: arrow, click: download(plotly, "svg", 1, data.file) },
+    ],
   });
 }

@@ -8,7 +8,7 @@ from qanalysis.jobs.store import Store
 from qanalysis.schema.params import EvaluateParams, PtqParams
 from qanalysis.schema.results import EvaluateResult, PtqResult
 from qanalysis.schema.site import Coverage
-from qanalysis.ui import selection
+from qanalysis.ui import navigation, selection
 from qanalysis.ui.chart import chart, theme
 from qanalysis.ui.outcome import notes, outcome
 from qanalysis.ui.reproduce import reproduce
@@ -21,9 +21,9 @@ def page() -> None:
     """Draws the page."""
     st.title("What does int8 do to this network?")
     st.markdown(
-        "Quantization replaces the 32-bit numbers of a trained network by 8-bit integers. It then runs faster and needs a "
-        "quarter of the memory, but every number is rounded, and large ones are cut off. This workbench shows where that "
-        "hurts, following *Integer Quantization for Deep Learning Inference* (Wu et al., 2020)."
+        "Quantization replaces the 32-bit numbers of a trained network by 8-bit integers. It then runs faster and "
+        "needs a quarter of the memory, but every number is rounded, and large ones are cut off. This workbench shows where "
+        "that hurts, following *Integer Quantization for Deep Learning Inference* (Wu et al., 2020)."
     )
     chosen = selection.current()
     params = EvaluateParams(model=chosen.model, data=chosen.data)
@@ -119,11 +119,11 @@ def _workflow(chosen: selection.Selection, result: EvaluateResult) -> None:
     with columns[0].container(border=True, height="stretch"):
         st.markdown("**1 · Calibrate**")
         st.markdown("See the values that flow into each layer, and where each method would cut them off.")
-        st.page_link("pages/1_Calibration.py", label="Open calibration", icon=":material/tune:", query_params=_query())
+        navigation.link(navigation.calibration(), "Open calibration")
     with columns[1].container(border=True, height="stretch"):
         st.markdown("**2 · Quantize after training (PTQ)**")
         st.markdown(_ptq_state(chosen))
-        st.page_link("pages/2_PTQ.py", label="Open PTQ", icon=":material/compress:", query_params=_query())
+        navigation.link(navigation.ptq(), "Open PTQ")
     with columns[2].container(border=True, height="stretch"):
         st.markdown("**3 · If more than 1 % is lost**")
         st.markdown(
@@ -143,7 +143,3 @@ def _ptq_state(chosen: selection.Selection) -> str:
     verdict = "within the paper's 1 %: done" if best.relative >= -TARGET else "more than 1 % lost: go on with step 3"
     label = figures.theme.calibration_label(best.calibration)
     return f"Best: **{label}**, {best.accuracy:.2f} % ({best.relative:+.2f} % relative), {verdict}."
-
-
-def _query() -> dict[str, str]:
-    return {key: value for key in ("model", "data") if isinstance(value := st.query_params.get(key), str)}

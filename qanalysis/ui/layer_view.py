@@ -105,18 +105,18 @@ def _panel(job_id: str, key: str, result: CalibrateResult) -> None:
     with left:
         st.subheader("What each cutoff costs")
         chart(
-            figures.histogram.costs(errors, layer.histogram, theme=theme()),
+            figures.costs.costs(errors, theme=theme()),
             key="costs",
             file=f"{key.replace('/', '-')}-costs",
-            how_to_read=figures.histogram.HOW_TO_READ["costs"],
+            how_to_read=figures.costs.HOW_TO_READ["costs"],
         )
     with right:
         st.subheader("Entropy: divergence by threshold")
         chart(
-            figures.histogram.divergence(layer.curve, layer.cutoffs, theme=theme(), custom=custom),
+            figures.divergence.divergence(layer.curve, layer.cutoffs, theme=theme(), custom=custom),
             key="divergence",
             file=f"{key.replace('/', '-')}-divergence",
-            how_to_read=figures.histogram.HOW_TO_READ["divergence"],
+            how_to_read=figures.divergence.HOW_TO_READ["divergence"],
         )
     st.dataframe(cost_table(layer, errors, custom), hide_index=True)
     _facts(layer)

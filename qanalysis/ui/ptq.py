@@ -22,8 +22,8 @@ def page() -> None:
     """Draws the page."""
     st.title("Post-training quantization")
     st.markdown(
-        "Every layer's inputs, activations and weights, are rounded to integers, and the accuracy is measured again: once "
-        "for each way to calibrate the activations. Nothing is trained."
+        "Every layer's inputs, activations and weights, are rounded to integers, and the accuracy is measured again: "
+        "once for each way to calibrate the activations. Nothing is trained."
     )
     params = _settings(selection.current())
     if params is None:
@@ -144,8 +144,8 @@ def _verdict(result: PtqResult) -> None:
         )
     else:
         st.warning(
-            f"The best calibration, {label}, still loses {-best.relative:.2f} % relative. The paper goes on with partial "
-            "quantization (leave the most sensitive layers in floating point) and then QAT.",
+            f"The best calibration, {label}, still loses {-best.relative:.2f} % relative. The paper goes on with "
+            "partial quantization (leave the most sensitive layers in floating point) and then QAT.",
             icon=":material/warning:",
         )
 

@@ -26,7 +26,8 @@ def command(analysis: str, params: TaskParams) -> str:
 def code(analysis: str, params: TaskParams) -> str:
     """The Python code that makes the same result."""
     arguments = "".join(f"    {name}={value!r},\n" for name, value in _given(params).items())
-    return f'import qanalysis\n\nresult = qanalysis.run(\n    "{analysis}",\n{arguments})\nprint(result.model_dump_json(indent=1))'
+    call = f'result = qanalysis.run(\n    "{analysis}",\n{arguments})'
+    return f"import qanalysis\n\n{call}\nprint(result.model_dump_json(indent=1))"
 
 
 def reproduce(

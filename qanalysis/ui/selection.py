@@ -9,6 +9,8 @@ from qanalysis.schema.catalog import sample_models
 
 #: Set to 1 when the server is started to allow names that import the user's code.
 ALLOW_PYTHON = "QANALYSIS_ALLOW_PYTHON"
+#: The sample model that a new visitor sees.
+_FIRST = "resnet20"
 _MORE_MODELS = ("torchvision:resnet50", "torchvision:mobilenet_v2", "torchvision:efficientnet_b0")
 _DATA = ("sample:cifar10", "torchvision:CIFAR10")
 
@@ -28,8 +30,9 @@ class Selection:
 
 def sidebar() -> None:
     """Draws the choice; the URL carries it, so that a reload or a shared link finds it again."""
-    models = [f"sample:{name}" for name in sample_models()] + list(_MORE_MODELS)
-    if not sample_models():
+    samples = sorted(sample_models(), key=lambda name: (name != _FIRST, name))
+    models = [f"sample:{name}" for name in samples] + list(_MORE_MODELS)
+    if not samples:
         st.sidebar.warning("No sample models were found beside the program; name your own below.")
     with st.sidebar:
         st.selectbox(

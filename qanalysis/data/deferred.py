@@ -1,0 +1,39 @@
+"""A split that is not loaded before it is used."""
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qanalysis.data.split import Batch, Split
+
+
+class DeferredSplit:
+    """A split whose samples are loaded when first asked for."""
+
+    def __init__(self, count: int, load: Callable[[], Split]) -> None:
+        """Takes the number of samples, and a function that loads them."""
+        self._count = count
+        self._load = load
+
+    def __len__(self) -> int:
+        """The number of samples."""
+        return self._count
+
+    def batches(self, batch_size: int, limit: int | None = None) -> Iterator[Batch]:
+        """See `Split.batches`."""
+        return self._split.batches(batch_size, limit)
+
+    def pixels(self, index: int) -> NDArray[np.uint8]:
+        """See `Split.pixels`."""
+        return self._split.pixels(index)
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """See `Split.skipped`."""
+        return self._split.skipped if "_split" in vars(self) else ()
+
+    @cached_property
+    def _split(self) -> Split:
+        return self._load()

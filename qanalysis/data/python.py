@@ -1,0 +1,83 @@
+"""`python:package.module:factory`: a function of the user's that returns datasets."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from qanalysis.data.loaded import LoadedData
+from qanalysis.data.order import fair
+from qanalysis.data.split import DatasetSplit, Split
+from qanalysis.models.loaded import LoadedModel
+from qanalysis.models.python import call_factory
+from qanalysis.names import Name
+
+PARTS = ("calibration", "evaluation", "training")
+
+
+def load(name: Name, model: LoadedModel, seed: int) -> LoadedData:
+    """Calls the factory, with the name's options as keyword arguments (strings).
+
+    It returns datasets of `(input, target)` or `input`, ready for the model: `(calibration, evaluation)`,
+    `(calibration, evaluation, training)`, or a dict with these keys; or `LoadedData`, which can say more. Samples
+    are taken in shuffled order, balanced over the classes if the dataset lists its labels as `targets`, so that any
+    number of them is a fair choice.
+
+    Raises:
+        ValueError: if the factory cannot be imported, fails, or returns something else, or a dataset is empty.
+    """
+    result = call_factory(name)
+    if isinstance(result, LoadedData):
+        return replace(result, name=str(name))
+    datasets = _by_part(name, result)
+    calibration, evaluation, training = (
+        None if dataset is None else _split(name, part, dataset, seed)
+        for part, dataset in ((part, datasets.get(part)) for part in PARTS)
+    )
+    assert calibration is not None
+    assert evaluation is not None
+    try:
+        _, targets = next(iter(evaluation.batches(1, 1)))
+    except ValueError as error:
+        raise ValueError(f"{name}, evaluation data: {error}") from error
+    return LoadedData(
+        str(name),
+        f"returned by {name.rest}",
+        calibration,
+        evaluation,
+        training,
+        targets is not None,
+        tuple(getattr(datasets["evaluation"], "classes", ())),
+    )
+
+
+def _by_part(name: Name, result: Any) -> dict[str, Any]:
+    if isinstance(result, tuple | list) and len(result) in (2, 3):
+        result = dict(zip(PARTS, result, strict=False))
+    if not isinstance(result, dict) or not {*PARTS[:2]} <= set(result) <= set(PARTS):
+        got = f"a dict with {', '.join(map(str, result)) or 'no keys'}" if isinstance(result, dict) else None
+        got = got or (f"{len(result)} values" if isinstance(result, tuple | list) else type(result).__name__)
+        raise ValueError(
+            f"{name} must return calibration and evaluation datasets, and may return a training dataset "
+            f"(a tuple, or a dict with the keys {', '.join(PARTS)}), but returned {got}."
+        )
+    if result["calibration"] is None or result["evaluation"] is None:
+        raise ValueError(f"{name} must return calibration and evaluation datasets, but one of them is None.")
+    return result
+
+
+def _split(name: Name, part: str, dataset: Any, seed: int) -> Split:
+    if isinstance(dataset, Split):
+        return dataset
+    if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+        raise ValueError(
+            f"{name}: the {part} data must have __len__ and __getitem__, but {type(dataset).__name__} has not; "
+            "return a map-style dataset, not a loader or an iterable one."
+        )
+    count = len(dataset)
+    if count == 0:
+        raise ValueError(f"{name}: the {part} dataset is empty.")
+    labels = np.asarray(getattr(dataset, "targets", None))
+    usable = labels.shape == (count,) and labels.dtype.kind in "iu"
+    order = fair(labels if usable else None, count, 0 if part == "evaluation" else seed)
+    return DatasetSplit(dataset, order, name=f"sample {{}} of the {part} data".format)

@@ -1,0 +1,29 @@
+"""The pages, in the order of the paper's workflow; links between them keep the choice of model and data."""
+
+from pathlib import Path
+
+import streamlit as st
+from streamlit.navigation.page import StreamlitPage
+
+_FOLDER = Path(__file__).parents[2] / "pages"
+
+
+def home() -> StreamlitPage:
+    """Where the dashboard opens."""
+    return st.Page(_FOLDER / "0_Home.py", title="Home", icon=":material/home:", default=True)
+
+
+def calibration() -> StreamlitPage:
+    """Histograms and cutoffs."""
+    return st.Page(_FOLDER / "1_Calibration.py", title="Calibration", icon=":material/tune:", url_path="calibration")
+
+
+def ptq() -> StreamlitPage:
+    """Accuracy after quantization."""
+    return st.Page(_FOLDER / "2_PTQ.py", title="PTQ", icon=":material/compress:", url_path="ptq")
+
+
+def link(page: StreamlitPage, label: str) -> None:
+    """A link to another page that carries model and data along."""
+    query = {key: value for key in ("model", "data") if (value := st.query_params.get(key))}
+    st.page_link(page, label=label, icon=page.icon, query_params=query)

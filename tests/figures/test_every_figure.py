@@ -1,0 +1,97 @@
+"""What holds for all figures, drawn once in each theme."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from qanalysis.figures import costs, divergence, histogram, model, overview, ptq, weights
+from qanalysis.numerics.calibrate import clipped_at, kl_divergence_curve
+from qanalysis.numerics.error import quantization_error
+from qanalysis.numerics.spec import QuantizerSpec
+from qanalysis.schema.paper import paper_row
+from tests.figures import factories
+
+CUTOFFS = {"max": 30.0, "entropy": 30.0, "percentile:99.9": 3.3}
+ERRORS = {
+    name: quantization_error(factories.relu(), clipped_at(cutoff, factories.relu(), QuantizerSpec()), QuantizerSpec())
+    for name, cutoff in CUTOFFS.items()
+}
+RESULT = factories.weights(*factories.CHANNELS)
+
+FIGURES = {
+    "histogram.activation": lambda theme: histogram.activation(factories.relu(), CUTOFFS, theme=theme, custom=2.0),
+    "divergence.divergence": lambda theme: divergence.divergence(
+        kl_divergence_curve(factories.relu()), CUTOFFS, theme=theme, custom=2.0
+    ),
+    "costs.costs": lambda theme: costs.costs(ERRORS, theme=theme),
+    "overview.ratio": lambda theme: overview.ratio({"max": {"a": 1.0}}, {"a": 2.0}, theme=theme, selected="a"),
+    "overview.sqnr": lambda theme: overview.sqnr({"max": {"a": 20.0}}, theme=theme),
+    "weights.channels": lambda theme: weights.channels(RESULT, theme=theme, folded=True, selected="fc"),
+    "weights.one_site": lambda theme: weights.one_site(RESULT, "stem", theme=theme),
+    "weights.accuracy": lambda theme: weights.accuracy(RESULT, theme=theme),
+    "ptq.bars": lambda theme: ptq.bars(factories.ptq(accuracies=(75.0, 75.5, 1.0)), theme=theme),
+    "ptq.against_paper": lambda theme: ptq.against_paper(factories.ptq(), paper_row("inception_v4"), theme=theme),
+    "model.macs": lambda theme: model.macs(factories.COVERAGE, theme=theme, kept=["fc"]),
+}
+
+
+@pytest.fixture(scope="module", params=[(name, theme) for name in FIGURES for theme in ("light", "dark")], ids="-".join)
+def figure(request):
+    name, theme = request.param
+    return FIGURES[name](theme)
+
+
+def test_sits_on_the_pages_background(figure):
+    assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0,0,0,0)"
+
+
+def test_has_no_title_and_a_height(figure):
+    assert figure.layout.title.text is None
+    assert figure.layout.height >= 150
+
+
+def test_every_shape_has_a_colour(figure):
+    """Shapes without one are black, and vanish on a dark page."""
+    assert all(shape.line.color or (shape.fillcolor and shape.line.width == 0) for shape in figure.layout.shapes)
+
+
+def test_every_annotation_has_a_colour(figure):
+    assert all(annotation.font.color for annotation in figure.layout.annotations)
+
+
+def test_every_axis_is_named_or_has_names(figure):
+    for axis in (figure.layout.xaxis, figure.layout.yaxis):
+        assert axis.title.text or axis.ticktext
+
+
+def test_no_template_is_sent(figure):
+    assert len(figure.layout.template.to_plotly_json().get("layout", {})) == 0
+
+
+def test_is_json(figure):
+    assert json.loads(figure.to_json())["layout"]["height"] == figure.layout.height
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_themes_differ(name):
+    light, dark = FIGURES[name]("light"), FIGURES[name]("dark")
+    assert light.layout.font.color != dark.layout.font.color
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_says_how_to_read_it(name):
+    module, function = name.split(".")
+    sentences = {
+        m.__name__.rpartition(".")[2]: m for m in (costs, divergence, histogram, model, overview, ptq, weights)
+    }
+    words = sentences[module].HOW_TO_READ[function]
+    assert words.endswith(".")
+    assert 60 < len(words) < 400
+
+
+def test_drawing_needs_neither_streamlit_nor_torch():
+    code = "import sys, qanalysis.figures; print([m for m in ('torch', 'streamlit') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

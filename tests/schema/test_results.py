@@ -1,0 +1,238 @@
+"""Parameters and results: frozen, strict, and the same after a trip through JSON."""
+
+import json
+import math
+
+import pytest
+from pydantic import ValidationError
+
+from qanalysis.schema.base import Record, finite
+from qanalysis.schema.paper import TABLE_5, paper_row
+from qanalysis.schema.params import PARAMS, CalibrateParams, PtqParams, TaskParams
+from qanalysis.schema.results import (
+    RESULTS,
+    CalibrateResult,
+    ChannelStatistics,
+    DataCard,
+    DescribeResult,
+    Environment,
+    EvaluateResult,
+    ModelCard,
+    PtqResult,
+    PtqRow,
+    Score,
+    WeightsResult,
+    WeightsRow,
+)
+from qanalysis.schema.site import Coverage, NotCovered, Site
+
+SITE = Site(name="fc", kind="linear", macs=12, roles=("input",), input_shape=(1, 3), weight_shape=(4, 3))
+COVERAGE = Coverage(sites=(SITE,), not_covered=(NotCovered(module="lstm", operation="lstm", reason="not yet"),))
+SCORE = Score(accuracy=91.25, standard_error=0.28, interval=(90.6, 91.8), samples=10_000)
+ROW = PtqRow(
+    calibration="percentile:99.99",
+    accuracy=90.5,
+    relative=-0.82,
+    standard_error=0.3,
+    interval=(90.0, 91.0),
+    difference_interval=(-1.0, -0.5),
+    agreement=98.0,
+    sqnr=None,
+)
+COMMON = {
+    "environment": Environment.here("cpu", 2),
+    "model": ModelCard(name="m", origin="o", trained=False, architecture="a", parameters=12),
+    "data": DataCard(name="d", origin="o", labelled=True, calibration=4, evaluation=5, classes=("cat", "dog")),
+    "seconds": 0.1 + 0.2,
+}
+INSTANCES = {
+    "describe": DescribeResult(**COMMON, params=PARAMS["describe"](), coverage=COVERAGE),
+    "evaluate": EvaluateResult(
+        **COMMON, params=PARAMS["evaluate"](), coverage=COVERAGE, metric="accuracy", fp32=SCORE, warnings=("w",)
+    ),
+    "calibrate": CalibrateResult(
+        **COMMON,
+        params=CalibrateParams(calibrations=("max",)),
+        coverage=COVERAGE,
+        ranges={"max": {"fc": 1 / 3, "dead": None}},
+        samples=4,
+    ),
+    "ptq": PtqResult(
+        **COMMON,
+        params=PtqParams(skip=("fc",)),
+        coverage=COVERAGE,
+        metric="agreement",
+        fp32=100.0,
+        fp32_score=SCORE,
+        rows=(ROW,),
+        best="percentile:99.99",
+        ranges={"max": {"fc": 5e-324}},
+        sites=({"name": "fc", "kind": "linear", "macs": 12},),
+        quantized_sites=("fc",),
+        int8_mac_share=100.0,
+        float_sites={"lstm": "not yet"},
+    ),
+    "weights": WeightsResult(
+        **COMMON,
+        params=PARAMS["weights"](),
+        metric="accuracy",
+        fp32=91.25,
+        rows=(
+            WeightsRow(
+                granularity="per-tensor",
+                folded=True,
+                accuracy=1.0,
+                relative=-99.0,
+                standard_error=0.1,
+                interval=(0, 2),
+                difference_interval=(-91, -89),
+            ),
+        ),
+        channels=(ChannelStatistics(site="fc", amax=(0.1, 1e-30), folded_amax=None),),
+        folded_pairs=3,
+    ),
+}
+
+
+def test_every_analysis_has_params_a_result_and_an_instance_here():
+    assert PARAMS.keys() == RESULTS.keys() == INSTANCES.keys()
+    assert all(type(INSTANCES[name]) is RESULTS[name] for name in INSTANCES)
+
+
+@pytest.mark.parametrize("name", INSTANCES)
+def test_json_round_trip_keeps_every_digit(name, tmp_path):
+    path = tmp_path / "result.json"
+    INSTANCES[name].save(path)
+    assert RESULTS[name].load(path) == INSTANCES[name]
+    assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
+
+
+@pytest.mark.parametrize("name", INSTANCES)
+def test_the_file_says_which_analysis_and_version_it_is(name, tmp_path):
+    INSTANCES[name].save(tmp_path / "result.json")
+    content = json.loads((tmp_path / "result.json").read_text())
+    assert (content["analysis"], content["version"]) == (name, 1)
+    assert content["environment"]["torch"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("extra", 1), ("version", 2), ("analysis", "ptq"), ("seconds", None), ("metric", "f1"), ("fp32", "high")],
+)
+def test_a_file_with_something_else_in_it_is_refused_naming_the_key(key, value, tmp_path):
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(json.loads(INSTANCES["evaluate"].model_dump_json()) | {key: value}))
+    with pytest.raises(ValueError, match=rf"result\.json is not a EvaluateResult: {key}: ") as error:
+        EvaluateResult.load(path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "\x00\xff", "null"])
+def test_a_file_that_is_no_record_is_refused_in_one_sentence(content, tmp_path):
+    path = tmp_path / "score.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=r"score\.json is not a Score: ") as error:
+        Score.load(path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", '"nan"', '"inf"'])
+def test_numbers_that_are_not_finite_are_refused(text):
+    with pytest.raises(ValidationError, match="finite number"):
+        Score.model_validate_json(f'{{"accuracy":{text},"standard_error":0,"interval":[0,1],"samples":1}}')
+
+
+def test_records_are_frozen():
+    with pytest.raises(ValidationError, match="frozen"):
+        SCORE.accuracy = 100.0
+
+
+def test_saving_replaces_an_older_file(tmp_path):
+    path = tmp_path / "score.json"
+    path.write_text("older")
+    SCORE.save(path)
+    assert Score.load(path) == SCORE
+
+
+def test_a_failed_save_leaves_the_older_file(tmp_path, monkeypatch):
+    path = tmp_path / "score.json"
+    SCORE.save(path)
+
+    def fail(self, **options):
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(Record, "model_dump_json", fail)
+    with pytest.raises(RuntimeError):
+        SCORE.model_copy(update={"samples": 1}).save(path)
+    assert Score.load(path) == SCORE
+
+
+@pytest.mark.parametrize(("value", "expected"), [(1.5, 1.5), (math.inf, None), (-math.inf, None), (math.nan, None)])
+def test_finite(value, expected):
+    assert finite(value) == expected
+
+
+class TestParams:
+    def test_calibrations_are_written_one_way_and_once(self):
+        params = PtqParams(calibrations=(" max", "percentile:99.90", "percentile:99.9", "entropy"))
+        assert params.calibrations == ("max", "percentile:99.9", "entropy")
+
+    @pytest.mark.parametrize("params", [PtqParams, CalibrateParams])
+    def test_an_unknown_calibration_is_refused(self, params):
+        with pytest.raises(ValidationError, match="Unknown calibration 'kl'"):
+            params(calibrations=("kl",))
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [("batch_size", 0), ("evaluation_samples", 0), ("bits", 1), ("bits", 9), ("calibrations", ()), ("seed", -1)],
+    )
+    def test_values_out_of_domain_are_refused(self, field, value):
+        with pytest.raises(ValidationError, match=field):
+            PtqParams(**{field: value})
+
+    def test_bits_of_weights_and_activations_default_to_bits(self):
+        plan = PtqParams(bits=6, weight_bits=4).plan()
+        assert (plan.weight_bits, plan.activation_bits) == (4, 6)
+
+    def test_the_plan_has_everything_that_was_asked_for(self):
+        plan = PtqParams(
+            weight_granularity="per-tensor", weight_scheme="affine", activation_scheme="affine", skip=("fc", "fc")
+        ).plan()
+        assert plan.weight_granularity == "per-tensor"
+        assert plan.weight_scheme == plan.activation_scheme == "affine"
+        assert plan.skip == {"fc"}
+
+    @pytest.mark.parametrize("name", PARAMS)
+    def test_defaults_are_complete_and_described(self, name):
+        params = PARAMS[name]()
+        assert isinstance(params, TaskParams)
+        assert all(field.description for field in PARAMS[name].model_fields.values())
+        assert PARAMS[name].model_validate_json(params.model_dump_json()) == params
+
+
+class TestPaper:
+    @pytest.mark.parametrize(
+        ("network", "best", "relative"),
+        [
+            ("mobilenet_v1", 2, -2.07),
+            ("mobilenet_v2", 3, -1.03),
+            ("resnet50", 1, -0.14),
+            ("resnet152", 1, -0.14),
+            ("inception_v3", 1, 0.26),
+            ("inception_v4", 3, -0.10),
+            ("resnext50_32x4d", 1, -0.19),
+            ("resnext101_32x8d", 4, -0.16),
+            ("efficientnet_b0", 1, -6.23),
+            ("efficientnet_b3", 3, -1.63),
+        ],
+    )
+    def test_the_best_column_is_the_one_printed_in_bold(self, network, best, relative):
+        row = paper_row(network)
+        assert row.accuracies.index(max(row.accuracies)) == best
+        assert row.relative()[best] == pytest.approx(relative, abs=0.005)
+
+    def test_every_row_has_the_six_calibrations(self):
+        assert {len(row.accuracies) for row in TABLE_5.values()} == {6}
+
+    def test_other_networks_have_no_row(self):
+        assert paper_row("resnet18") is None
