@@ -1,4 +1,4 @@
-"""Which range each activation gets from each calibration (section 3.3, Fig. 2): one pass over the data for all."""
+"""Which range each activation gets from each calibration (section 3.4, Fig. 2): one pass over the data for all."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""What every cutoff costs: clipping error against rounding error (section 3.3)."""
+"""What every cutoff costs: clipping error against rounding error (section 3.4)."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The divergence over all cutoffs, which entropy calibration minimizes (section 3.3)."""
+"""The divergence over all cutoffs, which entropy calibration minimizes (section 3.4)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +30,7 @@ def divergence(
     room: int = 380,
     uirevision: str = "divergence",
 ) -> go.Figure:
-    """KL divergence against the threshold, with its minimum: what entropy calibration sees (section 3.3).
+    """KL divergence against the threshold, with its minimum: what entropy calibration sees (section 3.4).
 
     Stretches are shaded where the divergence is infinite (the last kept bin is empty, so the reference has mass where
     the candidate has none) and below the first candidate, which the search never tries.

@@ -5,24 +5,28 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
 
 from qanalysis.jobs.store import Job, Store
 from qanalysis.schema.params import TaskParams
 
 
-def submit(store: Store, analysis: str, params: TaskParams, environment: Mapping[str, str] | None = None) -> str:
-    """Starts a job in a process group of its own and returns its id.
-
-    Args:
-        store: where the job is written.
-        analysis: name of the analysis.
-        params: its parameters.
-        environment: further environment variables of the process.
-    """
+def submit(store: Store, analysis: str, params: TaskParams) -> str:
+    """Starts a job in a process group of its own and returns its id."""
     job_id = store.create(analysis, params)
+    _start(store, job_id)
+    return job_id
+
+
+def submit_first(store: Store, analysis: str, params: TaskParams) -> None:
+    """Starts a job unless exactly this was submitted before."""
+    job_id = store.create_first(analysis, params)
+    if job_id is not None:
+        _start(store, job_id)
+
+
+def _start(store: Store, job_id: str) -> None:
     command = [sys.executable, "-m", "qanalysis", "job", job_id]
-    variables = {**os.environ, **(environment or {}), "QANALYSIS_HOME": str(store.root), "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "QANALYSIS_HOME": str(store.root), "PYTHONUNBUFFERED": "1"}
     with (store.folder(job_id) / "log.txt").open("wb") as log:
         process = subprocess.Popen(
             command,
@@ -30,10 +34,9 @@ def submit(store: Store, analysis: str, params: TaskParams, environment: Mapping
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=variables,
+            env=environment,
         )
     threading.Thread(target=process.wait, daemon=True).start()  # else it would stay a zombie of this process
-    return job_id
 
 
 def cancel(store: Store, job: Job) -> None:

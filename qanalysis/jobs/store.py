@@ -96,11 +96,23 @@ class Store:
 
     def create(self, analysis: str, params: TaskParams) -> str:
         """Writes a queued job and returns its id."""
+        with self._open() as database:
+            return self._insert(database, analysis, params)
+
+    def create_first(self, analysis: str, params: TaskParams) -> str | None:
+        """Like `create`, but None where exactly this was ever submitted: of two visitors one starts it."""
+        with self._open() as database:
+            database.execute("begin immediate")
+            known = database.execute("select 1 from jobs where digest = ?", (digest(analysis, params),)).fetchone()
+            job_id = None if known else self._insert(database, analysis, params)
+            database.execute("commit")
+        return job_id
+
+    def _insert(self, database: sqlite3.Connection, analysis: str, params: TaskParams) -> str:
         job_id = f"{analysis}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
         self.folder(job_id).mkdir(parents=True)
-        with self._open() as database:
-            row = (job_id, analysis, params.model_dump_json(), digest(analysis, params), time.time())
-            database.execute("insert into jobs values (?, ?, ?, ?, ?)", row)
+        row = (job_id, analysis, params.model_dump_json(), digest(analysis, params), time.time())
+        database.execute("insert into jobs values (?, ?, ?, ?, ?)", row)
         return job_id
 
     def emit(self, job_id: str, kind: str, **body: Any) -> None:

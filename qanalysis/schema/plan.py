@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_serializer
 
 from qanalysis.numerics.spec import QuantizerSpec, Scheme
 from qanalysis.schema.base import Record
@@ -44,6 +44,11 @@ class Plan(Record):
     skip: frozenset[str] = frozenset()
     only: frozenset[str] | None = None
     overrides: Mapping[str, Override] = Field(default_factory=dict)
+
+    @field_serializer("skip", "only")
+    def _sorted(self, sites: frozenset[str] | None) -> list[str] | None:
+        """Sets in a fixed order, so that equal plans have equal JSON."""
+        return None if sites is None else sorted(sites)
 
     def skipping(self, *sites: str) -> "Plan":
         """This plan with these sites, too, left in floating point."""

@@ -22,8 +22,8 @@ def page() -> None:
     st.title("What does int8 do to this network?")
     st.markdown(
         "Quantization replaces the 32-bit numbers of a trained network by 8-bit integers. It then runs faster and "
-        "needs a quarter of the memory, but every number is rounded, and large ones are cut off. This workbench shows where "
-        "that hurts, following *Integer Quantization for Deep Learning Inference* (Wu et al., 2020)."
+        "needs a quarter of the memory, but every number is rounded, and large ones are cut off. This workbench "
+        "shows where that hurts, following *Integer Quantization for Deep Learning Inference* (Wu et al., 2020)."
     )
     chosen = selection.current()
     params = EvaluateParams(model=chosen.model, data=chosen.data)

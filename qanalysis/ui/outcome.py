@@ -1,5 +1,6 @@
 """The result of an analysis on a page: found in the store, or made by a job while the page shows how far it is."""
 
+import sqlite3
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -35,11 +36,17 @@ def outcome(
         auto: start without being asked if it was never run.
         live: draws what a running job has found so far.
     """
-    store = Store()
-    job = store.latest(analysis, params)
-    if job is None and auto:
-        local.submit(store, analysis, params)
+    try:
+        store = Store()
+        if auto:
+            local.submit_first(store, analysis, params)
         job = store.latest(analysis, params)
+    except (OSError, sqlite3.Error, ValueError) as error:
+        st.error(
+            f"Results cannot be kept: {error}. Free some space, or start the dashboard with QANALYSIS_HOME set to a "
+            "folder that can be written to."
+        )
+        return None
     if job is None:
         if st.button(button, type="primary", key=f"start-{analysis}", icon=":material/play_arrow:"):
             local.submit(store, analysis, params)

@@ -76,6 +76,12 @@ def test_the_newest_job_with_the_same_parameters_is_found(store):
     assert store.latest("evaluate", PARAMS) is None
 
 
+def test_of_two_visitors_one_starts_the_job(store):
+    assert store.create_first("describe", PARAMS) is not None
+    assert store.create_first("describe", PARAMS) is None
+    assert store.create_first("describe", DescribeParams(seed=1)) is not None
+
+
 def test_parameters_survive_the_store(store):
     params = PtqParams(calibrations=("max", "percentile:99.99"), bits=4, skip=("fc",))
     assert store.job(store.create("ptq", params)).params == params

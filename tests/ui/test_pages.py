@@ -110,6 +110,14 @@ def test_an_unknown_model_is_a_sentence(app):
     assert any("Unknown sample model 'nothing'" in error.value for error in app.error)
 
 
+def test_a_home_that_cannot_be_written_is_a_sentence(app, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("QANALYSIS_HOME", str(tmp_path / "file"))
+    opened(app, "0_Home.py")
+    assert not app.exception
+    assert any("QANALYSIS_HOME" in error.value for error in app.error)
+
+
 def test_python_names_need_the_server_s_permission(app, home_folder):
     opened(app, "0_Home.py", model="python:os:getcwd")
     assert any("QANALYSIS_ALLOW_PYTHON=1" in error.value for error in app.error)
