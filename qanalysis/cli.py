@@ -16,14 +16,6 @@ from qanalysis import printing
 from qanalysis.schema.params import PARAMS, TaskParams
 from qanalysis.schema.results import RESULTS
 
-HELP = {
-    "describe": "the sites of a model, their costs, and what is not covered",
-    "evaluate": "accuracy in floating point",
-    "calibrate": "the range of every activation from every calibration, in one pass",
-    "ptq": "post-training quantization with several calibrations (Tables 4 and 5)",
-    "weights": "weights alone: per tensor and per channel, batch norm folded or not (Table 3)",
-}
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns 0, or 1 after one sentence on standard error."""
@@ -118,7 +110,8 @@ def _parser() -> argparse.ArgumentParser:
     schema = commands.add_parser("schema", help="the JSON schema of a result")
     schema.add_argument("analysis", choices=RESULTS)
     for name, params in PARAMS.items():
-        command = commands.add_parser(name, help=HELP[name], description=params.__doc__)
+        summary = (params.__doc__ or "").strip()
+        command = commands.add_parser(name, help=summary, description=summary)
         for field_name, field in params.model_fields.items():
             _add_option(command, field_name, field)
         command.add_argument("--json", type=Path, metavar="FILE", help="write the result to FILE")
