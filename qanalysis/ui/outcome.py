@@ -6,6 +6,7 @@ from typing import Any, TypeVar, cast
 
 import streamlit as st
 
+from qanalysis.figures.theme import calibration_label
 from qanalysis.jobs import local
 from qanalysis.jobs.store import Job, Store
 from qanalysis.schema.params import TaskParams
@@ -81,7 +82,7 @@ def _watch(job_id: str, what: str, live: Callable[[Job], None] | None) -> None:
             st.rerun()
         columns = st.columns([6, 1], vertical_alignment="bottom")
         share = job.done / job.total if job.total else 0.0
-        stage = f" · {job.stage} {job.done:,} of {job.total:,}" if job.total else " · starting"
+        stage = f" · {calibration_label(job.stage)} {job.done:,} of {job.total:,}" if job.total else " · starting"
         columns[0].progress(min(share, 1.0), text=f"{what}{stage} · {job.seconds:.0f} s")
         if columns[1].button("Cancel", key=f"cancel-{job_id}", width="stretch"):
             local.cancel(store, job)

@@ -137,7 +137,13 @@ def _verdict(result: PtqResult) -> None:
     )
     columns[2].metric("Quantized layers", f"{len(result.quantized_sites)} of {len(result.sites)}")
     columns[3].metric("Work in integers", f"{result.int8_mac_share:.1f} %", help="Share of multiply-accumulates.")
-    if best.relative >= -1:
+    if best.relative >= -1 > 100 * low / result.fp32:
+        st.success(
+            f"Within 1 % of fp32 with {label} calibration, measured on {result.fp32_score.samples:,} images. These are "
+            f"few: the true change lies between {low:+.2f} and {high:+.2f} points (95 %). Evaluate more to be sure.",
+            icon=":material/check_circle:",
+        )
+    elif best.relative >= -1:
         st.success(
             f"Within 1 % of fp32 with {label} calibration. By the paper's workflow (Fig. 5) you can stop here.",
             icon=":material/check_circle:",
