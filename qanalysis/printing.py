@@ -10,6 +10,7 @@ from qanalysis.schema.results import (
     EvaluateResult,
     PtqResult,
     Result,
+    SensitivityResult,
     WeightsResult,
 )
 from qanalysis.schema.site import Coverage
@@ -35,6 +36,8 @@ def result(console: Console, value: Result) -> None:
         _ptq(console, value)
     elif isinstance(value, WeightsResult):
         _weights(console, value)
+    elif isinstance(value, SensitivityResult):
+        _sensitivity(console, value)
     for warning in (*value.warnings, *value.data.warnings):
         console.print(f"[yellow]Note:[/] {warning}", highlight=False)
     console.print(f"{value.seconds:.1f} s on {value.environment.device}, {value.environment.threads} threads")
@@ -111,6 +114,36 @@ def _weights(console: Console, value: WeightsResult) -> None:
         accuracy, relative = f"{row.accuracy:.2f}", f"{row.relative:+.2f}"
         table.add_row(row.granularity, folding, accuracy, relative, _interval(row.interval))
     console.print(table)
+
+
+def _sensitivity(console: Console, value: SensitivityResult) -> None:
+    quantized = "alone" if value.params.mode == "only" else "without it"
+    table = Table("site", title=f"{value.params.calibration}, each site quantized {quantized}")
+    for heading in (f"{value.metric} %", "relative %", "change, points (95 %)", "KL, nats", "SQNR dB", "MACs"):
+        table.add_column(heading, justify="right")
+    for row in value.rows:
+        low, high = row.interval
+        noise = "-" if row.sqnr is None else f"{row.sqnr:.1f}"
+        change = f"{low:+.2f} to {high:+.2f}"
+        table.add_row(
+            row.site, f"{row.accuracy:.2f}", f"{row.relative:+.2f}", change, f"{row.kl:.2e}", noise, f"{row.macs:,}"
+        )
+    console.print(table)
+    console.print(f"fp32 {value.fp32:.2f} %, all sites quantized {value.quantized:.2f} %")
+    if value.partial is not None:
+        for step in value.partial.steps:
+            console.print(
+                f"{len(step.skipped)} in floating point: {step.accuracy:.2f} % ({step.relative:+.2f} % relative), "
+                f"{step.int8_mac_share:.1f} % of multiply-accumulates quantized",
+                highlight=False,
+            )
+        if value.partial.chosen is None:
+            console.print(f"No step loses {value.params.target:g} % or less; try another calibration, or QAT.")
+        elif value.partial.chosen:
+            chosen = value.partial.steps[value.partial.chosen]
+            console.print(f"skip: {','.join(chosen.skipped)}", highlight=False)
+    cost = value.site_seconds / max(value.fp32_seconds, 1e-9) / max(len(value.rows), 1)
+    console.print(f"{value.site_seconds:.1f} s for {len(value.rows)} sites: {cost:.2f} of an fp32 evaluation each")
 
 
 def _interval(interval: tuple[float, float]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from qanalysis.analysis import calibrate, describe, evaluate, ptq, weights
+from qanalysis.analysis import calibrate, describe, evaluate, ptq, sensitivity, weights
 from qanalysis.analysis.report import Report
 from qanalysis.schema.results import Result
 
@@ -14,4 +14,5 @@ ANALYSES: dict[str, Callable[[Any, Report, Path | None], Result]] = {
     "calibrate": calibrate.run,
     "ptq": ptq.run,
     "weights": weights.run,
+    "sensitivity": sensitivity.run,
 }

@@ -40,10 +40,11 @@ class QuantizedModel(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The model's own forward, with its sites quantized."""
-        with SiteMode(self.model, self._quantize):
+        with SiteMode(self.model, self.compute):
             return self.model(*args, **kwargs)
 
-    def _quantize(self, call: Call) -> torch.Tensor:
+    def compute(self, call: Call) -> torch.Tensor:
+        """Handler of one site: its operation with its inputs quantized as the plan says."""
         if not self.plan.quantizes(call.site) or call.site in self._unranged:
             return call.compute()
         replaced = {}

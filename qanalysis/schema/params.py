@@ -7,7 +7,9 @@ from pydantic import Field, field_validator
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS, parse
 from qanalysis.numerics.spec import Scheme
 from qanalysis.schema.base import Record
-from qanalysis.schema.plan import Granularity, Plan
+from qanalysis.schema.plan import Granularity, Parts, Plan
+
+SensitivityMode = Literal["only", "without"]
 
 
 class TaskParams(Record):
@@ -87,16 +89,47 @@ class WeightsParams(EvaluationParams):
     weight_scheme: Scheme = Field("scale", description="scale or affine")
 
 
+class SensitivityParams(EvaluationParams):
+    """One site quantized at a time, or all but one; then partial quantization (section 5.1, Fig. 3, Table 6)."""
+
+    calibration: str = Field("max", description="calibration of the activations")
+    bits: int = Field(8, ge=2, le=8, description="bits of weights and activations")
+    weight_bits: int | None = Field(None, ge=2, le=8, description="bits of weights, if other than --bits")
+    activation_bits: int | None = Field(None, ge=2, le=8, description="bits of activations, if other than --bits")
+    parts: Parts = Field("both", description="quantize weights and activations, or one of them")
+    mode: SensitivityMode = Field("only", description="quantize only the one site, or all without it")
+    skip: tuple[str, ...] = Field((), description="sites left in floating point throughout, comma-separated")
+    evaluation_samples: int = Field(512, ge=1, description="samples to measure accuracy on")
+    calibration_samples: int = Field(512, ge=1, description="samples to calibrate on")
+    target: float = Field(1.0, ge=0, description="loss to accept after partial quantization, in % relative to fp32")
+    most_skipped: int = Field(10, ge=0, description="sites to leave in floating point at the most")
+    memory_mb: int = Field(1024, ge=0, description="memory for recorded outputs; less is slower, not different")
+
+    @field_validator("calibration")
+    @classmethod
+    def _one(cls, name: str) -> str:
+        return str(parse(name))
+
+    def plan(self) -> Plan:
+        """The plan with every site quantized that is not skipped."""
+        return Plan(
+            weight_bits=self.weight_bits or self.bits,
+            activation_bits=self.activation_bits or self.bits,
+            parts=self.parts,
+            skip=frozenset(self.skip),
+        )
+
+
 def canonical(names: tuple[str, ...]) -> tuple[str, ...]:
     """Calibration names as `str` writes them, each once, in their order."""
     return tuple(dict.fromkeys(str(parse(name)) for name in names))
 
 
-AnalysisName = Literal["describe", "evaluate", "calibrate", "ptq", "weights"]
 PARAMS: dict[str, type[TaskParams]] = {
     "describe": DescribeParams,
     "evaluate": EvaluateParams,
     "calibrate": CalibrateParams,
     "ptq": PtqParams,
     "weights": WeightsParams,
+    "sensitivity": SensitivityParams,
 }

@@ -7,7 +7,14 @@ from typing import Literal
 from pydantic import Field
 
 from qanalysis.schema.base import Record
-from qanalysis.schema.params import CalibrateParams, DescribeParams, EvaluateParams, PtqParams, WeightsParams
+from qanalysis.schema.params import (
+    CalibrateParams,
+    DescribeParams,
+    EvaluateParams,
+    PtqParams,
+    SensitivityParams,
+    WeightsParams,
+)
 from qanalysis.schema.site import Coverage
 
 Metric = Literal["accuracy", "agreement"]
@@ -252,12 +259,92 @@ class WeightsResult(Result):
     folded_pairs: int
 
 
+class SensitivityRow(Record):
+    """What quantizing one site does (or leaving it out, with `mode` without).
+
+    Attributes:
+        site: exact name of the site.
+        accuracy: in % (see `Score`).
+        relative: 100 (accuracy - fp32) / fp32, in %.
+        interval: 95 % interval of accuracy - fp32 in points, paired on the same samples.
+        kl: mean divergence of the class probabilities from fp32, KL(fp32 ‖ quantized), in nats.
+        sqnr: power of the fp32 logits over that of their change, in dB; None if nothing changed.
+        macs: multiply-accumulates of the site.
+    """
+
+    site: str
+    accuracy: float
+    relative: float
+    interval: tuple[float, float]
+    kl: float
+    sqnr: float | None
+    macs: int
+
+
+class PartialStep(Record):
+    """Accuracy with the most sensitive sites left in floating point (Fig. 3, Table 6).
+
+    Attributes:
+        skipped: these sites, the most sensitive first.
+        accuracy: in %.
+        relative: 100 (accuracy - fp32) / fp32, in %.
+        interval: 95 % interval of accuracy - fp32 in points, paired on the same samples.
+        int8_mac_share: share of multiply-accumulates still quantized, in %.
+    """
+
+    skipped: tuple[str, ...]
+    accuracy: float
+    relative: float
+    interval: tuple[float, float]
+    int8_mac_share: float
+
+
+class Partial(Record):
+    """Partial quantization in order of sensitivity.
+
+    Attributes:
+        steps: none skipped, then one more each, until the target is met or no more may be skipped.
+        chosen: number of the first step within the target; None if there is none.
+    """
+
+    steps: tuple[PartialStep, ...]
+    chosen: int | None
+
+
+class SensitivityResult(Result):
+    """Sensitivity of every site (section 5.1).
+
+    Attributes:
+        metric: accuracy, or agreement with fp32 where there are no labels.
+        fp32: accuracy in floating point, in %.
+        quantized: accuracy with all sites quantized, in %.
+        rows: the most sensitive site first: by divergence, which resolves what few samples cannot resolve in accuracy.
+        partial: partial quantization in that order; None with `mode` without.
+        site_seconds: time of the loop over sites, recording included.
+        fp32_seconds: time of one evaluation in floating point, same samples and batches.
+        replayed_bytes: most memory that recorded outputs took.
+    """
+
+    analysis: Literal["sensitivity"] = "sensitivity"
+    params: SensitivityParams
+    coverage: Coverage
+    metric: Metric
+    fp32: float
+    quantized: float
+    rows: tuple[SensitivityRow, ...]
+    partial: Partial | None
+    site_seconds: float
+    fp32_seconds: float
+    replayed_bytes: int
+
+
 RESULTS: dict[str, type[Result]] = {
     "describe": DescribeResult,
     "evaluate": EvaluateResult,
     "calibrate": CalibrateResult,
     "ptq": PtqResult,
     "weights": WeightsResult,
+    "sensitivity": SensitivityResult,
 }
 
 

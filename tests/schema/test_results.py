@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from qanalysis.schema.base import Record, finite
 from qanalysis.schema.paper import TABLE_5, paper_row
-from qanalysis.schema.params import PARAMS, CalibrateParams, PtqParams, TaskParams
+from qanalysis.schema.params import PARAMS, CalibrateParams, PtqParams, SensitivityParams, TaskParams
 from qanalysis.schema.results import (
     RESULTS,
     CalibrateResult,
@@ -18,9 +18,13 @@ from qanalysis.schema.results import (
     Environment,
     EvaluateResult,
     ModelCard,
+    Partial,
+    PartialStep,
     PtqResult,
     PtqRow,
     Score,
+    SensitivityResult,
+    SensitivityRow,
     WeightsResult,
     WeightsRow,
 )
@@ -90,6 +94,29 @@ INSTANCES = {
         ),
         channels=(ChannelStatistics(site="fc", amax=(0.1, 1e-30), folded_amax=None),),
         folded_pairs=3,
+    ),
+    "sensitivity": SensitivityResult(
+        **COMMON,
+        params=SensitivityParams(calibration="percentile:99.9", skip=("conv1",)),
+        coverage=COVERAGE,
+        metric="accuracy",
+        fp32=91.0,
+        quantized=88.5,
+        rows=(
+            SensitivityRow(
+                site="fc", accuracy=89.0, relative=-2.2, interval=(-3.0, -1.0), kl=0.25, sqnr=None, macs=640
+            ),
+        ),
+        partial=Partial(
+            steps=(
+                PartialStep(skipped=(), accuracy=88.5, relative=-2.7, interval=(-3.5, -1.5), int8_mac_share=100.0),
+                PartialStep(skipped=("fc",), accuracy=91.0, relative=0.0, interval=(-0.5, 0.5), int8_mac_share=99.0),
+            ),
+            chosen=1,
+        ),
+        site_seconds=4.5,
+        fp32_seconds=1.5,
+        replayed_bytes=2**20,
     ),
 }
 

@@ -1,0 +1,147 @@
+"""Replay gives what a full forward gives, to the bit, and leaves the model as it was."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from qanalysis.models.cifar import efficientnet, mobilenet, resnet, vit
+from qanalysis.nn.observe import observe
+from qanalysis.nn.quantized import QuantizedModel
+from qanalysis.nn.replay import Replay
+from qanalysis.nn.sites import Call
+from qanalysis.numerics.calibrate import Max
+from qanalysis.schema.plan import Plan
+
+
+class InPlace(nn.Module):
+    """Changes tensors in place that modules returned, and that are used again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 4, 3, padding=1)
+        self.act = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(4, 4, 3, padding=1)
+        self.conv3 = nn.Conv2d(4, 4, 3, padding=1)
+        self.fc = nn.Linear(4, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.conv1(x)
+        self.act(y)  # the return value is not used: y itself has changed
+        z = self.conv2(y)
+        z += y
+        z = self.conv3(z).mul_(0.5) + y
+        return self.fc(z.mean((2, 3)))
+
+
+class Shared(nn.Module):
+    """One layer executed twice, and functional sites."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(8, 8)
+        self.weight = nn.Parameter(torch.randn(8, 8))
+        self.out = nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.flatten(1)[:, :8]
+        x = F.relu(self.layer(x))
+        x = F.relu(self.layer(x) @ self.weight)
+        return self.out(x)
+
+
+NETWORKS = {
+    "resnet20": resnet.resnet20,
+    "mobilenet_v2": mobilenet.mobilenet_v2,
+    "efficientnet": efficientnet.efficientnet,
+    "vit": vit.vit,
+    "in place": InPlace,
+    "shared": Shared,
+}
+
+
+@pytest.fixture(params=NETWORKS)
+def case(request):
+    torch.manual_seed(0)
+    model = NETWORKS[request.param]().eval()
+    batch = torch.randn(2, 3, 32, 32)
+    return model, batch, observe(model, [batch]).ranges(Max())
+
+
+def quantized(model, ranges, site, bits=4):
+    return QuantizedModel(model, Plan(weight_bits=bits, activation_bits=bits).quantizing_only(site), ranges)
+
+
+def test_every_site_is_that_of_the_naive_loop(case):
+    model, batch, ranges = case
+    replay = Replay(model)
+    recorded = replay.record(batch)
+    with torch.no_grad():
+        assert torch.equal(recorded, model(batch))
+        for site in replay.sites[:: max(1, len(replay.sites) // 12)]:
+            one = quantized(model, ranges, site)
+            assert torch.equal(replay.from_site(batch, site, one.compute), one(batch)), site
+
+
+def test_all_but_one_is_replayed_from_the_quantized_forward(case):
+    model, batch, ranges = case
+    plan = Plan(weight_bits=4, activation_bits=4)
+    replay = Replay(model)
+    replay.record(batch, QuantizedModel(model, plan, ranges).compute)
+    site = replay.sites[len(replay.sites) // 2]
+    without = QuantizedModel(model, plan.skipping(site), ranges)
+    with torch.no_grad():
+        assert torch.equal(replay.from_site(batch, site, without.compute), without(batch))
+
+
+@pytest.mark.parametrize("limit", [0, 300_000])
+def test_a_memory_limit_changes_nothing_but_memory(limit):
+    torch.manual_seed(0)
+    model, batch = resnet.resnet20().eval(), torch.randn(2, 3, 32, 32)
+    ranges = observe(model, [batch]).ranges(Max())
+    replay = Replay(model, limit)
+    replay.record(batch)
+    assert replay.kept_bytes <= limit
+    site = "layer3.1.conv1"
+    one = quantized(model, ranges, site)
+    with torch.no_grad():
+        assert torch.equal(replay.from_site(batch, site, one.compute), one(batch))
+
+
+def test_what_lies_before_the_site_is_not_computed():
+    torch.manual_seed(0)
+    model, batch = resnet.resnet20().eval(), torch.randn(2, 3, 32, 32)
+    replay = Replay(model)
+    replay.record(batch)
+    computed: list[str] = []
+
+    def handler(call: Call) -> torch.Tensor:
+        computed.append(call.site)
+        return call.compute()
+
+    replay.from_site(batch, "layer3.2.conv2", handler)
+    assert computed == ["layer3.2.conv2", "fc"]
+
+
+def test_the_model_is_left_as_it_was_also_after_an_error():
+    model, batch = resnet.resnet20().eval(), torch.randn(1, 3, 32, 32)
+    replay = Replay(model)
+    replay.record(batch)
+
+    def fails(call: Call) -> torch.Tensor:
+        raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        replay.from_site(batch, "layer2.0.conv1", fails)
+    for module in model.modules():
+        assert "forward" not in vars(module)
+        assert not module._forward_hooks
+        assert not module._forward_pre_hooks
+
+
+def test_an_unknown_site_is_named():
+    model, batch = resnet.resnet20().eval(), torch.randn(1, 3, 32, 32)
+    replay = Replay(model)
+    replay.record(batch)
+    with pytest.raises(ValueError, match="layer9 was not executed"):
+        replay.from_site(batch, "layer9", Call.compute)
