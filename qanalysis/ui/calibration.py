@@ -1,8 +1,11 @@
 """The calibration page: the histogram of a layer with every cutoff (Fig. 2), all layers at once, and the weights."""
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from qanalysis import figures
+from qanalysis.figures.overview import Quantity
+from qanalysis.figures.theme import Theme
 from qanalysis.schema.params import CalibrateParams, WeightsParams
 from qanalysis.schema.results import CalibrateResult, WeightsResult
 from qanalysis.ui import layer_view, selection
@@ -94,15 +97,19 @@ def _overview(job_id: str, result: CalibrateResult) -> None:
         bind="query-params",
         required=True,
     )
-    seen = layer_view.observations(job_id)
-    shown: figures.overview.Quantity = "sqnr" if quantity == "SQNR" else "ratio"
-    figure = figures.overview.heatmap(seen, result, theme=theme(), quantity=shown)
+    shown: Quantity = "sqnr" if quantity == "SQNR" else "ratio"
     chart(
-        figure,
+        _heatmap(job_id, shown, theme(), result),
         key="overview",
         file=f"{result.model.architecture}-{shown}",
         how_to_read=figures.overview.HOW_TO_READ[shown],
     )
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _heatmap(job_id: str, shown: Quantity, theme: Theme, _result: CalibrateResult) -> go.Figure:
+    """The figure; the errors of all layers under all calibrations take a few tenths of a second."""
+    return figures.overview.heatmap(layer_view.observations(job_id), _result, theme=theme, quantity=shown)
 
 
 def _weights(chosen: selection.Selection) -> None:
