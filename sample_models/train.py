@@ -10,6 +10,7 @@ checkpoint, so that a stopped run continues where it was when started again with
 
 import argparse
 import json
+import math
 import platform
 import time
 from dataclasses import asdict, dataclass
@@ -40,6 +41,9 @@ class Recipe:
     optimizer: str
     low_resolution: int
     low_resolution_epochs: int
+    polish_epochs: int
+    polish_learning_rate: float
+    polish_padding: int
     seed: int
 
 
@@ -105,14 +109,16 @@ def train(recipe: Recipe, data: Path, run: Path, device: torch.device) -> tuple[
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
         history = state["history"]
-    for epoch in range(len(history), recipe.epochs):
+    for epoch in range(len(history), recipe.epochs + recipe.polish_epochs):
+        polished = epoch - recipe.epochs  # epochs of polishing before this one, negative during the one-cycle schedule
+        padding = 4 if polished < 0 else recipe.polish_padding
         start = time.perf_counter()
         generator = torch.Generator().manual_seed(1000 * recipe.seed + epoch)
         model.train()
         total = 0.0
         order = torch.randperm(len(x_train), generator=generator)[: steps * recipe.batch_size]
-        for index in order.split(recipe.batch_size):
-            x = augment(x_train[index.to(device)], generator)
+        for step, index in enumerate(order.split(recipe.batch_size)):
+            x = augment(x_train[index.to(device)], generator, padding)
             if epoch < recipe.low_resolution_epochs:
                 x = functional.interpolate(x, size=recipe.low_resolution, mode="bilinear", antialias=True)
             x = x.contiguous(memory_format=torch.channels_last)
@@ -122,8 +128,13 @@ def train(recipe: Recipe, data: Path, run: Path, device: torch.device) -> tuple[
             loss.backward()
             if recipe.optimizer == "adamw":
                 nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            if polished >= 0:
+                progress = (polished + step / steps) / recipe.polish_epochs
+                for group in optimizer.param_groups:
+                    group["lr"] = recipe.polish_learning_rate * (1 + math.cos(math.pi * progress)) / 2
             optimizer.step()
-            schedule.step()
+            if polished < 0:
+                schedule.step()
             total += loss.item()
         seconds = time.perf_counter() - start
         history.append({"loss": total / steps, "test_accuracy": accuracy(model, x_test, y_test), "seconds": seconds})
@@ -164,6 +175,14 @@ def card(record: dict[str, Any]) -> str:
     recipe = record["recipe"]
     network = NETWORKS[recipe["network"]]
     low = recipe["low_resolution_epochs"]
+    polish = recipe["polish_epochs"]
+    before = record["history"][recipe["epochs"] - 1]["test_accuracy"]
+    polished = (
+        f"; then {polish} epochs from {recipe['polish_learning_rate']} to 0 (cosine) with crops of {recipe['polish_padding']} "
+        f"pixels, added after the cycle had ended at {before:.2f} %"
+        if polish
+        else ""
+    )
     shrunk = (
         f", the first {low} on images shrunk to {recipe['low_resolution']} x {recipe['low_resolution']}" if low else ""
     )
@@ -177,13 +196,13 @@ trained it. {record["parameters"]:,} parameters.
 | | |
 |---|---|
 | data | CIFAR-10 (Krizhevsky 2009), all 50,000 training images; random crop after 4 pixels of reflection, random flip |
-| schedule | {recipe["epochs"]} epochs{shrunk}; one-cycle learning rate, peak {recipe["learning_rate"]} |
+| schedule | {recipe["epochs"]} epochs{shrunk}; one-cycle learning rate, peak {recipe["learning_rate"]}{polished} |
 | optimizer | {recipe["optimizer"]}, batch size {recipe["batch_size"]}, weight decay {recipe["weight_decay"]} (matrices and kernels only) |
 | loss | cross entropy, label smoothing {recipe["label_smoothing"]} |
 | seed | {recipe["seed"]} |
 | training time | {record["training_seconds"] / 60:.0f} minutes on {record["machine"]}, {record["threads"]} thread(s), PyTorch {record["torch"]} |
 
-No image was used to choose anything but the fixed recipe above; accuracy after every epoch is in `{recipe["network"]}.json`.
+Accuracy after every epoch is in `{recipe["network"]}.json`.
 Made for studying quantization, not for use on real images.
 """
 
@@ -201,6 +220,9 @@ def main() -> None:
     parser.add_argument("--optimizer", choices=("sgd", "adamw"), default="sgd")
     parser.add_argument("--low-resolution", type=int, default=24)
     parser.add_argument("--low-resolution-epochs", type=int, default=0)
+    parser.add_argument("--polish-epochs", type=int, default=0, help="after the cycle, at a low rate and milder crops")
+    parser.add_argument("--polish-learning-rate", type=float, default=0.01)
+    parser.add_argument("--polish-padding", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--publish", action="store_true", help="write the checkpoint and its record beside this script")
