@@ -12,6 +12,7 @@ import argparse
 import json
 import math
 import platform
+import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -44,6 +45,7 @@ class Recipe:
     polish_epochs: int
     polish_learning_rate: float
     polish_padding: int
+    average: bool
     seed: int
 
 
@@ -76,6 +78,21 @@ def accuracy(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> fl
     for x, y in zip(images.split(500), labels.split(500), strict=True):
         hits += int((model(x.contiguous(memory_format=torch.channels_last)).argmax(1) == y).sum())
     return 100 * hits / len(labels)
+
+
+@torch.no_grad()
+def average(model: nn.Module, other: dict[str, torch.Tensor], images: torch.Tensor, recipe: Recipe) -> None:
+    """Averages the model's weights with others (Izmailov et al. 2018) and measures batch norm anew on `images`."""
+    state = model.state_dict()
+    model.load_state_dict({k: (v + other[k]) / 2 if v.is_floating_point() else v for k, v in state.items()})
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None  # a plain mean over the batches
+    model.train()
+    generator = torch.Generator().manual_seed(recipe.seed)
+    for batch in images.split(500):
+        model(augment(batch, generator, recipe.polish_padding).contiguous(memory_format=torch.channels_last))
 
 
 def optimizer_for(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -147,6 +164,11 @@ def train(recipe: Recipe, data: Path, run: Path, device: torch.device) -> tuple[
         }
         torch.save(state, checkpoint.with_suffix(".new"))
         checkpoint.with_suffix(".new").rename(checkpoint)
+        if epoch + 1 == recipe.epochs:
+            shutil.copy(checkpoint, run / "cycle.pt")
+    if recipe.average:
+        cycle = torch.load(run / "cycle.pt", weights_only=True, map_location=device)["model"]
+        average(model, cycle, x_train[:10_000], recipe)
     record = {
         "recipe": asdict(recipe),
         "test_images": len(x_test),
@@ -180,6 +202,11 @@ def card(record: dict[str, Any]) -> str:
     polished = (
         f"; then {polish} epochs from {recipe['polish_learning_rate']} to 0 (cosine) with crops of {recipe['polish_padding']} "
         f"pixels, added after the cycle had ended at {before:.2f} %"
+        + (
+            f"; weights averaged over the ends of both, batch norm measured anew (before: {record['history'][-1]['test_accuracy']:.2f} %)"
+            if recipe["average"]
+            else ""
+        )
         if polish
         else ""
     )
@@ -223,6 +250,7 @@ def main() -> None:
     parser.add_argument("--polish-epochs", type=int, default=0, help="after the cycle, at a low rate and milder crops")
     parser.add_argument("--polish-learning-rate", type=float, default=0.01)
     parser.add_argument("--polish-padding", type=int, default=2)
+    parser.add_argument("--average", action="store_true", help="average the ends of the cycle and of the polish")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--publish", action="store_true", help="write the checkpoint and its record beside this script")
