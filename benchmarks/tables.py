@@ -18,11 +18,11 @@ from qanalysis.schema.results import PtqResult, WeightsResult
 
 INTRODUCTION = """# Results
 
-Measured by `python benchmarks/tables.py --samples {samples}`, on {samples:,} test images of the bundled CIFAR-10 subset, calibrated on
-{calibration} training images, seed 0. PyTorch {torch}, {machine}, {threads} threads, {date}. Accuracies are top-1 in %;
-a standard error is about {error:.1f} points, but all rows of a model are measured on the same images, so differences
-between rows are known better than that: bold is the best row, and "change" is the 95 % interval of its paired
-difference from fp32.
+Measured by `python benchmarks/tables.py --samples {samples}`, on {samples:,} test images of the bundled
+CIFAR-10 subset, calibrated on {calibration} training images, seed 0. PyTorch {torch}, {machine}, {threads}
+threads, {date}. Accuracies are top-1 in %; a standard error is about {error:.1f} points, but all rows of a
+model are measured on the same images, so differences between rows are known better than that: bold is the
+best row, and "change" is the 95 % interval of its paired difference from fp32.
 
 ## Post-training quantization (the paper's Tables 4 and 5)
 
