@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from qanalysis.schema.params import PARAMS
-from qanalysis.schema.results import Result
+from qanalysis.schema.result import Result
 
 __all__ = ["run"]
 

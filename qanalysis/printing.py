@@ -4,15 +4,9 @@ from rich.console import Console
 from rich.table import Table
 
 from qanalysis.schema.catalog import DATA_SOURCES, MODEL_SOURCES, sample_models
-from qanalysis.schema.results import (
-    CalibrateResult,
-    DescribeResult,
-    EvaluateResult,
-    PtqResult,
-    Result,
-    SensitivityResult,
-    WeightsResult,
-)
+from qanalysis.schema.result import Result
+from qanalysis.schema.results import CalibrateResult, DescribeResult, EvaluateResult, PtqResult, WeightsResult
+from qanalysis.schema.sensitivity import SensitivityResult
 from qanalysis.schema.site import Coverage
 
 

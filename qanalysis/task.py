@@ -13,7 +13,7 @@ from qanalysis.data.split import Split
 from qanalysis.models.loaded import LoadedModel
 from qanalysis.nn.observe import coverage
 from qanalysis.schema.params import TaskParams
-from qanalysis.schema.results import DataCard, Environment, Metric, ModelCard
+from qanalysis.schema.result import DataCard, Environment, Metric, ModelCard
 from qanalysis.schema.site import Coverage
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from qanalysis.analysis import calibrate, describe, evaluate, ptq, sensitivity, weights
 from qanalysis.analysis.report import Report
-from qanalysis.schema.results import Result
+from qanalysis.schema.result import Result
 
 ANALYSES: dict[str, Callable[[Any, Report, Path | None], Result]] = {
     "describe": describe.run,

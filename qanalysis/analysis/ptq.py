@@ -23,7 +23,7 @@ def run(params: PtqParams, report: Report = silent, folder: Path | None = None) 
     """
     start = time.perf_counter()
     task = tasks.load(params)
-    plan = params.plan()
+    plan = params.effective_plan()
     plan.check([site.name for site in task.coverage.sites])
     module = folded(task) if params.fold_bn else task.model.module
     observations = observed(task, module, params.calibration_samples, report)

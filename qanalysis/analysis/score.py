@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 
 from qanalysis.analysis.report import Report, counted
 from qanalysis.schema.base import finite
-from qanalysis.schema.results import Score
+from qanalysis.schema.result import Score
 from qanalysis.task import Task, logits
 
 

@@ -36,7 +36,7 @@ def run(params: SensitivityParams, report: Report = silent, folder: Path | None 
     """
     start = time.perf_counter()
     task = tasks.load(params)
-    plan = params.plan()
+    plan = params.effective_plan()
     plan.check([site.name for site in task.coverage.sites])
     observations = observed(task, task.model.module, params.calibration_samples, report)
     table = range_tables(observations, (params.calibration,), plan, report)[params.calibration]

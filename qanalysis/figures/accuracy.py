@@ -12,7 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from qanalysis.figures.theme import PALETTES, Theme, annotation, axis, faded, layout, line, precision_colour
-from qanalysis.schema.results import Metric
+from qanalysis.schema.result import Metric
 
 #: Rows that lose more than this many times the median loss run off the axis.
 DEEPEST = 8

@@ -17,7 +17,8 @@ import psutil
 from qanalysis.schema.base import Record
 from qanalysis.schema.catalog import home, samples_folder
 from qanalysis.schema.params import PARAMS, TaskParams
-from qanalysis.schema.results import RESULTS, Result
+from qanalysis.schema.result import Result
+from qanalysis.schema.results import RESULTS
 
 State = Literal["queued", "running", "finished", "failed", "cancelled", "lost"]
 SCHEMA_VERSION = 1

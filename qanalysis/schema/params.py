@@ -8,8 +8,11 @@ from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS, parse
 from qanalysis.numerics.spec import Scheme
 from qanalysis.schema.base import Record
 from qanalysis.schema.plan import Granularity, Parts, Plan
+from qanalysis.schema.saved_plan import SavedPlan, find
 
 SensitivityMode = Literal["only", "without"]
+Rank = Literal["kl", "accuracy"]
+Search = Literal["order", "greedy"]
 
 
 class TaskParams(Record):
@@ -51,35 +54,53 @@ class CalibrateParams(TaskParams):
         return canonical(names)
 
 
-class PtqParams(EvaluationParams):
-    """Post-training quantization with several calibrations (Table 5)."""
+class QuantizationParams(EvaluationParams):
+    """An analysis that measures the model quantized by a plan."""
 
+    plan: SavedPlan | None = Field(
+        None, description="plan to use: the name of a saved one, or a file; its bits and skipped sites count"
+    )
     bits: int = Field(8, ge=2, le=8, description="bits of weights and activations")
     weight_bits: int | None = Field(None, ge=2, le=8, description="bits of weights, if other than --bits")
     activation_bits: int | None = Field(None, ge=2, le=8, description="bits of activations, if other than --bits")
+    skip: tuple[str, ...] = Field((), description="sites left in floating point, by exact name, comma-separated")
+    calibration_samples: int = Field(512, ge=1, description="samples to calibrate on")
+
+    @field_validator("plan", mode="before")
+    @classmethod
+    def _found(cls, plan: object) -> object:
+        return find(plan) if isinstance(plan, str) else plan
+
+    def effective_plan(self) -> Plan:
+        """The saved plan, or the one that the other parameters describe, with `skip` left out, too."""
+        plan = self.plan.plan if self.plan is not None else self._described()
+        return plan.skipping(*self.skip)
+
+    def _described(self) -> Plan:
+        return Plan(weight_bits=self.weight_bits or self.bits, activation_bits=self.activation_bits or self.bits)
+
+
+class PtqParams(QuantizationParams):
+    """Post-training quantization with several calibrations (Table 5)."""
+
     calibrations: tuple[str, ...] = Field(PAPER_CALIBRATIONS, min_length=1, description="comma-separated")
     weight_granularity: Granularity = Field("per-channel", description="ranges of the weights")
     weight_scheme: Scheme = Field("scale", description="scale or affine weights")
     activation_scheme: Scheme = Field("scale", description="scale or affine activations")
     fold_bn: bool = Field(False, description="fold batch norm into the layer before it (Appendix C)")
-    skip: tuple[str, ...] = Field((), description="sites left in floating point, by exact name, comma-separated")
-    calibration_samples: int = Field(512, ge=1, description="samples to calibrate on")
 
     @field_validator("calibrations")
     @classmethod
     def _canonical(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return canonical(names)
 
-    def plan(self) -> Plan:
-        """The plan that these parameters describe."""
-        return Plan(
-            weight_bits=self.weight_bits or self.bits,
-            activation_bits=self.activation_bits or self.bits,
-            weight_granularity=self.weight_granularity,
-            weight_scheme=self.weight_scheme,
-            activation_scheme=self.activation_scheme,
-            skip=frozenset(self.skip),
-        )
+    def _described(self) -> Plan:
+        settings = {
+            "weight_granularity": self.weight_granularity,
+            "weight_scheme": self.weight_scheme,
+            "activation_scheme": self.activation_scheme,
+        }
+        return super()._described().model_copy(update=settings)
 
 
 class WeightsParams(EvaluationParams):
@@ -89,20 +110,12 @@ class WeightsParams(EvaluationParams):
     weight_scheme: Scheme = Field("scale", description="scale or affine")
 
 
-class SensitivityParams(EvaluationParams):
-    """One site quantized at a time, or all but one; then partial quantization (section 5.1, Fig. 3, Table 6)."""
+class OneCalibrationParams(QuantizationParams):
+    """An analysis of plans under one calibration."""
 
     calibration: str = Field("max", description="calibration of the activations")
-    bits: int = Field(8, ge=2, le=8, description="bits of weights and activations")
-    weight_bits: int | None = Field(None, ge=2, le=8, description="bits of weights, if other than --bits")
-    activation_bits: int | None = Field(None, ge=2, le=8, description="bits of activations, if other than --bits")
     parts: Parts = Field("both", description="quantize weights and activations, or one of them")
-    mode: SensitivityMode = Field("only", description="quantize only the one site, or all without it")
-    skip: tuple[str, ...] = Field((), description="sites left in floating point throughout, comma-separated")
     evaluation_samples: int = Field(512, ge=1, description="samples to measure accuracy on")
-    calibration_samples: int = Field(512, ge=1, description="samples to calibrate on")
-    target: float = Field(1.0, ge=0, description="loss to accept after partial quantization, in % relative to fp32")
-    most_skipped: int = Field(10, ge=0, description="sites to leave in floating point at the most")
     memory_mb: int = Field(1024, ge=0, description="memory for recorded outputs; less is slower, not different")
 
     @field_validator("calibration")
@@ -110,14 +123,38 @@ class SensitivityParams(EvaluationParams):
     def _one(cls, name: str) -> str:
         return str(parse(name))
 
-    def plan(self) -> Plan:
-        """The plan with every site quantized that is not skipped."""
-        return Plan(
-            weight_bits=self.weight_bits or self.bits,
-            activation_bits=self.activation_bits or self.bits,
-            parts=self.parts,
-            skip=frozenset(self.skip),
-        )
+    def _described(self) -> Plan:
+        return super()._described().model_copy(update={"parts": self.parts})
+
+
+class SensitivityParams(OneCalibrationParams):
+    """One site quantized at a time, or all but one; then partial quantization (section 5.1, Fig. 3, Table 6)."""
+
+    mode: SensitivityMode = Field("only", description="quantize only the one site, or all without it")
+    rank: Rank = Field("kl", description="order sites by divergence of the logits, or by accuracy")
+    target: float = Field(1.0, ge=0, description="loss to accept after partial quantization, in % relative to fp32")
+    most_skipped: int = Field(10, ge=0, description="sites to leave in floating point at the most")
+    harmless: float = Field(
+        0.0,
+        ge=0,
+        description="stop measuring a site when it surely loses fewer points of accuracy than this; 0 measures all",
+    )
+    proxies: bool = Field(True, description="also rank by the cheap scores of other tools, to see when they lie")
+
+
+class PartialParams(OneCalibrationParams):
+    """Sites left in floating point one after the other, until the loss is within the target (Table 6)."""
+
+    search: Search = Field("order", description="skip in order of sensitivity, or rank again after every skip")
+    order: tuple[str, ...] = Field((), description="sites in the order to skip them; measured if not given")
+    rank: Rank = Field("kl", description="order sites by divergence of the logits, or by accuracy")
+    target: float = Field(1.0, ge=0, description="loss to accept, in % relative to fp32")
+    most_skipped: int = Field(10, ge=0, description="sites to leave in floating point at the most")
+    width: int = Field(5, ge=1, description="candidates that the greedy search tries in every step")
+
+
+class PlanParams(OneCalibrationParams):
+    """One plan measured: accuracy, share of integer work, predicted size."""
 
 
 def canonical(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -132,4 +169,6 @@ PARAMS: dict[str, type[TaskParams]] = {
     "ptq": PtqParams,
     "weights": WeightsParams,
     "sensitivity": SensitivityParams,
+    "partial": PartialParams,
+    "plan": PlanParams,
 }

@@ -1,113 +1,14 @@
-"""Results of the analyses. Every one records what was run, on what, and with which versions."""
+"""Results of the analyses, and the table of them. Every one records what was run, on what, and with which versions."""
 
-import platform
-from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 from pydantic import Field
 
 from qanalysis.schema.base import Record
-from qanalysis.schema.params import (
-    CalibrateParams,
-    DescribeParams,
-    EvaluateParams,
-    PtqParams,
-    SensitivityParams,
-    WeightsParams,
-)
+from qanalysis.schema.params import CalibrateParams, DescribeParams, EvaluateParams, PtqParams, WeightsParams
+from qanalysis.schema.result import Metric, Result, Score
+from qanalysis.schema.sensitivity import PartialResult, PlanResult, SensitivityResult
 from qanalysis.schema.site import Coverage
-
-Metric = Literal["accuracy", "agreement"]
-
-
-class Environment(Record):
-    """Where a result was made."""
-
-    qanalysis: str
-    torch: str
-    python: str
-    machine: str
-    device: str
-    threads: int
-
-    @classmethod
-    def here(cls, device: str, threads: int) -> "Environment":
-        """This process's environment."""
-        return cls(
-            qanalysis=_version("qanalysis"),
-            torch=_version("torch"),
-            python=platform.python_version(),
-            machine=f"{platform.system()} {platform.machine()}",
-            device=device,
-            threads=threads,
-        )
-
-
-class ModelCard(Record):
-    """What was loaded.
-
-    Attributes:
-        name: full name of the model.
-        origin: a sentence about where it comes from.
-        trained: False for random weights: accuracies then mean nothing.
-        architecture: name of the architecture.
-        parameters: number of parameters.
-    """
-
-    name: str
-    origin: str
-    trained: bool
-    architecture: str
-    parameters: int
-
-
-class DataCard(Record):
-    """What the model was run on.
-
-    Attributes:
-        name: full name of the data.
-        origin: a sentence about where it comes from.
-        labelled: whether accuracy can be measured; otherwise the metric is agreement with fp32.
-        calibration: samples there are to calibrate on.
-        evaluation: samples there are to evaluate on.
-        classes: names of the classes, where known.
-        warnings: unreadable images and the like.
-    """
-
-    name: str
-    origin: str
-    labelled: bool
-    calibration: int
-    evaluation: int
-    classes: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-
-class Score(Record):
-    """One measured accuracy.
-
-    Attributes:
-        accuracy: top-1 in % of the labels, or of the fp32 model's answers where there are no labels.
-        standard_error: of the accuracy, in percentage points (binomial).
-        interval: 95 % interval of the accuracy (Wilson), in %.
-        samples: number of samples.
-    """
-
-    accuracy: float
-    standard_error: float
-    interval: tuple[float, float]
-    samples: int
-
-
-class Result(Record):
-    """What all results have."""
-
-    version: Literal[1] = 1
-    environment: Environment
-    model: ModelCard
-    data: DataCard
-    seconds: float
-    warnings: tuple[str, ...] = ()
 
 
 class DescribeResult(Result):
@@ -259,85 +160,6 @@ class WeightsResult(Result):
     folded_pairs: int
 
 
-class SensitivityRow(Record):
-    """What quantizing one site does (or leaving it out, with `mode` without).
-
-    Attributes:
-        site: exact name of the site.
-        accuracy: in % (see `Score`).
-        relative: 100 (accuracy - fp32) / fp32, in %.
-        interval: 95 % interval of accuracy - fp32 in points, paired on the same samples.
-        kl: mean divergence of the class probabilities from fp32, KL(fp32 ‖ quantized), in nats.
-        sqnr: power of the fp32 logits over that of their change, in dB; None if nothing changed.
-        macs: multiply-accumulates of the site.
-    """
-
-    site: str
-    accuracy: float
-    relative: float
-    interval: tuple[float, float]
-    kl: float
-    sqnr: float | None
-    macs: int
-
-
-class PartialStep(Record):
-    """Accuracy with the most sensitive sites left in floating point (Fig. 3, Table 6).
-
-    Attributes:
-        skipped: these sites, the most sensitive first.
-        accuracy: in %.
-        relative: 100 (accuracy - fp32) / fp32, in %.
-        interval: 95 % interval of accuracy - fp32 in points, paired on the same samples.
-        int8_mac_share: share of multiply-accumulates still quantized, in %.
-    """
-
-    skipped: tuple[str, ...]
-    accuracy: float
-    relative: float
-    interval: tuple[float, float]
-    int8_mac_share: float
-
-
-class Partial(Record):
-    """Partial quantization in order of sensitivity.
-
-    Attributes:
-        steps: none skipped, then one more each, until the target is met or no more may be skipped.
-        chosen: number of the first step within the target; None if there is none.
-    """
-
-    steps: tuple[PartialStep, ...]
-    chosen: int | None
-
-
-class SensitivityResult(Result):
-    """Sensitivity of every site (section 5.1).
-
-    Attributes:
-        metric: accuracy, or agreement with fp32 where there are no labels.
-        fp32: accuracy in floating point, in %.
-        quantized: accuracy with all sites quantized, in %.
-        rows: the most sensitive site first: by divergence, which resolves what few samples cannot resolve in accuracy.
-        partial: partial quantization in that order; None with `mode` without.
-        site_seconds: time of the loop over sites, recording included.
-        fp32_seconds: time of one evaluation in floating point, same samples and batches.
-        replayed_bytes: most memory that recorded outputs took.
-    """
-
-    analysis: Literal["sensitivity"] = "sensitivity"
-    params: SensitivityParams
-    coverage: Coverage
-    metric: Metric
-    fp32: float
-    quantized: float
-    rows: tuple[SensitivityRow, ...]
-    partial: Partial | None
-    site_seconds: float
-    fp32_seconds: float
-    replayed_bytes: int
-
-
 RESULTS: dict[str, type[Result]] = {
     "describe": DescribeResult,
     "evaluate": EvaluateResult,
@@ -345,11 +167,6 @@ RESULTS: dict[str, type[Result]] = {
     "ptq": PtqResult,
     "weights": WeightsResult,
     "sensitivity": SensitivityResult,
+    "partial": PartialResult,
+    "plan": PlanResult,
 }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"

@@ -10,7 +10,7 @@ from qanalysis.figures.theme import calibration_label
 from qanalysis.jobs import local
 from qanalysis.jobs.store import Job, Store
 from qanalysis.schema.params import TaskParams
-from qanalysis.schema.results import Result
+from qanalysis.schema.result import Result
 
 R = TypeVar("R", bound=Result)
 _ENDED = {"failed": "did not work", "cancelled": "was cancelled", "lost": "was lost"}

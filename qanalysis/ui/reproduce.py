@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from qanalysis.schema.params import TaskParams
-from qanalysis.schema.results import Result
+from qanalysis.schema.result import Result
 
 
 def command(analysis: str, params: TaskParams) -> str:

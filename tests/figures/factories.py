@@ -5,18 +5,8 @@ import numpy as np
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.numerics.histogram import Histogram
 from qanalysis.schema.params import CalibrateParams, PtqParams, WeightsParams
-from qanalysis.schema.results import (
-    CalibrateResult,
-    ChannelStatistics,
-    DataCard,
-    Environment,
-    ModelCard,
-    PtqResult,
-    PtqRow,
-    Score,
-    WeightsResult,
-    WeightsRow,
-)
+from qanalysis.schema.result import DataCard, Environment, ModelCard, Score
+from qanalysis.schema.results import CalibrateResult, ChannelStatistics, PtqResult, PtqRow, WeightsResult, WeightsRow
 from qanalysis.schema.site import Coverage, Site
 
 COMMON = {

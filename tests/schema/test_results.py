@@ -9,25 +9,19 @@ from pydantic import ValidationError
 from qanalysis.schema.base import Record, finite
 from qanalysis.schema.paper import TABLE_5, paper_row
 from qanalysis.schema.params import PARAMS, CalibrateParams, PtqParams, SensitivityParams, TaskParams
+from qanalysis.schema.result import DataCard, Environment, ModelCard, Score
 from qanalysis.schema.results import (
     RESULTS,
     CalibrateResult,
     ChannelStatistics,
-    DataCard,
     DescribeResult,
-    Environment,
     EvaluateResult,
-    ModelCard,
-    Partial,
-    PartialStep,
     PtqResult,
     PtqRow,
-    Score,
-    SensitivityResult,
-    SensitivityRow,
     WeightsResult,
     WeightsRow,
 )
+from qanalysis.schema.sensitivity import Partial, PartialStep, SensitivityResult, SensitivityRow
 from qanalysis.schema.site import Coverage, NotCovered, Site
 
 SITE = Site(name="fc", kind="linear", macs=12, roles=("input",), input_shape=(1, 3), weight_shape=(4, 3))
@@ -218,13 +212,13 @@ class TestParams:
             PtqParams(**{field: value})
 
     def test_bits_of_weights_and_activations_default_to_bits(self):
-        plan = PtqParams(bits=6, weight_bits=4).plan()
+        plan = PtqParams(bits=6, weight_bits=4).effective_plan()
         assert (plan.weight_bits, plan.activation_bits) == (4, 6)
 
     def test_the_plan_has_everything_that_was_asked_for(self):
         plan = PtqParams(
             weight_granularity="per-tensor", weight_scheme="affine", activation_scheme="affine", skip=("fc", "fc")
-        ).plan()
+        ).effective_plan()
         assert plan.weight_granularity == "per-tensor"
         assert plan.weight_scheme == plan.activation_scheme == "affine"
         assert plan.skip == {"fc"}

@@ -1,0 +1,176 @@
+"""Results of sensitivity analysis, of partial quantization, and of one plan (section 5.1, Fig. 3, Table 6)."""
+
+from typing import Literal
+
+from qanalysis.schema.base import Record
+from qanalysis.schema.params import PartialParams, PlanParams, SensitivityParams
+from qanalysis.schema.plan import Plan
+from qanalysis.schema.result import Metric, Result
+from qanalysis.schema.site import Coverage
+
+ProxyName = Literal["output-sqnr", "weight-mse", "fisher"]
+
+
+class Change(Record):
+    """What a plan does to the model's answers, against fp32 on the same samples.
+
+    Attributes:
+        accuracy: in % (see `Score`).
+        relative: 100 (accuracy - fp32) / fp32, in %.
+        interval: 95 % interval of accuracy - fp32 in points, paired on the same samples.
+        kl: mean divergence of the class probabilities from fp32, KL(fp32 ‖ quantized), in nats.
+        kl_interval: 95 % interval of that mean, in nats.
+        sqnr: power of the fp32 logits over that of their change, in dB; None if nothing changed.
+        samples: number of samples measured.
+    """
+
+    accuracy: float
+    relative: float
+    interval: tuple[float, float]
+    kl: float
+    kl_interval: tuple[float, float]
+    sqnr: float | None
+    samples: int
+
+
+class SensitivityRow(Change):
+    """What quantizing one site does (or leaving it out, with `mode` without).
+
+    Attributes:
+        site: exact name of the site.
+        macs: multiply-accumulates of the site, for one sample.
+        tie: number of its group; rows of one group cannot be told apart: the interval of each overlaps with that of
+            the group's first row, in the metric that `params.rank` names.
+    """
+
+    site: str
+    macs: int
+    tie: int
+
+
+class PartialStep(Change):
+    """Accuracy with some sites left in floating point (Fig. 3, Table 6).
+
+    Attributes:
+        skipped: these sites, in the order in which they were chosen.
+        int8_mac_share: share of multiply-accumulates still quantized, in %.
+    """
+
+    skipped: tuple[str, ...]
+    int8_mac_share: float
+
+
+class Partial(Record):
+    """Partial quantization: none skipped, then one more each.
+
+    Attributes:
+        search: in the order of sensitivity, or greedy (ranked again after every skip).
+        steps: measured, never added up from single sites.
+        chosen: number of the first step within the target; None if there is none.
+        evaluations: how many plans were measured.
+    """
+
+    search: Literal["order", "greedy"]
+    steps: tuple[PartialStep, ...]
+    chosen: int | None
+    evaluations: int
+
+
+class Proxy(Record):
+    """A cheap score that other tools rank layers by, and how well its order agrees with the measured one.
+
+    Attributes:
+        name: `output-sqnr` (dB at the site's output, higher is harmless), `weight-mse` (mean squared rounding error of
+            the weight, relative to its mean square) or `fisher` (½ E[(gᵀΔy)²], second order, in nats).
+        values: score by site; None where the site has none (a matrix product has no weight).
+        correlation_kl: Spearman's rank correlation with the measured divergence, 1 if it ranks alike; None if undefined.
+        correlation_accuracy: the same with the measured loss of accuracy.
+    """
+
+    name: ProxyName
+    values: dict[str, float | None]
+    correlation_kl: float | None
+    correlation_accuracy: float | None
+
+
+class SensitivityResult(Result):
+    """Sensitivity of every site (section 5.1).
+
+    Attributes:
+        metric: accuracy, or agreement with fp32 where there are no labels.
+        fp32: accuracy in floating point, in %.
+        quantized: accuracy with all sites quantized, in %.
+        rows: the most sensitive site first, in the metric that `params.rank` names.
+        stopped: sites that were shown to be harmless and not measured further, with the reason.
+        partial: partial quantization in that order; None with `mode` without.
+        proxies: cheap scores beside the measured truth; empty if they were not asked for.
+        float_sites: sites that stayed in floating point throughout, with the reason.
+        site_seconds: time of the loop over sites, recording included.
+        fp32_seconds: time of one evaluation in floating point, same samples and batches.
+        replayed_bytes: most memory that recorded outputs took.
+    """
+
+    analysis: Literal["sensitivity"] = "sensitivity"
+    params: SensitivityParams
+    coverage: Coverage
+    metric: Metric
+    fp32: float
+    quantized: float
+    rows: tuple[SensitivityRow, ...]
+    stopped: dict[str, str]
+    partial: Partial | None
+    proxies: tuple[Proxy, ...]
+    float_sites: dict[str, str]
+    site_seconds: float
+    fp32_seconds: float
+    replayed_bytes: int
+
+
+class PartialResult(Result):
+    """Partial quantization in a given or measured order, or by greedy search.
+
+    Attributes:
+        metric: accuracy, or agreement with fp32 where there are no labels.
+        fp32: accuracy in floating point, in %.
+        quantized: accuracy with all sites quantized, in %.
+        order: all sites in the order in which they were to be skipped; with greedy search the one it started from.
+        partial: the steps and the choice.
+        plan: the plan of the chosen step, or of the last one if none is within the target.
+    """
+
+    analysis: Literal["partial"] = "partial"
+    params: PartialParams
+    coverage: Coverage
+    metric: Metric
+    fp32: float
+    quantized: float
+    order: tuple[str, ...]
+    partial: Partial
+    plan: Plan
+
+
+class PlanResult(Result):
+    """One plan, measured.
+
+    Attributes:
+        metric: accuracy, or agreement with fp32 where there are no labels.
+        fp32: accuracy in floating point, in %.
+        change: what the plan does to the answers.
+        quantized_sites: names of the sites that ran quantized.
+        float_sites: the others, with the reason.
+        int8_mac_share: share of multiply-accumulates quantized, in %.
+        model_bytes: predicted size of the model under the plan.
+        fp32_bytes: its size in floating point.
+    """
+
+    analysis: Literal["plan"] = "plan"
+    params: PlanParams
+    coverage: Coverage
+    metric: Metric
+    fp32: float
+    change: Change
+    quantized_sites: tuple[str, ...]
+    float_sites: dict[str, str]
+    int8_mac_share: float
+    model_bytes: int
+    fp32_bytes: int
