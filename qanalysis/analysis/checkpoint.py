@@ -81,6 +81,10 @@ class Checkpoint:
             partial.unlink(missing_ok=True)  # on a full disk its bytes are needed to say so
             raise
 
+    def file(self, name: str) -> Path | None:
+        """Where an analysis may keep a file of a form of its own; None where nothing is kept."""
+        return None if self._folder is None else self._folder / name
+
     def _path(self, key: str) -> Path:
         assert self._folder is not None
         name = quote(key, safe="")

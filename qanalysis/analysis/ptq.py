@@ -1,39 +1,48 @@
 """Post-training quantization with several calibrations, from one pass over the calibration data (Tables 4 and 5)."""
 
 import time
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
+from torch import nn
+
 from qanalysis import task as tasks
-from qanalysis.analysis.calibrate import folded, magnitudes, observed, range_tables
+from qanalysis.analysis.calibrate import OBSERVATIONS, folded, magnitudes, observed, range_tables
+from qanalysis.analysis.checkpoint import Checkpoint
 from qanalysis.analysis.report import Report, silent
 from qanalysis.analysis.score import Answers, answers, paired_interval, relative, score, sqnr
 from qanalysis.nn.quantized import QuantizedModel
-from qanalysis.schema.observations import RangeTable
+from qanalysis.schema.digest import digest
+from qanalysis.schema.observations import Observations, RangeTable
 from qanalysis.schema.params import PtqParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.results import PtqResult, PtqRow
 from qanalysis.schema.site import Coverage
+from qanalysis.task import Task
 
 
 def run(params: PtqParams, report: Report = silent, folder: Path | None = None) -> PtqResult:
-    """Measures fp32 and then every calibration on the same samples.
+    """Measures fp32 and then every calibration on the same samples; with a folder, a killed run goes on from there.
 
     Raises:
         ValueError: with one sentence, for bad names, files, data, or a skipped site that does not exist.
     """
     start = time.perf_counter()
+    checkpoint = Checkpoint(folder, digest("ptq", params))
     task = tasks.load(params)
     plan = params.effective_plan()
     plan.check([site.name for site in task.coverage.sites])
     module = folded(task) if params.fold_bn else task.model.module
-    observations = observed(task, module, params.calibration_samples, report)
+    observations = _observed(task, module, params, report, checkpoint)
     tables = range_tables(observations, params.calibrations, plan, report)
-    reference = answers(task, module, params.evaluation_samples, report, "fp32")
+    measure = partial(answers, task, samples=params.evaluation_samples, report=report, checkpoint=checkpoint)
+    reference = measure(module, stage="fp32")
     fp32 = score(reference.hits(reference))
     rows = []
     for name, table in tables.items():
         quantized = QuantizedModel(module, plan, table)
-        row = _row(name, answers(task, quantized, params.evaluation_samples, report, name), reference, fp32.accuracy)
+        row = _row(name, measure(quantized, stage=name), reference, fp32.accuracy)
         report("row", **row.model_dump())
         rows.append(row)
     floats = _float_sites(plan, observations.coverage, next(iter(tables.values())))
@@ -55,6 +64,30 @@ def run(params: PtqParams, report: Report = silent, folder: Path | None = None) 
         float_sites=floats,
         seconds=time.perf_counter() - start,
     )
+
+
+def _observed(task: Task, module: nn.Module, params: PtqParams, report: Report, checkpoint: Checkpoint) -> Observations:
+    """The pass over the calibration data, kept as one file."""
+    path = checkpoint.file(OBSERVATIONS)
+    if path is not None and path.is_file():
+        with suppress(ValueError):  # not whole: observed again
+            observations = Observations.load(path)
+            _read_through(task, params)
+            return observations
+    observations = observed(task, module, params.calibration_samples, report)
+    if path is not None:
+        observations.save(path)
+    return observations
+
+
+def _read_through(task: Task, params: PtqParams) -> None:
+    """Reads samples whose answers are known: the result has to name those that cannot be read."""
+    for split, samples in (
+        (task.data.calibration, params.calibration_samples),
+        (task.data.evaluation, params.evaluation_samples),
+    ):
+        for _ in split.batches(params.batch_size, samples):
+            pass
 
 
 def _row(calibration: str, quantized: Answers, reference: Answers, fp32: float) -> PtqRow:

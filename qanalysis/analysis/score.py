@@ -1,8 +1,10 @@
 """Scores: a model's answers on a split, their accuracy with its interval, and what differs from the fp32 answers."""
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -10,10 +12,14 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from qanalysis.analysis.report import Report, counted
+from qanalysis.analysis.checkpoint import Checkpoint
+from qanalysis.analysis.report import Report
 from qanalysis.schema.base import finite
 from qanalysis.schema.result import Score
 from qanalysis.task import Task, logits
+
+#: Seconds of work that a kill may cost.
+_KEEP_EVERY = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,26 +46,67 @@ class Answers:
 
 
 @torch.no_grad()
-def answers(task: Task, model: Callable[[torch.Tensor], Any], samples: int, report: Report, stage: str) -> Answers:
-    """Runs a model over the first `samples` of the evaluation split.
+def answers(
+    task: Task,
+    model: Callable[[torch.Tensor], Any],
+    samples: int,
+    report: Report,
+    stage: str,
+    checkpoint: Checkpoint | None = None,
+) -> Answers:
+    """Runs a model over the first `samples` of the evaluation split; what the checkpoint knows is not computed again.
 
     Raises:
         ValueError: if the split is empty or logits are not finite.
     """
     split = task.data.evaluation
     total = min(samples, len(split))
-    outputs: list[torch.Tensor] = []
-    labels: list[torch.Tensor] = []
-    for inputs, targets in counted(task.batches(split, samples), report, stage, total):
-        outputs.append(logits(model(inputs)).float().cpu())
-        if targets is not None:
-            labels.append(targets)
-    if not outputs:
+    checkpoint = checkpoint or Checkpoint(None)
+    parts = _kept(checkpoint, stage)
+    batches = sum(int(part["batches"]) for part in parts)
+    done = sum(len(part["logits"]) for part in parts)
+    report("progress", stage=stage, done=done, total=total)
+    if done < total:
+        pending: list[tuple[torch.Tensor, torch.Tensor | None]] = []
+        kept_at = time.monotonic()
+        for inputs, targets in islice(task.batches(split, samples), batches, None):
+            pending.append((logits(model(inputs)).float().cpu(), targets))
+            done += len(inputs)
+            if time.monotonic() - kept_at > _KEEP_EVERY:
+                parts.append(_keep(checkpoint, stage, batches, pending))
+                batches, pending, kept_at = batches + len(pending), [], time.monotonic()
+            report("progress", stage=stage, done=min(done, total), total=total)
+        if pending:
+            parts.append(_keep(checkpoint, stage, batches, pending))
+    if not parts:
         raise ValueError(f"{task.data.name} has no readable sample to evaluate on.")
-    stacked = torch.cat(outputs).numpy()
+    stacked = np.concatenate([part["logits"] for part in parts])
     if not np.isfinite(stacked).all():
         raise ValueError(f"logits must be finite, but the model gave NaN or infinity ({stage}).")
-    return Answers(stacked, torch.cat(labels).numpy() if labels and task.data.labelled else None)
+    labelled = task.data.labelled and all("labels" in part for part in parts)
+    return Answers(stacked, np.concatenate([part["labels"] for part in parts]) if labelled else None)
+
+
+def _kept(checkpoint: Checkpoint, stage: str) -> list[dict[str, NDArray[Any]]]:
+    """The parts of a stage's answers that were kept, one after the other from the first batch on."""
+    parts: list[dict[str, NDArray[Any]]] = []
+    first = 0
+    while (part := checkpoint.get(f"{stage} from {first}")) is not None:
+        parts.append(part)
+        first += int(part["batches"])
+    return parts
+
+
+def _keep(
+    checkpoint: Checkpoint, stage: str, first: int, pending: list[tuple[torch.Tensor, torch.Tensor | None]]
+) -> dict[str, NDArray[Any]]:
+    part: dict[str, NDArray[Any]] = {"batches": np.array(len(pending))}
+    part["logits"] = torch.cat([given for given, _ in pending]).numpy()
+    labels = [targets for _, targets in pending if targets is not None]
+    if labels:
+        part["labels"] = torch.cat(labels).numpy()
+    checkpoint.put(f"{stage} from {first}", **part)
+    return part
 
 
 def score(hits: NDArray[np.bool_]) -> Score:
@@ -75,13 +122,22 @@ def score(hits: NDArray[np.bool_]) -> Score:
     )
 
 
-def paired_interval(hits: NDArray[np.bool_], reference: NDArray[np.bool_]) -> tuple[float, float]:
-    """95 % interval of the change in accuracy, in points, from the samples that changed (Wald, paired)."""
-    n = len(hits)
-    gained, lost = int((hits & ~reference).sum()), int((~hits & reference).sum())
+def paired_interval(hits: NDArray[np.bool_], reference: NDArray[np.bool_], z: float = 1.96) -> tuple[float, float]:
+    """Interval of the change in accuracy, in points, from the samples that changed (paired).
+
+    Half a sample is added to each of the four outcomes (Agresti and Min 2005), so that a few samples of which none
+    changed do not pass for certainty.
+
+    Args:
+        hits: `(N,)` right answers of the one model.
+        reference: `(N,)` right answers of the other.
+        z: quantile of the normal distribution; 1.96 for 95 %.
+    """
+    n = len(hits) + 2
+    gained, lost = (int((one & ~other).sum()) + 0.5 for one, other in ((hits, reference), (reference, hits)))
     difference = (gained - lost) / n
-    error = math.sqrt(max(gained + lost - (gained - lost) ** 2 / n, 0)) / n
-    return 100 * (difference - 1.96 * error), 100 * (difference + 1.96 * error)
+    error = z * math.sqrt(max(gained + lost - (gained - lost) ** 2 / n, 0)) / n
+    return 100 * (difference - error), 100 * (difference + error)
 
 
 def sqnr(quantized: Answers, reference: Answers) -> float | None:
