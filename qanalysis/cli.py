@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from qanalysis import printing
+from qanalysis import cli_plans, printing
 from qanalysis.schema.params import PARAMS, TaskParams
 from qanalysis.schema.results import RESULTS
 
@@ -27,6 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "schema":
             print(json.dumps(RESULTS[options.analysis].model_json_schema(), indent=1))
             return 0
+        if options.command == "plans":
+            return cli_plans.run(options, _output())
         if options.command == "job":
             from qanalysis.jobs.store import Store
             from qanalysis.jobs.worker import work
@@ -117,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--json", type=Path, metavar="FILE", help="write the result to FILE")
         command.add_argument("--keep", type=Path, metavar="FOLDER", help="keep files (histograms) in this folder")
         command.add_argument("--quiet", action="store_true", help="no progress bar")
+    cli_plans.add(commands)
     job = commands.add_parser("job")  # started by the dashboard, one process each
     job.add_argument("id")
     return parser

@@ -6,7 +6,7 @@ from rich.table import Table
 from qanalysis.schema.catalog import DATA_SOURCES, MODEL_SOURCES, sample_models
 from qanalysis.schema.result import Result
 from qanalysis.schema.results import CalibrateResult, DescribeResult, EvaluateResult, PtqResult, WeightsResult
-from qanalysis.schema.sensitivity import SensitivityResult
+from qanalysis.schema.sensitivity import Partial, PartialResult, PlanResult, SensitivityResult
 from qanalysis.schema.site import Coverage
 
 
@@ -32,6 +32,11 @@ def result(console: Console, value: Result) -> None:
         _weights(console, value)
     elif isinstance(value, SensitivityResult):
         _sensitivity(console, value)
+    elif isinstance(value, PartialResult):
+        console.print(f"fp32 {value.fp32:.2f} %, all sites quantized {value.quantized:.2f} %")
+        _partial(console, value.partial, value.params.target)
+    elif isinstance(value, PlanResult):
+        _plan(console, value)
     for warning in (*value.warnings, *value.data.warnings):
         console.print(f"[yellow]Note:[/] {warning}", highlight=False)
     console.print(f"{value.seconds:.1f} s on {value.environment.device}, {value.environment.threads} threads")
@@ -125,19 +130,43 @@ def _sensitivity(console: Console, value: SensitivityResult) -> None:
     console.print(table)
     console.print(f"fp32 {value.fp32:.2f} %, all sites quantized {value.quantized:.2f} %")
     if value.partial is not None:
-        for step in value.partial.steps:
-            console.print(
-                f"{len(step.skipped)} in floating point: {step.accuracy:.2f} % ({step.relative:+.2f} % relative), "
-                f"{step.int8_mac_share:.1f} % of multiply-accumulates quantized",
-                highlight=False,
-            )
-        if value.partial.chosen is None:
-            console.print(f"No step loses {value.params.target:g} % or less; try another calibration, or QAT.")
-        elif value.partial.chosen:
-            chosen = value.partial.steps[value.partial.chosen]
-            console.print(f"skip: {','.join(chosen.skipped)}", highlight=False)
-    cost = value.site_seconds / max(value.fp32_seconds, 1e-9) / max(len(value.rows), 1)
-    console.print(f"{value.site_seconds:.1f} s for {len(value.rows)} sites: {cost:.2f} of an fp32 evaluation each")
+        _partial(console, value.partial, value.params.target)
+    for proxy in value.proxies:
+        if proxy.correlation_kl is not None:
+            console.print(f"{proxy.name} ranks like the measured divergence to {proxy.correlation_kl:.2f} (Spearman)")
+    for site, reason in value.stopped.items():
+        console.print(f"not measured further: {site} ({reason})", highlight=False)
+    cost = value.seconds / max(value.fp32_seconds, 1e-9) / max(len(value.rows), 1)
+    console.print(f"{value.seconds:.1f} s for {len(value.rows)} sites: {cost:.2f} of an fp32 evaluation each")
+
+
+def _partial(console: Console, partial: Partial, target: float) -> None:
+    for step in partial.steps:
+        console.print(
+            f"{len(step.skipped)} in floating point: {step.accuracy:.2f} % ({step.relative:+.2f} % relative), "
+            f"{step.int8_mac_share:.1f} % of multiply-accumulates quantized",
+            highlight=False,
+        )
+    if partial.chosen is None:
+        console.print(f"No step loses {target:g} % or less; try another calibration, or QAT.")
+    elif partial.chosen:
+        console.print(f"skip: {','.join(partial.steps[partial.chosen].skipped)}", highlight=False)
+    else:
+        console.print(f"Nothing has to be skipped: all sites quantized lose {target:g} % or less.")
+
+
+def _plan(console: Console, value: PlanResult) -> None:
+    low, high = value.change.interval
+    console.print(
+        f"fp32 {value.fp32:.2f} %, with the plan {value.change.accuracy:.2f} % "
+        f"({value.change.relative:+.2f} % relative; change {low:+.2f} to {high:+.2f} points)"
+    )
+    console.print(
+        f"{len(value.quantized_sites)} of {len(value.coverage.sites)} sites quantized, {value.int8_mac_share:.1f} % of "
+        f"multiply-accumulates; {value.model_bytes / 1e6:.2f} MB, in fp32 {value.fp32_bytes / 1e6:.2f} MB"
+    )
+    for site, reason in value.float_sites.items():
+        console.print(f"in floating point: {site} ({reason})", highlight=False)
 
 
 def _interval(interval: tuple[float, float]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from qanalysis.analysis import calibrate, describe, evaluate, ptq, sensitivity, weights
+from qanalysis.analysis import calibrate, describe, evaluate, partial, plan, ptq, sensitivity, weights
 from qanalysis.analysis.report import Report
 from qanalysis.schema.result import Result
 
@@ -15,4 +15,6 @@ ANALYSES: dict[str, Callable[[Any, Report, Path | None], Result]] = {
     "ptq": ptq.run,
     "weights": weights.run,
     "sensitivity": sensitivity.run,
+    "partial": partial.run,
+    "plan": plan.run,
 }

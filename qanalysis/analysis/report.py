@@ -28,3 +28,16 @@ def counted(batches: Iterable[Batch], report: Report, stage: str, total: int) ->
         yield batch
         done += len(batch[0] if isinstance(batch, tuple) else batch)
         report("progress", stage=stage, done=min(done, total), total=total)
+
+
+class Snapshot:
+    """What is known so far, told as one event `table` that replaces the one before it."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._body: dict[str, Any] = {}
+
+    def update(self, **parts: Any) -> None:
+        """Adds parts, or replaces those of the same name, and tells all of it."""
+        self._body.update(parts)
+        self._report("table", **self._body)

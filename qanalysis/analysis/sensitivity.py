@@ -1,156 +1,188 @@
-"""Which site hurts: one quantized at a time, then the worst left in floating point (section 5.1, Fig. 3, Table 6).
+"""Which site hurts: one quantized at a time, or all but one (section 5.1, Fig. 3).
 
 The loop over sites runs inside the loop over batches: each batch is recorded once and replayed from every site on, so
-that what lies before a site costs nothing (`nn.replay`). The numbers are those of the naive loop, bit for bit.
+that what lies before a site costs nothing (`nn.replay`), and all sites are known roughly after the first batch and
+better after each. The numbers are those of the naive loop, bit for bit.
 """
 
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.special import log_softmax
 
-from qanalysis import task as tasks
-from qanalysis.analysis.calibrate import observed, range_tables
-from qanalysis.analysis.report import Report, counted, silent
-from qanalysis.analysis.score import Answers, answers, paired_interval, relative, score, sqnr
-from qanalysis.nn.quantized import QuantizedModel
-from qanalysis.nn.replay import Replay
-from qanalysis.nn.sites import Call
-from qanalysis.schema.observations import RangeTable
-from qanalysis.schema.params import SensitivityParams
-from qanalysis.schema.plan import Plan
-from qanalysis.schema.results import Partial, PartialStep, SensitivityResult, SensitivityRow
-from qanalysis.schema.site import Coverage
-from qanalysis.task import Task, logits
+from qanalysis.analysis import baseline, skipping
+from qanalysis.analysis.baseline import Baseline, Batch
+from qanalysis.analysis.checkpoint import Checkpoint
+from qanalysis.analysis.comparison import Comparison, change, compare
+from qanalysis.analysis.proxies import proxies
+from qanalysis.analysis.recall import recall
+from qanalysis.analysis.report import Report, silent
+from qanalysis.analysis.score import paired_interval
+from qanalysis.schema.digest import digest
+from qanalysis.schema.params import Rank, SensitivityMode, SensitivityParams
+from qanalysis.schema.sensitivity import SensitivityResult, SensitivityRow
+from qanalysis.task import logits
+
+#: Key of the plan with all sites quantized, among the sites.
+ALL = ""
+#: A site may be called harmless from this many samples on, and only this many standard errors away from the limit: it
+#: is asked after every batch, and would pass by luck some time.
+_ENOUGH, _SURE = 256, 3.0
+
+
+@dataclass
+class Measured:
+    """What the loop over sites found.
+
+    Attributes:
+        comparisons: by site, and under `ALL` with every site quantized.
+        stopped: sites not measured further, and why.
+        seconds: time of the loop, earlier attempts included.
+        kept_bytes: most memory that recorded outputs took.
+    """
+
+    comparisons: dict[str, Comparison]
+    stopped: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    kept_bytes: int = 0
 
 
 def run(params: SensitivityParams, report: Report = silent, folder: Path | None = None) -> SensitivityResult:
     """Measures every site on the same samples, and partial quantization in the order found.
 
+    With a folder, what has been measured is kept there, and a run that was killed goes on from it.
+
     Raises:
         ValueError: with one sentence, for bad names, files, data, or a skipped site that does not exist.
     """
     start = time.perf_counter()
-    task = tasks.load(params)
-    plan = params.effective_plan()
-    plan.check([site.name for site in task.coverage.sites])
-    observations = observed(task, task.model.module, params.calibration_samples, report)
-    table = range_tables(observations, (params.calibration,), plan, report)[params.calibration]
-    coverage = observations.coverage
-    began = time.perf_counter()
-    reference = answers(task, task.model.module, params.evaluation_samples, report, "fp32")
-    fp32_seconds = time.perf_counter() - began
-    full = answers(task, QuantizedModel(task.model.module, plan, table), params.evaluation_samples, report, "all sites")
-    fp32 = score(reference.hits(reference)).accuracy
-    measured, site_seconds, kept_bytes = site_answers(task, params, plan, table, coverage, report)
-    macs = {site.name: site.macs for site in coverage.sites}
-    rows = [_row(site, given, reference, fp32, macs[site]) for site, given in measured.items()]
-    rows.sort(key=lambda row: row.kl, reverse=params.mode == "only")
-    for row in rows:
-        report("row", **row.model_dump())
-    partial = None
+    given = baseline.measure(params, report, Checkpoint(folder, digest("sensitivity", params)))
+    measured = measure_sites(given, params.mode, params.rank, params.harmless)
+    rows = ranked(measured.comparisons, given, params.rank, params.mode)
+    steps = None
     if params.mode == "only":
         order = [row.site for row in rows]
-        partial = _partial(task, params, plan, table, coverage, order, (reference, full), report)
+        steps = skipping.in_order(given, order, params.most_skipped, params.target)
+    scores = proxies(given, rows) if params.proxies and params.mode == "only" else ()
     return SensitivityResult(
-        **task.cards(),
+        **given.task.cards(),
         params=params,
-        coverage=coverage,
-        metric=task.metric,
-        fp32=fp32,
-        quantized=score(full.hits(reference)).accuracy,
+        coverage=given.coverage,
+        metric=given.task.metric,
+        fp32=given.fp32,
+        quantized=change(measured.comparisons[ALL])["accuracy"],
         rows=tuple(rows),
-        partial=partial,
-        site_seconds=site_seconds,
-        fp32_seconds=fp32_seconds,
-        replayed_bytes=kept_bytes,
-        seconds=time.perf_counter() - start,
+        stopped=measured.stopped,
+        partial=steps,
+        proxies=scores,
+        float_sites=given.float_sites,
+        seconds=measured.seconds,
+        fp32_seconds=given.fp32_seconds,
+        total_seconds=time.perf_counter() - start,
+        replayed_bytes=measured.kept_bytes,
     )
 
 
-def site_answers(
-    task: Task, params: SensitivityParams, plan: Plan, table: RangeTable, coverage: Coverage, report: Report
-) -> tuple[dict[str, Answers], float, int]:
-    """Answers by site, the seconds that took, and the most memory that recorded outputs took, in bytes."""
-    start = time.perf_counter()
-    module = task.model.module
-    candidates = [site.name for site in coverage.sites if plan.quantizes(site.name)]
-    plans = {site: plan.quantizing_only(site) if params.mode == "only" else plan.skipping(site) for site in candidates}
-    models = {site: QuantizedModel(module, one, table) for site, one in plans.items()}
-    base = Call.compute if params.mode == "only" else QuantizedModel(module, plan, table).compute
-    outputs: dict[str, list[torch.Tensor]] = {site: [] for site in candidates}
-    labels: list[torch.Tensor] = []
-    split = task.data.evaluation
-    total = min(params.evaluation_samples, len(split))
-    most = 0
-    batches = task.batches(split, params.evaluation_samples)
-    with torch.no_grad():
-        for inputs, targets in counted(batches, report, f"{len(candidates)} sites", total):
-            replay = Replay(module, params.memory_mb * 2**20)
-            replay.record(inputs, base)
-            most = max(most, replay.kept_bytes)
-            for site, model in models.items():
-                outputs[site].append(logits(replay.from_site(inputs, site, model.compute)).float().cpu())
-            if targets is not None:
-                labels.append(targets)
-    truth = torch.cat(labels).numpy() if labels and task.data.labelled else None
-    found = {site: Answers(torch.cat(parts).numpy(), truth) for site, parts in outputs.items()}
-    return found, time.perf_counter() - start, most
+@torch.no_grad()
+def measure_sites(given: Baseline, mode: SensitivityMode, rank: Rank, harmless: float = 0.0) -> Measured:
+    """The loop over sites: every one on every batch, or until it is known to be harmless.
+
+    Raises:
+        ValueError: if the plan quantizes no site.
+    """
+    active = given.candidates
+    if not active:
+        raise ValueError("The plan quantizes no site, so there is nothing to compare; skip fewer.")
+    plan = given.plan
+    plans = {site: plan.quantizing_only(site) if mode == "only" else plan.skipping(site) for site in active}
+    models = {site: given.quantized(one) for site, one in plans.items()}
+    whole = given.quantized(plan)
+
+    def measure_batch(batch: Batch, sites: Sequence[str]) -> tuple[dict[str, Comparison], int]:
+        replay = given.replay()
+        if mode == "only":
+            replay.record(batch.inputs)
+            everything = whole(batch.inputs)
+        else:
+            everything = replay.record(batch.inputs, whole.compute)
+        outputs = {site: replay.from_site(batch.inputs, site, models[site].compute) for site in sites}
+        return {
+            what: compare(logits(output), batch.reference, batch.labels)
+            for what, output in {ALL: everything, **outputs}.items()
+        }, replay.kept_bytes
+
+    parts: dict[str, list[Comparison]] = {site: [] for site in (ALL, *active)}
+    found = Measured({})
+    for batch in given.batches(f"{len(active)} sites"):
+        recalled = recall(given.checkpoint, f"sites-{batch.index:05d}", partial(measure_batch, batch, active))
+        found.seconds += recalled.seconds
+        found.kept_bytes = max(found.kept_bytes, recalled.kept_bytes)
+        for site, comparison in recalled.comparisons.items():
+            parts[site].append(comparison)
+        found.comparisons = {site: Comparison.joined(some) for site, some in parts.items()}
+        given.snapshot.update(**table(found.comparisons, given, rank, mode))
+        if harmless:
+            reasons = {site: _harmless(found.comparisons[site], harmless) for site in active}
+            found.stopped.update({site: reason for site, reason in reasons.items() if reason})
+            active = [site for site in active if not reasons[site]]
+    return found
 
 
-def divergence(quantized: Answers, reference: Answers) -> float:
-    """Mean of KL(reference ‖ quantized) over the samples' class probabilities, in nats."""
-    p, q = (log_softmax(given.logits.astype(np.float64), axis=1) for given in (reference, quantized))
-    per_sample: NDArray[np.float64] = (np.exp(p) * (p - q)).sum(1)
-    return max(0.0, float(per_sample.mean()))
-
-
-def _row(site: str, given: Answers, reference: Answers, fp32: float, macs: int) -> SensitivityRow:
-    return SensitivityRow(
-        site=site,
-        kl=divergence(given, reference),
-        sqnr=sqnr(given, reference),
-        macs=macs,
-        **_loss(given, reference, fp32),
-    )
-
-
-def _loss(given: Answers, reference: Answers, fp32: float) -> dict[str, Any]:
-    hits = given.hits(reference)
-    accuracy = score(hits).accuracy
+def table(
+    comparisons: Mapping[str, Comparison], given: Baseline, rank: Rank, mode: SensitivityMode
+) -> dict[str, object]:
+    """What is known so far, for a page that watches: rows in order, accuracy in fp32 and with all sites quantized."""
+    everything = comparisons[ALL]
     return {
-        "accuracy": accuracy,
-        "relative": relative(accuracy, fp32),
-        "interval": paired_interval(hits, reference.hits(reference)),
+        "rows": [row.model_dump(mode="json") for row in ranked(comparisons, given, rank, mode)],
+        "fp32": 100 * float(everything.reference_hits.mean()),
+        "quantized": 100 * float(everything.hits.mean()),
+        "samples": len(everything),
     }
 
 
-def _partial(
-    task: Task,
-    params: SensitivityParams,
-    plan: Plan,
-    table: RangeTable,
-    coverage: Coverage,
-    order: list[str],
-    known: tuple[Answers, Answers],
-    report: Report,
-) -> Partial:
-    """Skips one more site at a time, the most sensitive first, until the loss is within the target."""
-    reference, given = known
-    fp32 = score(reference.hits(reference)).accuracy
-    steps: list[PartialStep] = []
-    for count in range(min(params.most_skipped, len(order)) + 1):
-        partial = plan.skipping(*order[:count])
-        if count:
-            model = QuantizedModel(task.model.module, partial, table)
-            given = answers(task, model, params.evaluation_samples, report, f"{count} skipped")
-        quantized = sum(site.macs for site in coverage.sites if partial.quantizes(site.name))
-        share = 100 * quantized / max(coverage.macs, 1)
-        steps.append(PartialStep(skipped=tuple(order[:count]), int8_mac_share=share, **_loss(given, reference, fp32)))
-        if steps[-1].relative >= -params.target:
-            return Partial(steps=tuple(steps), chosen=count)
-    return Partial(steps=tuple(steps), chosen=None)
+def ranked(
+    comparisons: Mapping[str, Comparison], given: Baseline, rank: Rank, mode: SensitivityMode
+) -> list[SensitivityRow]:
+    """Rows with the most sensitive site first, ties marked.
+
+    With `mode` only that is the site that alone loses most, with without the one whose absence gains most.
+    """
+    macs = {site.name: site.macs for site in given.coverage.sites}
+    changes = {site: change(comparison) for site, comparison in comparisons.items() if site != ALL}
+    sign = -1 if mode == "only" else 1
+    if rank == "kl":
+        order = sorted(changes, key=lambda site: sign * changes[site]["kl"])
+    else:  # equal accuracies, frequent with few samples, in the order of divergence
+        order = sorted(changes, key=lambda site: (-sign * changes[site]["relative"], sign * changes[site]["kl"]))
+    ties = tied([changes[site]["kl_interval" if rank == "kl" else "interval"] for site in order])
+    return [
+        SensitivityRow(site=site, macs=macs[site], tie=tie, **changes[site])
+        for site, tie in zip(order, ties, strict=True)
+    ]
+
+
+def tied(intervals: list[tuple[float, float]]) -> list[int]:
+    """Number of the group of every interval: a group is a run of those that overlap with its first."""
+    groups: list[int] = []
+    first = (0.0, 0.0)
+    for low, high in intervals:
+        if not groups or low > first[1] or high < first[0]:
+            first = (low, high)
+            groups.append(groups[-1] + 1 if groups else 0)
+        else:
+            groups.append(groups[-1])
+    return groups
+
+
+def _harmless(comparison: Comparison, limit: float) -> str:
+    """Why a site need not be measured further; empty if it must."""
+    if len(comparison) < _ENOUGH:
+        return ""
+    low, _ = paired_interval(comparison.hits, comparison.reference_hits, _SURE)
+    if low <= -limit:
+        return ""
+    return f"after {len(comparison):,} samples it loses less than {limit:g} points ({_SURE:g} standard errors away)"

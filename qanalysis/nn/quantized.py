@@ -1,5 +1,6 @@
 """A model executed as a plan says: inputs of quantized sites are fake-quantized, outputs stay float (section 4)."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -7,9 +8,17 @@ from torch import nn
 
 from qanalysis.nn.sites import Call, SiteMode
 from qanalysis.numerics.quantize import QParams, fake_quantize, max_weight_params, per_tensor
+from qanalysis.numerics.spec import QuantizerSpec
 from qanalysis.schema.observations import RangeTable
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.site import TensorId
+
+
+@dataclass(eq=False)
+class QuantizedWeights:
+    """Quantized weights that models under several plans share: by site and settings, the newest value of each."""
+
+    known: dict[tuple[str, QuantizerSpec], tuple[torch.Tensor, int, torch.Tensor]] = field(default_factory=dict)
 
 
 class QuantizedModel(nn.Module):
@@ -22,12 +31,16 @@ class QuantizedModel(nn.Module):
         model: in evaluation mode.
         plan: which sites, and how.
         ranges: ranges of the activations; may be None if the plan quantizes weights only.
+        weights: where quantized weights are kept; given to several models over the same one, each weight is quantized
+            once for all of them.
 
     Raises:
         ValueError: if activations are to be quantized and there are no ranges.
     """
 
-    def __init__(self, model: nn.Module, plan: Plan, ranges: RangeTable | None = None) -> None:
+    def __init__(
+        self, model: nn.Module, plan: Plan, ranges: RangeTable | None = None, weights: QuantizedWeights | None = None
+    ) -> None:
         super().__init__()
         if ranges is None and plan.parts != "weights":
             raise ValueError("quantizing activations needs ranges: calibrate first, or use parts='weights'")
@@ -36,7 +49,7 @@ class QuantizedModel(nn.Module):
         self.ranges = ranges
         self._unranged = frozenset(ranges.unranged_sites()) if ranges is not None else frozenset()
         self._activation_params: dict[TensorId, QParams] = {}
-        self._weights: dict[str, tuple[torch.Tensor, int, torch.Tensor]] = {}
+        self._weights = QuantizedWeights() if weights is None else weights
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The model's own forward, with its sites quantized."""
@@ -78,7 +91,7 @@ class QuantizedModel(nn.Module):
         trained = torch.is_grad_enabled() and weight.requires_grad
         keep = not trained and not weight.is_inference()
         version = weight._version if keep else -1
-        source, at_version, known = self._weights.get(call.site, (None, -1, weight))
+        source, at_version, known = self._weights.known.get((call.site, spec), (None, -1, weight))
         alike = known.dtype == weight.dtype and known.is_inference() == torch.is_inference_mode_enabled()
         if keep and source is weight and at_version == version and alike:
             return known
@@ -88,5 +101,5 @@ class QuantizedModel(nn.Module):
             raise ValueError(f"{call.site}: {error}") from None
         quantized = fake_quantize(weight, params)
         if keep:
-            self._weights[call.site] = (weight, version, quantized)
+            self._weights.known[call.site, spec] = (weight, version, quantized)
         return quantized

@@ -58,7 +58,7 @@ class QuantizationParams(EvaluationParams):
     """An analysis that measures the model quantized by a plan."""
 
     plan: SavedPlan | None = Field(
-        None, description="plan to use: the name of a saved one, or a file; its bits and skipped sites count"
+        None, description="a saved plan, by name or file: its bits, skipped sites and calibration are used"
     )
     bits: int = Field(8, ge=2, le=8, description="bits of weights and activations")
     weight_bits: int | None = Field(None, ge=2, le=8, description="bits of weights, if other than --bits")
@@ -122,6 +122,11 @@ class OneCalibrationParams(QuantizationParams):
     @classmethod
     def _one(cls, name: str) -> str:
         return str(parse(name))
+
+    @property
+    def effective_calibration(self) -> str:
+        """The saved plan's calibration, or the one given."""
+        return self.plan.calibration if self.plan is not None else self.calibration
 
     def _described(self) -> Plan:
         return super()._described().model_copy(update={"parts": self.parts})

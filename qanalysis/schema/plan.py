@@ -79,6 +79,12 @@ class Plan(Record):
             bits, self.weight_scheme, channel_axis if self.weight_granularity == "per-channel" else None
         )
 
+    def at(self, site: str) -> tuple[QuantizerSpec | None, QuantizerSpec | None, str | None]:
+        """What is done at a site: settings of activations and weight, and its own calibration; equal if alike."""
+        override = self.overrides.get(site)
+        calibration = override.calibration if override and self.quantizes(site) else None
+        return self.activation_spec(site), self.weight_spec(site, 0), calibration
+
     def check(self, sites: list[str]) -> None:
         """Refuses a plan that names a site which the model does not have.
 

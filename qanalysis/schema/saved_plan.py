@@ -47,6 +47,14 @@ class SavedPlan(Record):
     def _canonical(cls, calibration: str) -> str:
         return str(parse(calibration))
 
+    def renamed(self, name: str) -> "SavedPlan":
+        """The same plan under another name.
+
+        Raises:
+            ValueError: if it is not a good name.
+        """
+        return SavedPlan(**{**dict(self), "name": name})
+
     def check(self, sites: list[str]) -> None:
         """Refuses a plan of another model.
 
@@ -107,4 +115,4 @@ def find(text: str) -> SavedPlan:
         if close
         else f" Saved plans: {', '.join(saved()) or 'none'}."
     )
-    raise ValueError(f"There is no plan {text!r}, neither saved nor a file.{hint}")
+    raise ValueError(f"There is no plan {text!r}, neither saved nor a file. {hint}")

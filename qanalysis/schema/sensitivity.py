@@ -3,9 +3,10 @@
 from typing import Literal
 
 from qanalysis.schema.base import Record
-from qanalysis.schema.params import PartialParams, PlanParams, SensitivityParams
+from qanalysis.schema.params import OneCalibrationParams, PartialParams, PlanParams, SensitivityParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.result import Metric, Result
+from qanalysis.schema.saved_plan import SavedPlan
 from qanalysis.schema.site import Coverage
 
 ProxyName = Literal["output-sqnr", "weight-mse", "fisher"]
@@ -83,7 +84,7 @@ class Proxy(Record):
         name: `output-sqnr` (dB at the site's output, higher is harmless), `weight-mse` (mean squared rounding error of
             the weight, relative to its mean square) or `fisher` (½ E[(gᵀΔy)²], second order, in nats).
         values: score by site; None where the site has none (a matrix product has no weight).
-        correlation_kl: Spearman's rank correlation with the measured divergence, 1 if it ranks alike; None if undefined.
+        correlation_kl: Spearman's rank correlation with the measured divergence: 1 is alike, None undefined.
         correlation_accuracy: the same with the measured loss of accuracy.
     """
 
@@ -105,8 +106,9 @@ class SensitivityResult(Result):
         partial: partial quantization in that order; None with `mode` without.
         proxies: cheap scores beside the measured truth; empty if they were not asked for.
         float_sites: sites that stayed in floating point throughout, with the reason.
-        site_seconds: time of the loop over sites, recording included.
+        seconds: time of the loop over sites, recording included.
         fp32_seconds: time of one evaluation in floating point, same samples and batches.
+        total_seconds: time of everything.
         replayed_bytes: most memory that recorded outputs took.
     """
 
@@ -121,9 +123,16 @@ class SensitivityResult(Result):
     partial: Partial | None
     proxies: tuple[Proxy, ...]
     float_sites: dict[str, str]
-    site_seconds: float
     fp32_seconds: float
+    total_seconds: float
     replayed_bytes: int
+
+    def saved_plan(self, name: str) -> SavedPlan:
+        """The plan of the chosen step of partial quantization, or with all sites quantized where none was chosen."""
+        plan = self.params.effective_plan()
+        if self.partial is not None and self.partial.chosen is not None:
+            plan = plan.skipping(*self.partial.steps[self.partial.chosen].skipped)
+        return _saved(name, self, self.params, plan)
 
 
 class PartialResult(Result):
@@ -147,6 +156,10 @@ class PartialResult(Result):
     order: tuple[str, ...]
     partial: Partial
     plan: Plan
+
+    def saved_plan(self, name: str) -> SavedPlan:
+        """Its plan, to be kept under a name."""
+        return _saved(name, self, self.params, self.plan)
 
 
 class PlanResult(Result):
@@ -174,3 +187,16 @@ class PlanResult(Result):
     int8_mac_share: float
     model_bytes: int
     fp32_bytes: int
+
+    def saved_plan(self, name: str) -> SavedPlan:
+        """Its plan, to be kept under a name."""
+        return _saved(name, self, self.params, self.params.effective_plan())
+
+
+def _saved(
+    name: str, result: SensitivityResult | PartialResult | PlanResult, params: OneCalibrationParams, plan: Plan
+) -> SavedPlan:
+    sites = tuple(site.name for site in result.coverage.sites)
+    return SavedPlan(
+        name=name, model=result.model.name, sites=sites, calibration=params.effective_calibration, plan=plan
+    )

@@ -1,15 +1,12 @@
 """Sensitivity against the naive loop, and partial quantization in its order."""
 
-import numpy as np
 import pytest
 import torch
-from scipy.special import softmax
-from scipy.stats import entropy
 
 import qanalysis
 from qanalysis import task as tasks
-from qanalysis.analysis.score import Answers
-from qanalysis.analysis.sensitivity import divergence
+from qanalysis.analysis.comparison import change, compare
+from qanalysis.analysis.sensitivity import tied
 from qanalysis.nn.observe import observe
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.numerics.calibrate import Max
@@ -23,13 +20,6 @@ def result():
     return qanalysis.run("sensitivity", **SMALL, bits=4, target=0.0, most_skipped=3)
 
 
-def test_divergence_is_scipy_s():
-    rng = np.random.default_rng(0)
-    p, q = rng.normal(size=(2, 20, 5)).astype(np.float32)
-    expected = np.mean([entropy(a, b) for a, b in zip(softmax(p, 1), softmax(q, 1), strict=True)])
-    assert divergence(Answers(q, None), Answers(p, None)) == pytest.approx(expected, rel=1e-5)
-
-
 def test_every_site_has_a_row_in_descending_order(result):
     assert len(result.rows) == 22
     assert [row.kl for row in result.rows] == sorted((row.kl for row in result.rows), reverse=True)
@@ -37,14 +27,16 @@ def test_every_site_has_a_row_in_descending_order(result):
 
 def test_rows_are_those_of_the_naive_loop(result):
     task = tasks.load(SensitivityParams(**SMALL))
-    module, plan = task.model.module, result.params.plan()
+    module, plan = task.model.module, result.params.effective_plan()
     ranges = observe(module, task.inputs(task.data.calibration, 16)).ranges(Max(), plan)
     for row in result.rows[:3]:
         one = QuantizedModel(module, plan.quantizing_only(row.site), ranges)
         with torch.no_grad():
             given = torch.cat([one(x) for x in task.inputs(task.data.evaluation, 48)]).numpy()
             fp32 = torch.cat([module(x) for x in task.inputs(task.data.evaluation, 48)]).numpy()
-        assert row.kl == divergence(Answers(given, None), Answers(fp32, None))
+        alone = compare(torch.from_numpy(given), torch.from_numpy(fp32), None)
+        assert row.kl == change(alone)["kl"]
+        assert row.sqnr == change(alone)["sqnr"]
 
 
 def test_partial_quantization_skips_in_that_order(result):
@@ -58,14 +50,85 @@ def test_partial_quantization_skips_in_that_order(result):
 
 
 def test_the_chosen_step_is_the_first_within_the_target():
-    result = qanalysis.run("sensitivity", **SMALL, bits=8, target=100.0)
+    result = qanalysis.run("sensitivity", **SMALL, bits=8, target=100.0, most_skipped=1, proxies=False)
     assert result.partial.chosen == 0
-    assert len(result.partial.steps) == 1
+    assert result.proxies == ()
+
+
+def test_a_step_is_measured_and_equals_the_plan_by_itself(result):
+    skipped = result.partial.steps[3].skipped
+    alone = qanalysis.run("plan", **SMALL, bits=4, skip=skipped)
+    assert alone.change.model_dump() == result.partial.steps[3].model_dump(exclude={"skipped", "int8_mac_share"})
+    assert alone.int8_mac_share == result.partial.steps[3].int8_mac_share
+
+
+def test_ranking_by_accuracy_puts_the_greatest_loss_first():
+    by_accuracy = qanalysis.run("sensitivity", **SMALL, bits=3, rank="accuracy", most_skipped=0, proxies=False)
+    assert [row.relative for row in by_accuracy.rows] == sorted(row.relative for row in by_accuracy.rows)
+
+
+def test_intervals_that_overlap_with_the_first_of_a_group_are_ties():
+    assert tied([(8, 9), (5, 6), (4, 5.5), (3, 4.5), (1, 2)]) == [0, 1, 1, 2, 3]
+    assert tied([]) == []
+
+
+def test_a_harmless_site_is_not_measured_to_the_end():
+    many = {**SMALL, "evaluation_samples": 320, "batch_size": 64}
+    result = qanalysis.run("sensitivity", **many, bits=8, harmless=5.0, most_skipped=0, proxies=False)
+    assert len(result.stopped) > 10
+    assert "standard errors" in next(iter(result.stopped.values()))
+    samples = {row.site: row.samples for row in result.rows}
+    assert all(samples[site] == 256 for site in result.stopped)
+    assert all(count == 320 for site, count in samples.items() if site not in result.stopped)
+
+
+def test_a_plan_without_a_quantized_site_is_refused():
+    sites = tuple(site.name for site in qanalysis.run("describe", model=SMALL["model"]).coverage.sites)
+    with pytest.raises(ValueError, match="quantizes no site"):
+        qanalysis.run("sensitivity", **SMALL, skip=sites)
+
+
+class KilledError(Exception):
+    """Stands for a kill in the middle of a run."""
+
+
+def test_a_run_that_was_killed_goes_on_and_ends_the_same(result, tmp_path):
+    from qanalysis.analysis import ANALYSES
+
+    params = SensitivityParams(**SMALL, bits=4, target=0.0, most_skipped=3)
+    tables = []
+
+    def dies(kind: str, **body: object) -> None:
+        if kind == "table":
+            tables.append(body["samples"])
+            if len(tables) == 2:
+                raise KilledError
+
+    with pytest.raises(KilledError):
+        ANALYSES["sensitivity"](params, dies, tmp_path)
+    stages = []
+    resumed = ANALYSES["sensitivity"](params, lambda kind, **body: stages.append((kind, body)), tmp_path)
+    assert tables == [16, 32]
+    assert resumed.rows == result.rows
+    assert resumed.partial == result.partial
+    assert len(list(tmp_path.glob("measured/sites-*"))) == 3
+
+
+def test_what_is_known_so_far_is_told_after_every_batch():
+    told = []
+    from qanalysis.analysis import ANALYSES
+
+    params = SensitivityParams(**SMALL, bits=4, most_skipped=1, proxies=False)
+    ANALYSES["sensitivity"](params, lambda kind, **body: told.append(body) if kind == "table" else None)
+    assert [body["samples"] for body in told] == [16, 32, 48, 48, 48, 48]
+    assert all(len(body["rows"]) == 22 for body in told)
+    assert [len(body["partial"]["steps"]) for body in told[3:]] == [2, 2, 2]
 
 
 def test_without_measures_the_gain_of_leaving_a_site_out():
     result = qanalysis.run("sensitivity", **SMALL, bits=4, mode="without")
     assert result.partial is None
+    assert result.proxies == ()
     assert [row.kl for row in result.rows] == sorted(row.kl for row in result.rows)
 
 

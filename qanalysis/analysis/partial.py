@@ -1,0 +1,43 @@
+"""Partial quantization: how few layers in floating point bring the accuracy back (section 5.1, Table 6)."""
+
+import time
+from pathlib import Path
+
+from qanalysis.analysis import baseline, sensitivity, skipping
+from qanalysis.analysis.checkpoint import Checkpoint
+from qanalysis.analysis.report import Report, silent
+from qanalysis.schema.digest import digest
+from qanalysis.schema.params import PartialParams
+from qanalysis.schema.sensitivity import PartialResult
+
+
+def run(params: PartialParams, report: Report = silent, folder: Path | None = None) -> PartialResult:
+    """Skips sites in the given order, or in the order of their sensitivity, which is then measured first.
+
+    Raises:
+        ValueError: with one sentence, for bad names, files or data, or a site that does not exist.
+    """
+    start = time.perf_counter()
+    given = baseline.measure(params, report, Checkpoint(folder, digest("partial", params)))
+    given.plan.skipping(*params.order).check([site.name for site in given.coverage.sites])
+    order = tuple(site for site in params.order if given.plan.quantizes(site))
+    if not order:
+        measured = sensitivity.measure_sites(given, "only", params.rank).comparisons
+        order = tuple(row.site for row in sensitivity.ranked(measured, given, params.rank, "only"))
+    if params.search == "greedy":
+        found = skipping.greedily(given, order, params.rank, params.width, params.most_skipped, params.target)
+    else:
+        found = skipping.in_order(given, order, params.most_skipped, params.target)
+    chosen = found.steps[-1] if found.chosen is None else found.steps[found.chosen]
+    return PartialResult(
+        **given.task.cards(),
+        params=params,
+        coverage=given.coverage,
+        metric=given.task.metric,
+        fp32=given.fp32,
+        quantized=found.steps[0].accuracy,
+        order=order,
+        partial=found,
+        plan=given.plan.skipping(*chosen.skipped),
+        seconds=time.perf_counter() - start,
+    )
