@@ -110,9 +110,5 @@ def find(text: str) -> SavedPlan:
     if path.is_file():
         return SavedPlan.load(path)
     close = difflib.get_close_matches(text, saved(), 3)
-    hint = (
-        f" Saved plans with a similar name: {', '.join(close)}."
-        if close
-        else f" Saved plans: {', '.join(saved()) or 'none'}."
-    )
+    hint = f"Near to it: {', '.join(close)}." if close else f"Saved plans: {', '.join(saved()) or 'none'}."
     raise ValueError(f"There is no plan {text!r}, neither saved nor a file. {hint}")

@@ -8,7 +8,16 @@ from pydantic import ValidationError
 
 from qanalysis.schema.base import Record, finite
 from qanalysis.schema.paper import TABLE_5, paper_row
-from qanalysis.schema.params import PARAMS, CalibrateParams, PtqParams, SensitivityParams, TaskParams
+from qanalysis.schema.params import (
+    PARAMS,
+    CalibrateParams,
+    PartialParams,
+    PlanParams,
+    PtqParams,
+    SensitivityParams,
+    TaskParams,
+)
+from qanalysis.schema.plan import Override, Plan
 from qanalysis.schema.result import DataCard, Environment, ModelCard, Score
 from qanalysis.schema.results import (
     RESULTS,
@@ -21,7 +30,17 @@ from qanalysis.schema.results import (
     WeightsResult,
     WeightsRow,
 )
-from qanalysis.schema.sensitivity import Partial, PartialStep, SensitivityResult, SensitivityRow
+from qanalysis.schema.saved_plan import SavedPlan
+from qanalysis.schema.sensitivity import (
+    Change,
+    Partial,
+    PartialResult,
+    PartialStep,
+    PlanResult,
+    Proxy,
+    SensitivityResult,
+    SensitivityRow,
+)
 from qanalysis.schema.site import Coverage, NotCovered, Site
 
 SITE = Site(name="fc", kind="linear", macs=12, roles=("input",), input_shape=(1, 3), weight_shape=(4, 3))
@@ -43,6 +62,26 @@ COMMON = {
     "data": DataCard(name="d", origin="o", labelled=True, calibration=4, evaluation=5, classes=("cat", "dog")),
     "seconds": 0.1 + 0.2,
 }
+CHANGE = {
+    "accuracy": 89.0,
+    "relative": -2.2,
+    "interval": (-3.0, -1.0),
+    "kl": 0.25,
+    "kl_interval": (0.2, 0.3),
+    "sqnr": None,
+    "samples": 512,
+}
+PARTIAL = Partial(
+    search="order",
+    steps=(
+        PartialStep(skipped=(), int8_mac_share=100.0, **CHANGE),
+        PartialStep(skipped=("fc",), int8_mac_share=99.0, **CHANGE),
+    ),
+    chosen=1,
+    evaluations=2,
+)
+OVERRIDES = {"fc": Override(weight_bits=8, calibration="entropy")}
+SAVED = SavedPlan(name="mine", model="sample:n", sites=("fc",), plan=Plan(weight_bits=4, overrides=OVERRIDES))
 INSTANCES = {
     "describe": DescribeResult(**COMMON, params=PARAMS["describe"](), coverage=COVERAGE),
     "evaluate": EvaluateResult(
@@ -96,21 +135,38 @@ INSTANCES = {
         metric="accuracy",
         fp32=91.0,
         quantized=88.5,
-        rows=(
-            SensitivityRow(
-                site="fc", accuracy=89.0, relative=-2.2, interval=(-3.0, -1.0), kl=0.25, sqnr=None, macs=640
-            ),
-        ),
-        partial=Partial(
-            steps=(
-                PartialStep(skipped=(), accuracy=88.5, relative=-2.7, interval=(-3.5, -1.5), int8_mac_share=100.0),
-                PartialStep(skipped=("fc",), accuracy=91.0, relative=0.0, interval=(-0.5, 0.5), int8_mac_share=99.0),
-            ),
-            chosen=1,
-        ),
-        site_seconds=4.5,
+        rows=(SensitivityRow(site="fc", macs=640, tie=0, **CHANGE),),
+        stopped={"fc": "harmless"},
+        partial=PARTIAL,
+        proxies=(Proxy(name="fisher", values={"fc": None}, correlation_kl=None, correlation_accuracy=-0.5),),
+        float_sites={"conv1": "skipped by the plan"},
         fp32_seconds=1.5,
+        total_seconds=9.0,
         replayed_bytes=2**20,
+    ),
+    "partial": PartialResult(
+        **COMMON,
+        params=PartialParams(order=("fc",), search="greedy"),
+        coverage=COVERAGE,
+        metric="accuracy",
+        fp32=91.0,
+        quantized=88.5,
+        order=("fc",),
+        partial=PARTIAL,
+        plan=Plan(skip=frozenset({"fc"})),
+    ),
+    "plan": PlanResult(
+        **COMMON,
+        params=PlanParams(plan=SAVED),
+        coverage=COVERAGE,
+        metric="agreement",
+        fp32=100.0,
+        change=Change(**CHANGE),
+        quantized_sites=("fc",),
+        float_sites={},
+        int8_mac_share=100.0,
+        model_bytes=1000,
+        fp32_bytes=4000,
     ),
 }
 
