@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from qanalysis import cli_plans, printing
-from qanalysis.schema.params import PARAMS, TaskParams
+from qanalysis.schema.params import INTERACTIVE, PARAMS, TaskParams
 from qanalysis.schema.results import RESULTS
 
 
@@ -30,10 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "plans":
             return cli_plans.run(options, _output())
         if options.command == "job":
-            from qanalysis.jobs.store import Store
-            from qanalysis.jobs.worker import work
+            from qanalysis.jobs import engines, worker
 
-            return work(Store(), options.id)
+            return worker.work(engines.chosen(), options.id)
         return _analyse(options)
     except (ValueError, OSError, KeyError) as error:
         message = error.args[0] if isinstance(error, KeyError) else error
@@ -112,6 +111,8 @@ def _parser() -> argparse.ArgumentParser:
     schema = commands.add_parser("schema", help="the JSON schema of a result")
     schema.add_argument("analysis", choices=RESULTS)
     for name, params in PARAMS.items():
+        if name in INTERACTIVE:
+            continue
         summary = (params.__doc__ or "").strip()
         command = commands.add_parser(name, help=summary, description=summary)
         for field_name, field in params.model_fields.items():

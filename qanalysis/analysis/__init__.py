@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from qanalysis.analysis import calibrate, describe, evaluate, partial, plan, ptq, sensitivity, weights
+from qanalysis.analysis import calibrate, describe, evaluate, partial, plan, ptq, sensitivity, trials, weights
 from qanalysis.analysis.report import Report
 from qanalysis.schema.result import Result
 
@@ -17,4 +17,5 @@ ANALYSES: dict[str, Callable[[Any, Report, Path | None], Result]] = {
     "sensitivity": sensitivity.run,
     "partial": partial.run,
     "plan": plan.run,
+    "trials": trials.run,
 }

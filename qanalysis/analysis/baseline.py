@@ -13,7 +13,7 @@ from qanalysis.analysis.report import Report, Snapshot, counted
 from qanalysis.analysis.score import Answers, answers, score
 from qanalysis.nn.quantized import QuantizedModel, QuantizedWeights
 from qanalysis.nn.replay import Replay
-from qanalysis.schema.observations import RangeTable
+from qanalysis.schema.observations import Observations, RangeTable
 from qanalysis.schema.params import OneCalibrationParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.site import Coverage
@@ -37,6 +37,7 @@ class Baseline:
     Attributes:
         task: model and data.
         plan: the plan that is varied.
+        observations: histograms of all activations.
         ranges: of all activations.
         coverage: the sites, in order of execution.
         reference: the fp32 answers on the evaluation samples.
@@ -51,6 +52,7 @@ class Baseline:
 
     task: Task
     plan: Plan
+    observations: Observations
     ranges: RangeTable
     coverage: Coverage
     reference: Answers
@@ -125,6 +127,7 @@ def measure(params: OneCalibrationParams, report: Report, checkpoint: Checkpoint
     return Baseline(
         task=task,
         plan=plan,
+        observations=observations,
         ranges=table,
         coverage=observations.coverage,
         reference=reference,

@@ -162,10 +162,19 @@ class PlanParams(OneCalibrationParams):
     """One plan measured: accuracy, share of integer work, predicted size."""
 
 
+class TrialsParams(OneCalibrationParams):
+    """Plans measured one after the other as they are asked for, by a process that keeps model and data ready."""
+
+    idle_seconds: float = Field(300.0, gt=0, description="time without a request after which the process ends")
+
+
 def canonical(names: tuple[str, ...]) -> tuple[str, ...]:
     """Calibration names as `str` writes them, each once, in their order."""
     return tuple(dict.fromkeys(str(parse(name)) for name in names))
 
+
+#: Analyses that only the dashboard starts: they take requests while they run.
+INTERACTIVE = frozenset({"trials"})
 
 PARAMS: dict[str, type[TaskParams]] = {
     "describe": DescribeParams,
@@ -176,4 +185,5 @@ PARAMS: dict[str, type[TaskParams]] = {
     "sensitivity": SensitivityParams,
     "partial": PartialParams,
     "plan": PlanParams,
+    "trials": TrialsParams,
 }

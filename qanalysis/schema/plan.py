@@ -1,5 +1,7 @@
 """Plan: which sites are quantized, and how; full, partial and one-at-a-time quantization are values of it."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Literal
 
@@ -78,6 +80,12 @@ class Plan(Record):
         return QuantizerSpec(
             bits, self.weight_scheme, channel_axis if self.weight_granularity == "per-channel" else None
         )
+
+    @property
+    def digest(self) -> str:
+        """Short identity: the same for equal plans, in every process."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def at(self, site: str) -> tuple[QuantizerSpec | None, QuantizerSpec | None, str | None]:
         """What is done at a site: settings of activations and weight, and its own calibration; equal if alike."""

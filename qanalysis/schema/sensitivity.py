@@ -3,7 +3,7 @@
 from typing import Literal
 
 from qanalysis.schema.base import Record
-from qanalysis.schema.params import OneCalibrationParams, PartialParams, PlanParams, SensitivityParams
+from qanalysis.schema.params import OneCalibrationParams, PartialParams, PlanParams, SensitivityParams, TrialsParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.result import Metric, Result
 from qanalysis.schema.saved_plan import SavedPlan
@@ -191,6 +191,45 @@ class PlanResult(Result):
     def saved_plan(self, name: str) -> SavedPlan:
         """Its plan, to be kept under a name."""
         return _saved(name, self, self.params, self.params.effective_plan())
+
+
+class Trial(Change):
+    """One plan of many that were tried.
+
+    Attributes:
+        plan: the plan.
+        digest: its identity.
+        int8_mac_share: share of multiply-accumulates quantized, in %.
+        model_bytes: predicted size of the model under the plan.
+        computed_from: first site that was computed; what lies before it was replayed. None if nothing was computed.
+        milliseconds: time it took.
+    """
+
+    plan: Plan
+    digest: str
+    int8_mac_share: float
+    model_bytes: int
+    computed_from: str | None
+    milliseconds: float
+
+
+class TrialsResult(Result):
+    """The plans that were tried.
+
+    Attributes:
+        metric: accuracy, or agreement with fp32 where there are no labels.
+        fp32: accuracy in floating point, in %.
+        rows: in the order in which they were asked for.
+        fp32_bytes: size of the model in floating point.
+    """
+
+    analysis: Literal["trials"] = "trials"
+    params: TrialsParams
+    coverage: Coverage
+    metric: Metric
+    fp32: float
+    rows: tuple[Trial, ...]
+    fp32_bytes: int
 
 
 def _saved(

@@ -1,0 +1,127 @@
+"""Trials: plans measured at once, one after the other, by a process that keeps everything ready between them.
+
+The evaluation samples are run once under the plan that the parameters describe, and what its modules returned is kept
+as far as memory allows. A plan that differs from it only in some sites is then computed from the first of these on.
+"""
+
+import time
+from pathlib import Path
+
+import torch
+
+from qanalysis.analysis import baseline
+from qanalysis.analysis.baseline import Baseline, Batch
+from qanalysis.analysis.checkpoint import Checkpoint
+from qanalysis.analysis.comparison import Comparison, change, compare
+from qanalysis.analysis.report import Report, silent
+from qanalysis.nn.quantized import QuantizedModel
+from qanalysis.nn.replay import Replay
+from qanalysis.numerics.calibrate import parse
+from qanalysis.numerics.spec import QuantizerSpec
+from qanalysis.schema.observations import RangeTable
+from qanalysis.schema.params import TrialsParams
+from qanalysis.schema.plan import Plan
+from qanalysis.schema.requests import pending
+from qanalysis.schema.sensitivity import Trial, TrialsResult
+from qanalysis.schema.size import fp32_bytes, plan_bytes
+from qanalysis.task import logits
+
+_LOOK_SECONDS = 0.05
+
+
+def run(params: TrialsParams, report: Report = silent, folder: Path | None = None) -> TrialsResult:
+    """Measures what is asked for in the folder (`schema.requests`) until nothing has been for a while.
+
+    Raises:
+        ValueError: with one sentence, for bad names, files or data.
+    """
+    start = time.perf_counter()
+    given = baseline.measure(params, report, Checkpoint(None))
+    trials = Trials(given)
+    rows: dict[str, Trial] = {}
+    report("progress", stage="ready for plans", done=given.samples, total=given.samples)
+    quiet_since = time.monotonic()
+    while folder is not None and time.monotonic() - quiet_since < params.idle_seconds:
+        for plan in pending(folder, rows):
+            try:
+                row = trials.measure(plan)
+            except ValueError as error:  # a plan of another model: this request is at fault, not the job
+                print(f"refused: {error}", flush=True)
+                (folder / "requests" / f"{plan.digest}.json").unlink()
+                continue
+            rows[plan.digest] = row
+            report("row", **row.model_dump(mode="json"))
+            quiet_since = time.monotonic()
+        time.sleep(_LOOK_SECONDS)
+    cards = given.task.cards()
+    return TrialsResult(
+        **cards,
+        params=params,
+        coverage=given.coverage,
+        metric=given.task.metric,
+        fp32=given.fp32,
+        rows=tuple(rows.values()),
+        fp32_bytes=fp32_bytes(cards["model"].parameters),
+        seconds=time.perf_counter() - start,
+    )
+
+
+class Trials:
+    """Measures plans of one baseline from its recorded forward passes."""
+
+    def __init__(self, given: Baseline) -> None:
+        self._given = given
+        self._recorded: list[tuple[Batch, Replay, torch.Tensor]] = []
+        parameters = given.task.model.module.parameters()
+        self._parameters = sum(parameter.numel() for parameter in parameters)
+        self._record()
+
+    @torch.no_grad()
+    def measure(self, plan: Plan) -> Trial:
+        """What the plan does to the answers.
+
+        Raises:
+            ValueError: if it names a site that the model does not have.
+        """
+        began = time.perf_counter()
+        given = self._given
+        plan.check([site.name for site in given.coverage.sites])
+        differs = {site.name for site in given.coverage.sites if plan.at(site.name) != given.plan.at(site.name)}
+        model = QuantizedModel(given.task.model.module, plan, self._ranges(plan, differs), given.weights)
+        first = None
+        parts = []
+        for batch, replay, recorded in self._recorded:
+            first = next((site for site in replay.sites if site in differs), None)
+            output = recorded if first is None else logits(replay.from_site(batch.inputs, first, model.compute))
+            parts.append(compare(output, batch.reference, batch.labels))
+        return Trial(
+            **change(Comparison.joined(parts)),
+            plan=plan,
+            digest=plan.digest,
+            int8_mac_share=given.int8_mac_share(plan),
+            model_bytes=plan_bytes(plan, given.coverage, self._parameters),
+            computed_from=first,
+            milliseconds=1e3 * (time.perf_counter() - began),
+        )
+
+    @torch.no_grad()
+    def _record(self) -> None:
+        given = self._given
+        whole = given.quantized(given.plan)
+        batches = list(given.batches("samples"))
+        each = given.memory_bytes // max(len(batches), 1)
+        for batch in batches:
+            replay = Replay(given.task.model.module, each)
+            self._recorded.append((batch, replay, logits(replay.record(batch.inputs, whole.compute))))
+
+    def _ranges(self, plan: Plan, differs: set[str]) -> RangeTable:
+        """The baseline's ranges, and those of the sites at which this plan does something else."""
+        given = self._given
+        ranges = dict(given.ranges.ranges)
+        for tensor, histogram in given.observations.histograms.items():
+            if tensor.site in differs:
+                override = plan.overrides.get(tensor.site)
+                name = (override and override.calibration) or given.ranges.calibration
+                spec = plan.activation_spec(tensor.site) or QuantizerSpec(plan.activation_bits, plan.activation_scheme)
+                ranges[tensor] = parse(name)(histogram, spec)
+        return RangeTable(given.ranges.calibration, ranges)
