@@ -4,6 +4,30 @@ Every function is defined for empty and one-row results, and its module's `HOW_T
 name, how a newcomer reads it.
 """
 
-from qanalysis.figures import costs, divergence, export, histogram, model, overview, ptq, theme, weights
+from qanalysis.figures import (
+    costs,
+    divergence,
+    export,
+    histogram,
+    model,
+    overview,
+    partial,
+    ptq,
+    sensitivity,
+    theme,
+    weights,
+)
 
-__all__ = ["costs", "divergence", "export", "histogram", "model", "overview", "ptq", "theme", "weights"]
+__all__ = [
+    "costs",
+    "divergence",
+    "export",
+    "histogram",
+    "model",
+    "overview",
+    "partial",
+    "ptq",
+    "sensitivity",
+    "theme",
+    "weights",
+]

@@ -1,0 +1,180 @@
+"""Labels that do not touch: at the right edge beside horizontal lines, and beside points."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qanalysis.figures.cutoffs import text_width
+from qanalysis.figures.theme import annotation, line
+
+#: Height of a line of words, in px.
+ROW = 17
+
+#: Narrowest plot, in px, on which labels of points must not overlap.
+ROOM = 380
+
+# How far a label beside a point is moved up (negative) or down, in px, in the order of preference.
+_SHIFTS = [0, *(sign * 0.5 * ROW * i for i in range(2, 40) for sign in (-1, 1))]
+
+
+@dataclass(frozen=True)
+class Level:
+    """A horizontal line across the plot and the words at its right end."""
+
+    value: float
+    words: str
+    colour: str
+    width: float = 1.5
+    dash: str = "solid"
+
+
+def spread(positions: Sequence[float], gap: float, span: tuple[float, float]) -> list[float]:
+    """Moves positions as little as possible until they are at least `gap` apart, in the order they had.
+
+    Those that touch are centred about their mean; all stay within `span` where it has room for them.
+
+    >>> spread([10, 12, 80], 10, (0, 100))
+    [6.0, 16.0, 80.0]
+    """
+    order = sorted(range(len(positions)), key=lambda i: positions[i])
+    low, high = span
+    blocks: list[tuple[list[int], float]] = []  # members and first position of each
+    for i in order:
+        members, start = [i], _held(positions[i], 0, low, high)
+        while blocks and blocks[-1][1] + gap * len(blocks[-1][0]) > start:
+            members = blocks.pop()[0] + members
+            centre = sum(positions[j] - gap * k for k, j in enumerate(members)) / len(members)
+            start = _held(centre, gap * (len(members) - 1), low, high)
+        blocks.append((members, start))
+    result = [0.0] * len(positions)
+    for members, start in blocks:
+        for k, i in enumerate(members):
+            result[i] = start + gap * k
+    return result
+
+
+def across(
+    levels: Sequence[Level], span: tuple[float, float], height: float
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Lines over the whole width of the plot, and their words to the right of it: shapes and annotations.
+
+    A line outside of the axis is not drawn; its words stand at that end with an arrowhead.
+
+    Args:
+        levels: the lines.
+        span: ends of the vertical axis.
+        height: of the plot, in px.
+    """
+    low, high = span
+    shapes, notes = [], []
+    inside = [min(max(level.value, low), high) for level in levels]
+    wanted = [(high - value) / (high - low) * height for value in inside]
+    for level, value, at, place in zip(levels, inside, wanted, spread(wanted, ROW, (0, height)), strict=True):
+        head = "" if value == level.value else "▼ " if level.value < low else "▲ "
+        beside: dict[str, Any] = {"x": 1, "xref": "paper", "y": value, "yref": "y", "xanchor": "left"}
+        if abs(place - at) < 2 or head:
+            beside |= {"xshift": 6, "yshift": at - place}
+        else:
+            beside |= {"showarrow": True, "arrowhead": 0, "arrowwidth": 1, "arrowcolor": level.colour, "standoff": 0}
+            beside |= {"ax": 16, "ay": place - at, "borderpad": 0}
+        notes.append(annotation(head + level.words, level.colour, **beside))
+        if not head:
+            look = line(level.colour, level.width, level.dash)
+            shapes.append({"type": "line", "x0": 0, "x1": 1, "xref": "paper", "y0": value, "y1": value, "line": look})
+    return shapes, notes
+
+
+def margin(levels: Sequence[Level]) -> int:
+    """Width in px that the words of `across` need."""
+    return 26 + round(max((text_width(level.words) for level in levels), default=0))
+
+
+@dataclass(frozen=True)
+class Offset:
+    """Where a label stands beside its point, in px: to the `right` or the left of it, moved down by `y`."""
+
+    right: bool
+    y: float
+
+
+def beside_points(
+    points: Sequence[tuple[float, float]], words: Sequence[str], room: tuple[float, float], near: int = 9
+) -> list[Offset]:
+    """Places one label at every point so that none covers another label or another point.
+
+    What fits on a plot of this width fits on every wider one: labels that stand side by side are in the order of their
+    points, so they only move apart.
+
+    Args:
+        points: horizontal and vertical positions as shares of the plot, the latter from the top. Those beyond the
+            number of words have no label and are only kept free.
+        words: of the labels.
+        room: narrowest width and the height of the plot, in px.
+        near: space between a point and its label, in px.
+    """
+    width, height = room
+    at = [(x * width, y * height) for x, y in points]
+    taken = [(x, (x - near + 3, x + near - 3), (y - near + 3, y + near - 3)) for x, y in at]
+    placed = []
+    for i, text in enumerate(words):
+        x, y = at[i]
+        wide = text_width(text)
+        free = [box for j, box in enumerate(taken) if j != i]
+
+        def fits(offset: Offset, x: float = x, y: float = y, wide: float = wide, free: Any = free) -> bool:
+            across_ = _sides(x, wide, offset, near)
+            upright = (y + offset.y - ROW / 2, y + offset.y + ROW / 2)
+            inside = across_[0] >= 0 and across_[1] <= width and upright[0] >= 0 and upright[1] <= height
+            return inside and not any(_touch(x, across_, upright, *box) for box in free)
+
+        choices = [Offset(right, shift) for shift in _SHIFTS for right in (True, False)]
+        best = next(filter(fits, choices), choices[0])
+        placed.append(best)
+        upright = (y + best.y - ROW / 2, y + best.y + ROW / 2)
+        taken.append((x, _sides(x, wide, best, near), upright))
+    return placed
+
+
+def beside(text: str, colour: str, x: float, y: float, offset: Offset, near: int = 9, **extra: Any) -> dict[str, Any]:
+    """The annotation of `beside_points`, with a thin line to its point if it is far from it.
+
+    Args:
+        text: of the label.
+        colour: of the label.
+        x: of the point, on a logarithmic axis its logarithm.
+        y: the same.
+        offset: from the point.
+        near: as in `beside_points`.
+        **extra: over it, such as other axes.
+    """
+    sign = 1 if offset.right else -1
+    look: dict[str, Any] = {"x": x, "y": y, "xanchor": "left" if offset.right else "right"}
+    if abs(offset.y) < ROW:
+        look |= {"xshift": sign * near, "yshift": -offset.y}
+    else:
+        look |= {"showarrow": True, "arrowhead": 0, "arrowwidth": 1, "arrowcolor": colour, "standoff": 5}
+        look |= {"ax": sign * near, "ay": offset.y, "borderpad": 0}
+    return annotation(text, colour, **(look | extra))
+
+
+def _held(start: float, length: float, low: float, high: float) -> float:
+    return float(max(low, min(start, high - length)))
+
+
+def _sides(x: float, wide: float, offset: Offset, near: int) -> tuple[float, float]:
+    return (x + near, x + near + wide) if offset.right else (x - near - wide, x - near)
+
+
+def _touch(
+    x: float,
+    across_: tuple[float, float],
+    upright: tuple[float, float],
+    other_x: float,
+    other_across: tuple[float, float],
+    other_upright: tuple[float, float],
+) -> bool:
+    if upright[1] <= other_upright[0] or upright[0] >= other_upright[1]:
+        return False
+    left = across_[1] <= other_across[0] and x <= other_x
+    right = across_[0] >= other_across[1] and x >= other_x
+    return not (left or right)

@@ -1,0 +1,280 @@
+"""Bars of sites: what quantizing one layer does, to watch while it is measured (section 5.1)."""
+
+from collections.abc import Collection, Sequence
+from itertools import groupby
+from typing import Any
+
+import plotly.graph_objects as go
+
+from qanalysis.figures import scales
+from qanalysis.figures.curves import NOUNS, told
+from qanalysis.figures.overview import name_margin, shortened
+from qanalysis.figures.proxies import proxies as proxies
+from qanalysis.figures.scales import Scale, Shown
+from qanalysis.figures.theme import (
+    CLEAR,
+    PALETTES,
+    Theme,
+    annotation,
+    axis,
+    blank,
+    faded,
+    layout,
+    line,
+    precision_colour,
+)
+from qanalysis.schema.params import Rank, SensitivityMode
+from qanalysis.schema.result import Metric
+from qanalysis.schema.sensitivity import SensitivityRow
+
+#: Height of a row of `bars` and of the whole figure, in px.
+ROW, LOWEST, HIGHEST = 20, 260, 1800
+
+_QUANTITIES: dict[Shown, str] = {
+    "kl": "KL divergence from fp32 (nats)",
+    "accuracy": "change of {metric} from fp32 (points)",
+    "sqnr": "SQNR of the logits (dB, lower is worse)",
+}
+MODES: dict[SensitivityMode, str] = {
+    "only": "only this layer quantized",
+    "without": "all layers but this one quantized",
+}
+
+
+def bars(
+    rows: Sequence[SensitivityRow],
+    *,
+    fp32: float,
+    quantized: float | None = None,
+    metric: Metric = "accuracy",
+    mode: SensitivityMode = "only",
+    rank: Rank = "kl",
+    shown: Shown = "kl",
+    floats: Collection[str] = frozenset(),
+    theme: Theme = "light",
+    uirevision: str = "",
+) -> go.Figure:
+    """One bar per layer in the order given, with its 95 % interval; longer is more harm in every measure.
+
+    It may be drawn again and again while rows are measured: the axis has round ends, and rows keep their height.
+    `customdata` of a bar is `[site]`.
+
+    Args:
+        rows: the most sensitive first.
+        fp32: accuracy in floating point, in %.
+        quantized: accuracy with all sites quantized, in %, for the line in `shown` accuracy.
+        metric: what accuracies are.
+        mode: what was measured: only one site quantized, or all without it.
+        rank: measure that the rows are ordered, and tied, by.
+        shown: measure to draw.
+        floats: names of the sites that the reader keeps in floating point: they are hatched.
+        theme: light or dark.
+        uirevision: zoom survives an update as long as this stays the same.
+    """
+    if not rows:
+        return blank("No layer has been measured yet.", theme, LOWEST)
+    palette = PALETTES[theme]
+    if shown == "kl":
+        scale = scales.divergences(rows)
+    elif shown == "sqnr":
+        scale = scales.sqnrs(rows)
+    else:
+        scale = scales.accuracies(rows, fp32, quantized)
+    top, bottom = (62 if shown == "accuracy" else 36), 52
+    height = min(max(top + bottom + ROW * len(rows), LOWEST), HIGHEST)
+    places = max(len(rows), (height - top - bottom) // ROW)
+    names = [shortened(row.site) for row in rows]
+    calm = [shown == "accuracy" and harmless(row) for row in rows]
+    looks = [_look(row.site in floats, quiet, theme) for row, quiet in zip(rows, calm, strict=True)]
+    bands, brackets = _ties(rows, rank, theme)
+    lines, words = _references(scale, fp32, quantized, theme) if shown == "accuracy" else ([], [])
+    key = [name for name, some in (("no measurable loss", any(calm)), ("kept in floating point", bool(floats))) if some]
+    row_height = (height - top - bottom) / places
+    every = 1 if row_height >= 10 else 2
+    title = f"{_QUANTITIES[shown].format(metric=NOUNS[metric])}, {MODES[mode]}"
+    return go.Figure(
+        {
+            "data": [
+                {
+                    "type": "bar",
+                    "orientation": "h",
+                    "y": list(range(len(rows))),
+                    "x": [value - scale.base for value in scale.values],
+                    "base": scale.base,
+                    "width": 0.7,
+                    "marker": {
+                        "color": [look["fill"] for look in looks],
+                        "line": {"width": 1.2, "color": [look["edge"] for look in looks]},
+                        "pattern": {
+                            "shape": [look["pattern"] for look in looks],
+                            "fillmode": "replace",
+                            "size": 5,
+                            "solidity": 0.25,
+                            "fgcolor": [look["edge"] for look in looks],
+                            "bgcolor": CLEAR,
+                        },
+                    },
+                    "error_x": _whiskers(scale, shown, palette.text),
+                    "customdata": [[row.site] for row in rows],
+                    "hovertext": [hover(row, fp32, metric, mode, rows, row.site in floats) for row in rows],
+                    "hoverinfo": "text",
+                    "showlegend": False,
+                },
+                *_key(key, mode, theme),
+            ],
+            "layout": layout(
+                theme,
+                height=height,
+                hovermode="y",
+                barmode="overlay",
+                uirevision=uirevision,
+                margin={"l": name_margin(names), "r": 58, "t": top, "b": bottom},
+                legend={"yref": "container", "y": 1, "yanchor": "top", "itemclick": False, "itemdoubleclick": False},
+                shapes=[*bands, *lines],
+                annotations=[*brackets, *words, *_notes(scale, theme)],
+                xaxis=axis(
+                    theme,
+                    title,
+                    type=scale.kind,
+                    range=scale.range,
+                    exponentformat="power",
+                    uirevision=f"{uirevision} {shown}",
+                    **({"dtick": 1} if scale.kind == "log" else {}),
+                ),
+                yaxis=axis(
+                    theme,
+                    tickvals=list(range(0, len(rows), every)),
+                    ticktext=[_name(row.site, row.site in floats, theme) for row in rows][::every],
+                    range=[places - 0.5, -0.5],
+                    fixedrange=True,
+                    showgrid=False,
+                    tickfont={"color": palette.text, "size": 12 if row_height >= 16 else 10},
+                ),
+            ),
+        }
+    )
+
+
+def harmless(row: SensitivityRow) -> bool:
+    """Whether the row's loss of accuracy cannot be told from none."""
+    return row.interval[1] >= 0
+
+
+def _look(kept: bool, calm: bool, theme: Theme) -> dict[str, str]:
+    if kept:
+        colour = precision_colour("float-kept", theme)
+        return {"fill": colour, "edge": colour, "pattern": "/"}
+    colour = PALETTES[theme].fill if calm else precision_colour("int8", theme)
+    return {"fill": faded(colour, 0.3 if calm else 0.6), "edge": colour, "pattern": ""}
+
+
+def _key(entries: Sequence[str], mode: SensitivityMode, theme: Theme) -> list[dict[str, Any]]:
+    """Legend of the looks in use; none for the ordinary one alone."""
+    if not entries:
+        return []
+    traces = []
+    for name in ("quantized" if mode == "only" else "loss", *entries):
+        look = _look(name == "kept in floating point", name == "no measurable loss", theme)
+        pattern = {"shape": look["pattern"], "fillmode": "replace", "size": 5, "solidity": 0.25, "bgcolor": CLEAR}
+        marker = {"color": look["fill"], "line": {"width": 1.2, "color": look["edge"]}, "pattern": pattern}
+        traces.append({"type": "bar", "orientation": "h", "x": [None], "y": [None], "name": name, "marker": marker})
+    return traces
+
+
+def _name(site: str, kept: bool, theme: Theme) -> str:
+    name = shortened(site)
+    return f'<span style="color:{precision_colour("float-kept", theme)}">{name}</span>' if kept else name
+
+
+def _whiskers(scale: Scale, shown: Shown, colour: str) -> dict[str, Any]:
+    pairs = list(zip(scale.values, scale.intervals, strict=True))
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [high - value for value, (_, high) in pairs],
+        "arrayminus": [value - low for value, (low, _) in pairs],
+        "color": colour,
+        "thickness": 1.2,
+        "width": 3,
+        "visible": shown != "sqnr",
+    }
+
+
+def _notes(scale: Scale, theme: Theme) -> list[dict[str, Any]]:
+    palette = PALETTES[theme]
+    start = {"x": 0, "xref": "paper", "xanchor": "left", "xshift": 4}
+    end = {"x": 1, "xref": "paper", "xanchor": "right", "xshift": -4, "bgcolor": palette.page, "borderpad": 1}
+    at_start = [annotation(words, palette.muted, y=i, **start) for i, words in scale.at_start.items()]
+    return at_start + [annotation(words, palette.text, y=i, **end) for i, words in scale.at_end.items()]
+
+
+def _references(
+    scale: Scale, fp32: float, quantized: float | None, theme: Theme
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Lines at fp32 and at all sites quantized, with words above the plot."""
+    palette = PALETTES[theme]
+    above = {"xref": "x", "y": 1, "yref": "paper", "yanchor": "bottom", "yshift": 2}
+    upright = {"type": "line", "y0": 0, "y1": 1, "yref": "paper"}
+    colour = precision_colour("fp32", theme)
+    shapes = [{**upright, "x0": 0, "x1": 0, "line": line(colour, 2)}]
+    notes = [annotation(f"fp32 {fp32:.2f} %", colour, x=0, xanchor="right", xshift=4, **above)]
+    if quantized is None:
+        return shapes, notes
+    change = quantized - fp32
+    words = f"all quantized {change:+.2f}"
+    if change < scale.end:
+        beyond = {**above, "x": 1, "xref": "paper", "xanchor": "right"}
+        return shapes, [*notes, annotation(f"{words} ▶", palette.text, **beyond)]
+    shapes.append({**upright, "x0": change, "x1": change, "line": line(palette.text, 1.2, "dash")})
+    halfway = (scale.start - change) > 0.5 * (scale.start - scale.end)
+    side = {"xanchor": "right", "xshift": 4} if halfway else {"xanchor": "left", "xshift": -4}
+    return shapes, [*notes, annotation(words, palette.text, x=change, **side, **above)]
+
+
+def _ties(
+    rows: Sequence[SensitivityRow], rank: Rank, theme: Theme
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """A faint band behind every group that cannot be told apart, a bracket and the word at its right."""
+    palette = PALETTES[theme]
+    bands, words = [], []
+    measure = "divergence" if rank == "kl" else "accuracy"
+    for _, group in groupby(enumerate(rows), lambda pair: pair[1].tie):
+        members = [i for i, _ in group]
+        if len(members) < 2:
+            continue
+        y0, y1 = members[0] - 0.42, members[-1] + 0.42
+        common = {"y0": y0, "y1": y1, "yref": "y", "layer": "below"}
+        fill = {"type": "rect", "x0": 0, "x1": 1, "xref": "paper", "fillcolor": faded(palette.fill, 0.13)}
+        bands.append({**fill, **common, "line": {"width": 0, "color": CLEAR}})
+        bracket = {"type": "path", "xref": "paper", "xsizemode": "pixel", "xanchor": 1, "yref": "y"}
+        path = f"M5,{y0}H10V{y1}H5"
+        bands.append({**bracket, "path": path, "line": line(palette.muted, 1), "fillcolor": CLEAR})
+        beside = {"x": 1, "xref": "paper", "xanchor": "left", "xshift": 12, "y": (members[0] + members[-1]) / 2}
+        hover = f"these {len(members)} layers cannot be told apart by {measure} on this many samples"
+        words.append(annotation("tie", palette.muted, hovertext=hover, **beside))
+    return bands, words
+
+
+def hover(
+    row: SensitivityRow,
+    fp32: float,
+    metric: Metric,
+    mode: SensitivityMode,
+    rows: Sequence[SensitivityRow],
+    kept: bool = False,
+) -> str:
+    """All that was measured, in words and units."""
+    tied = sum(other.tie == row.tie for other in rows) - 1
+    low, high = row.kl_interval
+    words = [
+        f"<b>{row.site}</b>, {MODES[mode]}",
+        f"KL divergence from fp32 {row.kl:.3g} nats (95 % interval {low:.3g} to {high:.3g})",
+        *told(row, fp32, metric),
+        "the logits did not change" if row.sqnr is None else f"SQNR of the logits {row.sqnr:.1f} dB",
+        f"{row.macs:,} multiply-accumulates per sample; measured on {row.samples:,} samples",
+    ]
+    if tied:
+        words.append(f"cannot be told apart from {tied} other layer{'s' * (tied > 1)}")
+    if kept:
+        words.append("kept in floating point")
+    return "<br>".join(words)
