@@ -56,6 +56,20 @@ class Plan(Record):
         """This plan with these sites, too, left in floating point."""
         return self.model_copy(update={"skip": self.skip | set(sites)})
 
+    def restoring(self, *sites: str) -> "Plan":
+        """This plan with these sites quantized again."""
+        return self.model_copy(update={"skip": self.skip - set(sites)})
+
+    def toggling(self, site: str) -> "Plan":
+        """This plan with one site switched between integers and floating point."""
+        return self.restoring(site) if site in self.skip else self.skipping(site)
+
+    def overriding(self, site: str, override: Override | None) -> "Plan":
+        """This plan with other settings at one site, or with the plan's own ones again."""
+        others = {name: value for name, value in self.overrides.items() if name != site}
+        given = {} if override in (None, Override()) else {site: override}
+        return self.model_copy(update={"overrides": {**others, **given}})
+
     def quantizing_only(self, *sites: str) -> "Plan":
         """This plan with every other site left in floating point."""
         return self.model_copy(update={"only": frozenset(sites)})

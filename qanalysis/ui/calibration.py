@@ -25,6 +25,7 @@ def page() -> None:
         "makes every step coarse, a narrow one has fine steps but cuts off large values."
     )
     chosen = selection.current()
+    selection.plan_note(chosen.plan)
     view = st.segmented_control(
         "View", _VIEWS, default=_VIEWS[0], key="view", bind="query-params", required=True, label_visibility="collapsed"
     )
@@ -52,7 +53,7 @@ def page() -> None:
     reproduce(
         "calibrate",
         result,
-        params,
+        result.params,
         table,
         lambda: figures.export.standalone_html(
             figures.overview.heatmap(layer_view.observations(job.id), result, theme="light"), "Cutoffs"
@@ -82,8 +83,8 @@ def _settings(chosen: selection.Selection) -> CalibrateParams:
         model=chosen.model,
         data=chosen.data,
         calibration_samples=int(samples),
-        bits=int(bits),
-        activation_scheme=scheme,
+        bits=int(bits) if chosen.plan is None else chosen.plan.plan.activation_bits,
+        activation_scheme=scheme if chosen.plan is None else chosen.plan.plan.activation_scheme,
         fold_bn=fold,
     )
 
@@ -153,7 +154,7 @@ def _weights(chosen: selection.Selection) -> None:
     reproduce(
         "weights",
         result,
-        params,
+        result.params,
         channel_table(result),
         lambda: figures.export.standalone_html(figures.weights.accuracy(result, theme="light"), "Weights"),
         f"{result.model.architecture}-weights",

@@ -25,7 +25,20 @@ const download = (plotly, format, scale, filename) => async (plot) => {
   await plotly.downloadImage(figure, { format, scale, filename, width: plot.clientWidth, height: plot.clientHeight });
 };
 
-export default async function ({ data, parentElement }) {
+// A click on a mark tells the server its first customdata; `__clicked` is renewed with every draw.
+const listen = (holder, data, setTriggerValue) => {
+  holder.__clicked = data.clickable ? (name) => setTriggerValue("clicked", name) : null;
+  holder.classList.toggle("qa-clickable", data.clickable);
+  if (holder.__listens) return;
+  holder.__listens = true;
+  holder.on("plotly_click", (event) => {
+    const mark = event.points[0]?.customdata;
+    const name = Array.isArray(mark) ? mark[0] : mark;
+    if (name !== undefined && holder.__clicked) holder.__clicked(String(name));
+  });
+};
+
+export default async function ({ data, parentElement, setTriggerValue }) {
   const holder = parentElement.querySelector(".qa-chart");
   holder.style.height = `${data.height}px`;
   const figure = JSON.parse(data.figure);
@@ -45,4 +58,5 @@ export default async function ({ data, parentElement }) {
       { name: "svg", title: "Download as SVG", icon: arrow, click: download(plotly, "svg", 1, data.file) },
     ],
   });
+  listen(holder, data, setTriggerValue);
 }

@@ -1,5 +1,6 @@
 """A Plotly figure on a page that is updated in place: zoom survives, and nothing is drawn anew while a slider moves."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +18,14 @@ def theme() -> Literal["light", "dark"]:
     return "dark" if st.context.theme.type == "dark" else "light"
 
 
-def chart(figure: go.Figure, *, key: str, file: str, how_to_read: str = "") -> None:
+def chart(
+    figure: go.Figure,
+    *,
+    key: str,
+    file: str,
+    how_to_read: str = "",
+    on_click: Callable[[str], None] | None = None,
+) -> None:
     """Draws a figure, with buttons to download it as PNG or SVG, and a sentence below on how to read it.
 
     Args:
@@ -25,6 +33,8 @@ def chart(figure: go.Figure, *, key: str, file: str, how_to_read: str = "") -> N
         key: identity on the page.
         file: name of a downloaded image, without ending.
         how_to_read: one or two sentences for a newcomer.
+        on_click: called with the first item of a mark's customdata when the mark is clicked, before the page is drawn
+            again.
     """
     height = int(figure.layout.height or 450)
     component = st.components.v2.component(
@@ -33,8 +43,13 @@ def chart(figure: go.Figure, *, key: str, file: str, how_to_read: str = "") -> N
         js=(_HERE / "chart.js").read_text(),
         isolate_styles=False,
     )
-    component(
-        key=key, data={"figure": figure.to_json(), "file": file, "height": height, "route": PLOTLY_ROUTE}, height=height
-    )
+    data = {"figure": figure.to_json(), "file": file, "height": height, "route": PLOTLY_ROUTE}
+
+    def clicked() -> None:
+        mark = st.session_state[key].get("clicked")
+        if on_click is not None and mark:
+            on_click(str(mark))
+
+    component(key=key, data={**data, "clickable": on_click is not None}, height=height, on_clicked_change=clicked)
     if how_to_read:
         st.caption(how_to_read)

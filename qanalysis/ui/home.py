@@ -5,9 +5,12 @@ import streamlit as st
 
 from qanalysis import figures
 from qanalysis.jobs.store import Store
-from qanalysis.schema.params import EvaluateParams, PtqParams
+from qanalysis.schema.params import EvaluateParams, PtqParams, SensitivityParams
+from qanalysis.schema.plan import Plan
 from qanalysis.schema.results import EvaluateResult, PtqResult
+from qanalysis.schema.sensitivity import SensitivityResult
 from qanalysis.schema.site import Coverage
+from qanalysis.schema.size import fp32_bytes, plan_bytes
 from qanalysis.ui import navigation, selection
 from qanalysis.ui.chart import chart, theme
 from qanalysis.ui.outcome import notes, outcome
@@ -52,7 +55,7 @@ def page() -> None:
     reproduce(
         "evaluate",
         result,
-        params,
+        result.params,
         table,
         lambda: figures.export.standalone_html(figures.model.macs(result.coverage, theme="light"), "Sites"),
         f"{result.model.architecture}-sites",
@@ -91,25 +94,17 @@ def _numbers(result: EvaluateResult) -> None:
     columns[2].metric(
         "Work in them", f"{result.coverage.macs / 1e6:,.1f} M MACs", help="Multiply-accumulates per image."
     )
-    weights = sum(_size(site.weight_shape) for site in sites)
-    megabytes = 4 * result.model.parameters / 1e6
-    smaller = (4 * result.model.parameters - 3 * weights) / 1e6
+    megabytes = fp32_bytes(result.model.parameters) / 1e6
+    smaller = plan_bytes(Plan(), result.coverage, result.model.parameters) / 1e6
     columns[3].metric(
         "Size in int8",
         f"{smaller:.2f} MB",
         f"{megabytes:.2f} MB in fp32",
         delta_color="off",
         delta_arrow="off",
-        help="Weights of quantized layers at one byte each, everything else at four.",
+        help="Weights of quantized layers at one byte each and a scale per channel, everything else at four bytes.",
     )
     st.caption(f"{result.model.name}: {result.model.origin}. {result.data.name}: {result.data.origin}.")
-
-
-def _size(shape: tuple[int, ...] | None) -> int:
-    size = 1 if shape else 0
-    for extent in shape or ():
-        size *= extent
-    return size
 
 
 def _workflow(chosen: selection.Selection, result: EvaluateResult) -> None:
@@ -126,10 +121,23 @@ def _workflow(chosen: selection.Selection, result: EvaluateResult) -> None:
         navigation.link(navigation.ptq(), "Open PTQ")
     with columns[2].container(border=True, height="stretch"):
         st.markdown("**3 · If more than 1 % is lost**")
-        st.markdown(
-            "Leave the few most sensitive layers in floating point (partial quantization), or fine-tune with "
-            "quantization in the loop (QAT). The command line's `--skip` quantizes partially today."
-        )
+        st.markdown(_sensitivity_state(chosen))
+        navigation.link(navigation.sensitivity(), "Open sensitivity")
+
+
+def _sensitivity_state(chosen: selection.Selection) -> str:
+    store = Store()
+    job = store.latest("sensitivity", SensitivityParams(model=chosen.model, data=chosen.data))
+    if job is None or job.state != "finished":
+        return "Find the few layers that cause the loss, and leave them in floating point (partial quantization)."
+    result = store.result(job)
+    assert isinstance(result, SensitivityResult)
+    first = result.rows[0]
+    count = result.partial.chosen if result.partial is not None else None
+    skip = "nothing has to be skipped" if count == 0 else f"{count} of {len(result.rows)} layers to skip"
+    if count is None:
+        skip = "no few layers are enough"
+    return f"Most sensitive: **{first.site}** ({first.relative:+.2f} % relative by itself); {skip}."
 
 
 def _ptq_state(chosen: selection.Selection) -> str:

@@ -8,6 +8,11 @@ from qanalysis.ui import navigation, selection
 
 st.set_page_config(page_title="Quantization analysis", page_icon=Path(__file__).with_name("icon.png"), layout="wide")
 st.html(Path(__file__).with_name("style.css"))
-page = st.navigation({"": [navigation.home()], "Workflow": [navigation.calibration(), navigation.ptq()]})
+page = st.navigation(
+    {
+        "": [navigation.home()],
+        "Workflow": [navigation.calibration(), navigation.ptq(), navigation.sensitivity()],
+    }
+)
 selection.sidebar()
 page.run()

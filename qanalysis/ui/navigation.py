@@ -23,7 +23,12 @@ def ptq() -> StreamlitPage:
     return st.Page(_FOLDER / "2_PTQ.py", title="PTQ", icon=":material/compress:", url_path="ptq")
 
 
+def sensitivity() -> StreamlitPage:
+    """Which layers hurt, and which to leave in floating point."""
+    return st.Page(_FOLDER / "3_Sensitivity.py", title="Sensitivity", icon=":material/sort:", url_path="sensitivity")
+
+
 def link(page: StreamlitPage, label: str) -> None:
-    """A link to another page that carries model and data along."""
-    query = {key: value for key in ("model", "data") if (value := st.query_params.get(key))}
+    """A link to another page that carries model, data and plan along."""
+    query = {key: value for key in ("model", "data", "plan") if (value := st.query_params.get(key))}
     st.page_link(page, label=label, icon=page.icon, query_params=query)

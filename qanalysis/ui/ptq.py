@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from qanalysis import figures
-from qanalysis.jobs.store import Job
+from qanalysis.jobs.state import Job
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.schema.paper import paper_row
 from qanalysis.schema.params import PtqParams
@@ -25,7 +25,9 @@ def page() -> None:
         "Every layer's inputs, activations and weights, are rounded to integers, and the accuracy is measured again: "
         "once for each way to calibrate the activations. Nothing is trained."
     )
-    params = _settings(selection.current())
+    chosen = selection.current()
+    selection.plan_note(chosen.plan)
+    params = _settings(chosen)
     if params is None:
         return
     found = outcome("ptq", params, PtqResult, button="Run PTQ", what="Quantizing", live=_so_far)
@@ -55,7 +57,7 @@ def page() -> None:
     reproduce(
         "ptq",
         result,
-        params,
+        result.params,
         table,
         lambda: figures.export.standalone_html(figures.ptq.bars(result, theme="light"), "PTQ"),
         f"{result.model.architecture}-ptq",
@@ -98,6 +100,7 @@ def _settings(chosen: selection.Selection) -> PtqParams | None:
     return PtqParams(
         model=chosen.model,
         data=chosen.data,
+        plan=chosen.plan,
         bits=weight_bits,
         activation_bits=None if same else activation_bits,
         calibrations=tuple(names),

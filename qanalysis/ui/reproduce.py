@@ -8,6 +8,7 @@ import streamlit as st
 
 from qanalysis.schema.params import TaskParams
 from qanalysis.schema.result import Result
+from qanalysis.schema.saved_plan import SavedPlan
 
 
 def command(analysis: str, params: TaskParams) -> str:
@@ -18,14 +19,15 @@ def command(analysis: str, params: TaskParams) -> str:
         if isinstance(value, bool):
             parts.append(option if value else option.replace("--", "--no-", 1))
         else:
-            text = ",".join(value) if isinstance(value, tuple) else str(value)
+            text = ",".join(value) if isinstance(value, tuple) else _written(value)
             parts += [option, shlex.quote(text)]
     return " ".join([*parts, "--json", f"{analysis}.json"])
 
 
 def code(analysis: str, params: TaskParams) -> str:
     """The Python code that makes the same result."""
-    arguments = "".join(f"    {name}={value!r},\n" for name, value in _given(params).items())
+    given = {name: value.name if isinstance(value, SavedPlan) else value for name, value in _given(params).items()}
+    arguments = "".join(f"    {name}={value!r},\n" for name, value in given.items())
     call = f'result = qanalysis.run(\n    "{analysis}",\n{arguments})'
     return f"import qanalysis\n\n{call}\nprint(result.model_dump_json(indent=1))"
 
@@ -64,6 +66,10 @@ def reproduce(
         st.code(command(analysis, params), language="bash", wrap_lines=True)
         st.markdown("In Python:")
         st.code(code(analysis, params), language="python")
+
+
+def _written(value: object) -> str:
+    return value.name if isinstance(value, SavedPlan) else str(value)
 
 
 def _given(params: TaskParams) -> dict[str, object]:

@@ -6,21 +6,25 @@ from dataclasses import dataclass
 import streamlit as st
 
 from qanalysis.schema.catalog import sample_models
+from qanalysis.schema.saved_plan import SavedPlan, find, saved
 
 #: Set to 1 when the server is started to allow names that import the user's code.
 ALLOW_PYTHON = "QANALYSIS_ALLOW_PYTHON"
 #: The sample model that a new visitor sees.
 _FIRST = "resnet20"
 _MORE_MODELS = ("torchvision:resnet50", "torchvision:mobilenet_v2", "torchvision:efficientnet_b0")
+#: What the choice of a saved plan says when there is none.
+NO_PLAN = "none: all layers alike"
 _DATA = ("sample:cifar10", "torchvision:CIFAR10")
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What is analysed on every page."""
+    """What is analysed on every page, and the saved plan in force."""
 
     model: str
     data: str
+    plan: SavedPlan | None = None
 
     @property
     def sample(self) -> bool:
@@ -52,6 +56,7 @@ def sidebar() -> None:
             accept_new_options=True,
             help="Choose, or type a name: imagefolder:PATH for a folder of images, npz:PATH for arrays.",
         )
+        _plan()
 
 
 def current() -> Selection:
@@ -66,7 +71,46 @@ def current() -> Selection:
             f"Start the dashboard with {ALLOW_PYTHON}=1 to allow them, or use the command line."
         )
         st.stop()
-    return Selection(str(model), str(data))
+    name = st.session_state.get("plan")
+    try:
+        plan = find(name) if name and name != NO_PLAN else None
+    except ValueError as error:
+        st.error(str(error))
+        plan = None
+    return Selection(str(model), str(data), plan)
+
+
+def plan_note(plan: SavedPlan | None) -> None:
+    """Says that a saved plan is in force, and what it holds."""
+    if plan is None:
+        return
+    floats = [site for site in plan.sites if not plan.plan.quantizes(site)]
+    kept = f"; in floating point: {', '.join(f'`{site}`' for site in floats)}" if floats else ""
+    own = f"; {len(plan.plan.overrides)} layers have settings of their own" if plan.plan.overrides else ""
+    st.info(
+        f"Plan **{plan.name}** is in force, chosen in the sidebar: {plan.plan.weight_bits}-bit weights, "
+        f"{plan.plan.activation_bits}-bit activations{kept}{own}.",
+        icon=":material/bookmark:",
+    )
+
+
+def _plan() -> None:
+    """The choice of a saved plan; not shown as long as none was saved."""
+    try:
+        names = saved()
+    except OSError:  # pages say that nothing can be kept
+        return
+    if not names:
+        return
+    if st.session_state.get("plan") not in (None, NO_PLAN, *names):  # deleted meanwhile
+        del st.session_state["plan"]
+    st.selectbox(
+        "Plan",
+        [NO_PLAN, *names],
+        key="plan",
+        bind="query-params",
+        help="A saved choice of layers and bits, used on every page. Made on the Sensitivity page.",
+    )
 
 
 def _with_current(key: str, options: list[str]) -> list[str]:

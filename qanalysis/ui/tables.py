@@ -4,6 +4,7 @@ import pandas as pd
 
 from qanalysis.figures.theme import calibration_label
 from qanalysis.schema.results import CalibrateResult, PtqResult, WeightsResult
+from qanalysis.schema.sensitivity import SensitivityResult
 
 
 def range_table(result: CalibrateResult) -> pd.DataFrame:
@@ -35,6 +36,26 @@ def ptq_table(result: PtqResult) -> pd.DataFrame:
             "same answer as fp32 %": round(row.agreement, 2),
             "SQNR dB": None if row.sqnr is None else round(row.sqnr, 1),
             "best": "★" if row.calibration == result.best else "",
+        }
+        for row in result.rows
+    ]
+    return pd.DataFrame(rows)
+
+
+def sensitivity_table(result: SensitivityResult) -> pd.DataFrame:
+    """One row per layer, the most sensitive first."""
+    rows = [
+        {
+            "layer": row.site,
+            f"{result.metric} %": round(row.accuracy, 2),
+            "relative %": round(row.relative, 2),
+            "change, points": f"{row.interval[0]:+.2f} to {row.interval[1]:+.2f}",
+            "KL, nats": row.kl,
+            "SQNR dB": None if row.sqnr is None else round(row.sqnr, 1),
+            "MACs": row.macs,
+            "samples": row.samples,
+            "tie": row.tie,
+            **{proxy.name: proxy.values[row.site] for proxy in result.proxies},
         }
         for row in result.rows
     ]

@@ -123,3 +123,34 @@ def test_json_round_trip(plan, tmp_path):
     path = tmp_path / "plan.json"
     plan.save(path)
     assert Plan.load(path) == plan
+
+
+class TestEditing:
+    def test_toggling_twice_changes_nothing(self):
+        assert Plan().toggling("fc").skip == {"fc"}
+        assert Plan().toggling("fc").toggling("fc") == Plan()
+
+    def test_restoring_leaves_other_skipped_sites(self):
+        assert Plan().skipping("a", "b").restoring("a", "c").skip == {"b"}
+
+    def test_an_override_is_set_replaced_and_taken_back(self):
+        plan = Plan().overriding("a", Override(weight_bits=4)).overriding("b", Override(calibration="entropy"))
+        assert set(plan.overrides) == {"a", "b"}
+        assert plan.overriding("a", Override(weight_bits=8)).overrides["a"].weight_bits == 8
+        assert set(plan.overriding("a", None).overrides) == {"b"}
+        assert set(plan.overriding("a", Override()).overrides) == {"b"}
+
+    def test_equal_plans_have_equal_digests_whatever_the_order_of_their_making(self):
+        one = Plan().skipping("a", "b").overriding("x", Override(weight_bits=4)).overriding("y", Override(weight_bits=6))
+        other = Plan().overriding("y", Override(weight_bits=6)).skipping("b").overriding("x", Override(weight_bits=4))
+        assert other.skipping("a").digest == one.digest
+        assert other.digest != one.digest
+
+    def test_what_is_done_at_a_site_is_equal_only_if_everything_is(self):
+        plan = Plan(weight_bits=4, activation_bits=4)
+        assert plan.at("a") == plan.skipping("b").at("a")
+        assert plan.at("a") != plan.skipping("a").at("a")
+        assert plan.at("a") != plan.overriding("a", Override(calibration="entropy")).at("a")
+        assert plan.at("a") != plan.overriding("a", Override(activation_bits=8)).at("a")
+        skipped = plan.skipping("a")
+        assert skipped.at("a") == skipped.overriding("a", Override(calibration="entropy")).at("a")

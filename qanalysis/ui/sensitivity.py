@@ -1,0 +1,252 @@
+"""The sensitivity page: which layers hurt (Fig. 3), and which to leave in floating point (Table 6)."""
+
+from typing import Any
+
+import streamlit as st
+
+from qanalysis import figures
+from qanalysis.figures.scales import Shown
+from qanalysis.jobs.state import Job
+from qanalysis.schema.params import PartialParams, SensitivityMode, SensitivityParams
+from qanalysis.schema.sensitivity import PartialResult, SensitivityResult, SensitivityRow
+from qanalysis.ui import by_hand, selection
+from qanalysis.ui.chart import chart, theme
+from qanalysis.ui.drafts import Drafts, drafts
+from qanalysis.ui.outcome import notes, outcome
+from qanalysis.ui.reproduce import reproduce
+from qanalysis.ui.sensitivity_settings import settings
+from qanalysis.ui.tables import sensitivity_table
+
+_SHOWN: dict[str, Shown] = {"Divergence (KL)": "kl", "Accuracy": "accuracy", "SQNR": "sqnr"}
+#: Rows beyond which the chart scrolls in a frame of its own.
+_ROWS, _FRAME = 26, 620
+
+
+def page() -> None:
+    """Draws the page."""
+    st.title("Sensitivity")
+    st.markdown(
+        "A few layers usually cause most of the loss. Here each layer is quantized alone, with all others in floating "
+        "point, and the answers are compared with fp32. Then the worst are left in floating point, one more at a time, "
+        "until the accuracy is back."
+    )
+    chosen = selection.current()
+    selection.plan_note(chosen.plan)
+    params = settings(chosen)
+    found = outcome(
+        "sensitivity", params, SensitivityResult, button="Measure every layer", what="Quantizing layers", live=_so_far
+    )
+    if found is None:
+        return
+    result, _ = found
+    notes(result)
+    _verdict(result)
+    made = _drafts(result)
+    _bars(
+        list(result.rows), result.params, fp32=result.fp32, quantized=result.quantized, made=made, metric=result.metric
+    )
+    if result.stopped:
+        st.caption(
+            f"{len(result.stopped)} layers were not measured on all images: {next(iter(result.stopped.values()))}."
+        )
+    if result.partial is not None:
+        st.subheader("How few layers have to stay in floating point")
+        chart(
+            figures.sensitivity.fig3(result, theme=theme()),
+            key="fig3",
+            file=f"{result.model.architecture}-fig3",
+            how_to_read=figures.sensitivity.HOW_TO_READ["fig3"],
+        )
+        by_hand.section(result, made)
+        _greedy(result)
+        _proxies(result)
+    reproduce(
+        "sensitivity",
+        result,
+        result.params,
+        sensitivity_table(result),
+        lambda: figures.export.standalone_html(
+            figures.sensitivity.fig3(result, theme="light")
+            if result.partial is not None
+            else figures.sensitivity.bars(result.rows, fp32=result.fp32, mode=result.params.mode, theme="light"),
+            "Sensitivity",
+        ),
+        f"{result.model.architecture}-sensitivity",
+    )
+
+
+def _so_far(job: Job) -> None:
+    """Bars of what is measured so far."""
+    params = job.params
+    if job.table is None or not isinstance(params, SensitivityParams):
+        return
+    rows = [SensitivityRow.model_validate(row) for row in job.table["rows"]]
+    fp32, quantized = job.table["fp32"], job.table["quantized"]
+    columns = st.columns(4)
+    columns[0].metric("fp32", f"{fp32:.2f} %")
+    columns[1].metric("All quantized", f"{quantized:.2f} %")
+    columns[2].metric("Images so far", f"{job.table['samples']:,}")
+    columns[3].metric("Most sensitive so far", rows[0].site if rows else "…")
+    _bars(rows, params, fp32=fp32, quantized=quantized)
+
+
+def _bars(
+    rows: list[SensitivityRow],
+    params: SensitivityParams,
+    *,
+    fp32: float,
+    quantized: float,
+    made: Drafts | None = None,
+    metric: Any = "accuracy",
+) -> None:
+    label = st.segmented_control(
+        "Show",
+        list(_SHOWN),
+        default="Divergence (KL)" if params.rank == "kl" else "Accuracy",
+        key="sensitivity-shown",
+        bind="query-params",
+        required=True,
+        label_visibility="collapsed",
+    )
+    figure = figures.sensitivity.bars(
+        rows,
+        fp32=fp32,
+        quantized=quantized,
+        metric=metric,
+        mode=params.mode,
+        rank=params.rank,
+        shown=_SHOWN[label],
+        floats=made.plan.skip if made is not None else frozenset(),
+        theme=theme(),
+        uirevision=str(label),
+    )
+    frame = st.container(height=_FRAME, border=False) if len(rows) > _ROWS else st.container()
+    with frame:
+        chart(
+            figure,
+            key="sensitivity-bars",
+            file=f"sensitivity-{_SHOWN[label]}",
+            on_click=None if made is None else lambda site: made.make(made.plan.toggling(site)),
+        )
+    st.caption(figures.sensitivity.HOW_TO_READ["bars"])
+    if made is not None and params.mode == "only":
+        st.caption("Click a bar to switch its layer to floating point and back; the plan below is measured at once.")
+
+
+def _drafts(result: SensitivityResult) -> Drafts:
+    sites = [site.name for site in result.coverage.sites]
+    return drafts(by_hand.identity(result), result.params.effective_plan(), sites)
+
+
+def _verdict(result: SensitivityResult) -> None:
+    mode: SensitivityMode = result.params.mode
+    columns = st.columns(4)
+    loss = 100 * (result.quantized - result.fp32) / result.fp32 if result.fp32 else 0.0
+    columns[0].metric("fp32", f"{result.fp32:.2f} %")
+    columns[1].metric("All quantized", f"{result.quantized:.2f} %", f"{loss:+.2f} % relative")
+    first = result.rows[0]
+    columns[2].metric(
+        "Most sensitive layer" if mode == "only" else "Most gained without",
+        first.site,
+        f"{first.relative:+.2f} % relative",
+        delta_color="normal" if mode == "only" else "off",
+    )
+    if result.partial is None:
+        return
+    target, steps = result.params.target, result.partial.steps
+    if result.partial.chosen is None:
+        columns[3].metric(
+            "Layers to skip",
+            f"more than {len(steps) - 1}",
+            f"of {len(result.rows)}",
+            delta_color="off",
+            delta_arrow="off",
+        )
+        st.warning(
+            f"With {len(steps) - 1} layers in floating point the loss is still {-steps[-1].relative:.2f} %, over the "
+            f"target of {target:g} %. Try another calibration, allow more skipped layers, or go on with QAT.",
+            icon=":material/warning:",
+        )
+    else:
+        chosen = steps[result.partial.chosen]
+        columns[3].metric(
+            "Layers to skip",
+            f"{result.partial.chosen} of {len(result.rows)}",
+            f"{chosen.int8_mac_share:.1f} % of work in integers",
+            delta_color="off",
+            delta_arrow="off",
+        )
+        skipped = ", ".join(f"`{site}`" for site in chosen.skipped)
+        low = chosen.interval[0]
+        few = (
+            f" On {chosen.samples:,} images this is not certain: the loss may be {-low:.2f} points (95 %)."
+            if 100 * low / max(result.fp32, 1e-9) < -target
+            else ""
+        )
+        st.success(
+            f"Nothing has to be skipped: the loss is within {target:g} %.{few}"
+            if not chosen.skipped
+            else f"With {skipped} in floating point the loss is {-chosen.relative:.2f} %, within {target:g} %.{few}",
+            icon=":material/check_circle:",
+        )
+
+
+def _greedy(result: SensitivityResult) -> None:
+    with st.expander("Is this order the best? Compare with greedy search", icon=":material/route:"):
+        st.markdown(
+            "The order above ranks layers by what each does alone. Greedy search ranks again after every skip, among "
+            "the few most sensitive layers, at the cost of one evaluation for each candidate."
+        )
+        shared = {
+            name: getattr(result.params, name) for name in PartialParams.model_fields if hasattr(result.params, name)
+        }
+        params = PartialParams(**shared, search="greedy", order=tuple(row.site for row in result.rows))
+        found = outcome(
+            "partial", params, PartialResult, button="Search greedily", what="Searching", live=_steps_so_far
+        )
+        if found is None:
+            return
+        greedy, _ = found
+        assert result.partial is not None
+        chart(
+            figures.partial.steps(
+                result.partial,
+                greedy=greedy.partial,
+                fp32=result.fp32,
+                target=result.params.target,
+                metric=result.metric,
+                theme=theme(),
+            ),
+            key="greedy",
+            file=f"{result.model.architecture}-greedy",
+            how_to_read=figures.partial.HOW_TO_READ["steps"],
+        )
+        ours, theirs = result.partial.chosen, greedy.partial.chosen
+        st.caption(
+            f"In order: {'no step reached the target' if ours is None else f'{ours} skipped'}, "
+            f"{result.partial.evaluations} plans measured. Greedy: "
+            f"{'no step reached the target' if theirs is None else f'{theirs} skipped'}, "
+            f"{greedy.partial.evaluations} plans measured."
+        )
+
+
+def _steps_so_far(job: Job) -> None:
+    if job.table is not None and job.table.get("partial"):
+        last = job.table["partial"]["steps"][-1]
+        st.caption(f"{len(last['skipped'])} skipped: {last['accuracy']:.2f} % ({last['relative']:+.2f} % relative).")
+
+
+def _proxies(result: SensitivityResult) -> None:
+    if not result.proxies:
+        return
+    with st.expander("Do cheaper scores find the same layers?", icon=":material/compare_arrows:"):
+        st.markdown(
+            "Other tools rank layers by a score that needs no accuracy. Measured divergence is to the right, the score "
+            "upwards; a score that ranks alike puts the dots on a rising line."
+        )
+        chart(
+            figures.sensitivity.proxies(result, theme=theme()),
+            key="proxies",
+            file=f"{result.model.architecture}-proxies",
+            how_to_read=figures.sensitivity.HOW_TO_READ["proxies"],
+        )

@@ -1,0 +1,124 @@
+"""The plan made by hand, measured at once by a `trials` job that keeps model and data ready; pins to compare with."""
+
+import sqlite3
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from qanalysis.jobs import engines
+from qanalysis.jobs.state import Job
+from qanalysis.schema.params import TrialsParams
+from qanalysis.schema.plan import Plan
+from qanalysis.schema.requests import request
+from qanalysis.schema.sensitivity import Trial
+
+_PINS = "pins"
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A plan that was pinned for comparison."""
+
+    name: str
+    trial: Trial
+
+
+def measured(params: TrialsParams, plan: Plan) -> Trial | Job | None:
+    """What the plan does: its measurement, or the job that has been asked for it; None if jobs cannot be kept.
+
+    The job is started if none is running, and serves every session with the same settings.
+
+    Args:
+        params: model, data and settings without choices by hand.
+        plan: the plan to measure.
+    """
+    try:
+        engine = engines.chosen()
+        store = engine.store
+        job = store.latest("trials", params)
+        if job is not None:
+            for row in reversed(job.rows):
+                if row["digest"] == plan.digest:
+                    return Trial.model_validate(row)
+        if job is None or job.state in ("finished", "lost", "cancelled"):
+            job = store.job(engine.submit("trials", params))
+        if job.live:
+            request(store.folder(job.id), plan)
+    except (OSError, sqlite3.Error) as error:
+        st.error(f"Plans cannot be measured: {error}. Free some space on the disk of QANALYSIS_HOME.")
+        return None
+    return job
+
+
+def again(params: TrialsParams) -> None:
+    """Starts another job after one that failed."""
+    engines.chosen().submit("trials", params)
+
+
+def numbers(trial: Trial | None, fp32: float, quantized: float, fp32_bytes: int, sites: int, plan: Plan) -> None:
+    """The plan in numbers; dashes where they are not known yet, so that nothing jumps."""
+    columns = st.columns(5)
+    columns[0].metric("fp32", f"{fp32:.2f} %")
+    columns[1].metric(
+        "All quantized", f"{quantized:.2f} %", f"{100 * (quantized - fp32) / fp32:+.2f} % relative" if fp32 else None
+    )
+    if trial is None:
+        columns[2].metric("This plan", "…", "measuring", delta_color="off", delta_arrow="off")
+    else:
+        low, high = trial.interval
+        columns[2].metric(
+            "This plan",
+            f"{trial.accuracy:.2f} %",
+            f"{trial.relative:+.2f} % relative",
+            help=f"Change against fp32 on the same {trial.samples:,} images: {low:+.2f} to {high:+.2f} points (95 %).",
+        )
+    quantized_sites = sites - len(plan.skip)
+    columns[3].metric(
+        "Work in integers",
+        "…" if trial is None else f"{trial.int8_mac_share:.1f} %",
+        f"{quantized_sites} of {sites} layers",
+        delta_color="off",
+        delta_arrow="off",
+        help="Share of multiply-accumulates.",
+    )
+    columns[4].metric(
+        "Predicted size",
+        "…" if trial is None else f"{trial.model_bytes / 1e6:.3g} MB",
+        f"{fp32_bytes / 1e6:.3g} MB in fp32",
+        delta_color="off",
+        delta_arrow="off",
+    )
+
+
+def pins(identity: str) -> list[Pinned]:
+    """The plans pinned in this session for one analysis."""
+    found: list[Pinned] = st.session_state.setdefault(f"{_PINS}-{identity}", [])
+    return found
+
+
+def pin(identity: str, name: str, trial: Trial) -> None:
+    """Pins a plan; the same plan again only changes its name."""
+    found = pins(identity)
+    found[:] = [one for one in found if one.trial.digest != trial.digest]
+    found.append(Pinned(name, trial))
+
+
+def pin_table(pinned: list[Pinned], sites: int) -> pd.DataFrame:
+    """One row per pinned plan."""
+    return pd.DataFrame(
+        [
+            {
+                "plan": one.name,
+                "accuracy %": round(one.trial.accuracy, 2),
+                "relative %": round(one.trial.relative, 2),
+                "change, points": f"{one.trial.interval[0]:+.2f} to {one.trial.interval[1]:+.2f}",
+                "KL, nats": one.trial.kl,
+                "work in integers %": round(one.trial.int8_mac_share, 1),
+                "size, MB": round(one.trial.model_bytes / 1e6, 3),
+                "float layers": len(one.trial.plan.skip),
+                "layers": sites,
+            }
+            for one in pinned
+        ]
+    )
