@@ -2,21 +2,32 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import plotly.graph_objects as go
 
 from qanalysis.figures.accuracy import DEEPEST, WORDS, window
-from qanalysis.figures.labels import ROOM, Level, across, beside, beside_points, margin
-from qanalysis.figures.theme import PALETTES, Theme, axis, layout, line, precision_colour
+from qanalysis.figures.cutoffs import text_width
+from qanalysis.figures.labels import ROOM, ROW, Level, across, margin
+from qanalysis.figures.theme import PALETTES, Theme, annotation, axis, layout, line, precision_colour
 from qanalysis.schema.result import Metric
-from qanalysis.schema.sensitivity import Change, Partial
+from qanalysis.schema.sensitivity import Partial
 
 #: What a percentage is, in running words.
 NOUNS: dict[Metric, str] = {"accuracy": "accuracy", "agreement": "agreement with fp32"}
 
 #: Height of a figure, and of what is above and below its plot, in px.
 HEIGHT, TOP, BOTTOM = 400, 36, 52
+
+
+class Measured(Protocol):
+    """A plan's accuracy in %, and the 95 % interval of its difference from fp32 in points."""
+
+    @property
+    def accuracy(self) -> float: ...  # noqa: D102
+
+    @property
+    def interval(self) -> tuple[float, float]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -31,12 +42,12 @@ class Curve:
         colour: of line and marks.
         symbol: of the marks.
         dash: of the line.
-        width: of the line, in px.
+        width: of the line, in px; 0 for none.
     """
 
     name: str
     x: Sequence[float]
-    changes: Sequence[Change]
+    changes: Sequence[Measured]
     hovers: Sequence[str]
     colour: str
     symbol: str
@@ -99,90 +110,109 @@ def drawn(
         title: of the horizontal axis.
         last: largest number shown.
         theme: light or dark.
-        marks: points to ring and name.
+        marks: points to ring and name, at most two; none says that no step was good enough.
     """
-    palette = PALETTES[theme]
     levels = references(fp32, target, quantized, theme)
-    span = _span([change for curve in curves for change in curve.changes], fp32, target)
-    height = HEIGHT - TOP - BOTTOM
-    shapes, words = across(levels, span, height)
+    ends = span([change for curve in curves for change in curve.changes], fp32, target)
+    shapes, words = across(levels, ends, HEIGHT - TOP - BOTTOM)
     view = (-0.6, max(last, 1) + 0.6)
-    rings = {
-        "type": "scatter",
-        "mode": "markers",
-        "x": [mark.x for mark in marks],
-        "y": [max(mark.accuracy, span[0]) for mark in marks],
-        "marker": {"symbol": "circle-open", "size": 19, "color": palette.text, "line": {"width": 2}},
-        "hoverinfo": "skip",
-        "showlegend": False,
-    }
-
-    def share(x: float, accuracy: float) -> tuple[float, float]:
-        down = (span[1] - max(accuracy, span[0])) / (span[1] - span[0])
-        return (x - view[0]) / (view[1] - view[0]), down
-
-    points = [share(mark.x, mark.accuracy) for mark in marks]
-    ringed = {(mark.x, mark.accuracy) for mark in marks}
-    others = [(x, c.accuracy) for curve in curves for x, c in zip(curve.x, curve.changes, strict=True) if x <= last]
-    offsets = beside_points(
-        [*points, *(share(*other) for other in others if other not in ringed)],
-        [mark.words for mark in marks],
-        (ROOM, height),
-        near=13,
-    )
-    for mark, offset in zip(marks, offsets, strict=True):
-        look = {"bgcolor": palette.page, "borderpad": 1, "standoff": 10, "font": {"color": palette.text, "size": 13}}
-        at = max(mark.accuracy, span[0])
-        words.append(beside(f"<b>{mark.words}</b>", palette.text, mark.x, at, offset, near=13, **look))
+    drops, names = _named(marks, ends, view, theme)
     return go.Figure(
         {
-            "data": [
-                *(_trace(curve, fp32, theme) for curve in curves),
-                *_below(curves, span[0]),
-                *([rings] if marks else []),
-            ],
+            "data": [*traces(curves, fp32, ends, theme), *rings(marks, ends, theme)],
             "layout": layout(
                 theme,
                 height=HEIGHT,
                 margin={"t": TOP, "r": margin(levels), "l": 68, "b": BOTTOM},
-                shapes=shapes,
-                annotations=words,
+                shapes=[*drops, *shapes],
+                annotations=[*words, *names],
                 xaxis=axis(theme, title, range=list(view), showgrid=False, **({"dtick": 1} if last <= 30 else {})),
-                yaxis=axis(theme, WORDS[metric], range=list(span)),
+                yaxis=axis(theme, WORDS[metric], range=list(ends)),
             ),
         }
     )
 
 
-def told(change: Change, fp32: float, metric: Metric) -> list[str]:
+def told(measured: Measured, fp32: float, metric: Metric) -> list[str]:
     """The measured accuracy in words, in lines of a hover text."""
-    low, high = change.interval
+    low, high = measured.interval
+    change = measured.accuracy - fp32
+    relative = f", {100 * change / fp32:+.2f} % of fp32" if fp32 else ""
     return [
-        f"{NOUNS[metric]} {change.accuracy:.2f} %: {change.accuracy - fp32:+.2f} points, "
-        f"{change.relative:+.2f} % of fp32",
+        f"{NOUNS[metric]} {measured.accuracy:.2f} %: {change:+.2f} points{relative}",
         f"95 % interval of the change {low:+.2f} to {high:+.2f} points" + (": no measurable loss" if high >= 0 else ""),
     ]
 
 
-def _span(changes: Sequence[Change], fp32: float, target: float) -> tuple[float, float]:
-    low, high = window(
-        fp32, [c.accuracy for c in changes], [(fp32 + c.interval[0], fp32 + c.interval[1]) for c in changes]
-    )
+def span(measured: Sequence[Measured], fp32: float, target: float) -> tuple[float, float]:
+    """Ends of the axis of accuracies, in %: those of `accuracy.window`, and the accepted loss if it is not extreme."""
+    intervals = [(fp32 + m.interval[0], fp32 + m.interval[1]) for m in measured]
+    low, high = window(fp32, [m.accuracy for m in measured], intervals)
     goal = fp32 * (1 - target / 100)
     return (min(low, goal - 0.06 * (high - goal)) if target <= DEEPEST else low), high
+
+
+def traces(curves: Sequence[Curve], fp32: float, ends: tuple[float, float], theme: Theme) -> list[dict[str, Any]]:
+    """Curves with their intervals, and marks on the bottom of the axis for what is below it."""
+    return [*(_trace(curve, fp32, theme) for curve in curves), *_below(curves, ends[0])]
+
+
+def rings(marks: Sequence[Mark], ends: tuple[float, float], theme: Theme) -> list[dict[str, Any]]:
+    """Rings around points."""
+    if not marks:
+        return []
+    ring = {"symbol": "circle-open", "size": 19, "color": PALETTES[theme].text, "line": {"width": 2}}
+    return [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "x": [mark.x for mark in marks],
+            "y": [max(mark.accuracy, ends[0]) for mark in marks],
+            "marker": ring,
+            "hoverinfo": "skip",
+            "showlegend": False,
+        }
+    ]
+
+
+def _named(
+    marks: Sequence[Mark], ends: tuple[float, float], view: tuple[float, float], theme: Theme
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """A line from each ring down to its words on the bottom, where no curve is that rises; shapes and annotations."""
+    palette = PALETTES[theme]
+    base: dict[str, Any] = {"y": 0, "yref": "paper", "yanchor": "bottom", "bgcolor": palette.page, "borderpad": 1}
+    if not marks:
+        corner: dict[str, Any] = {"x": 1, "xref": "paper", "xanchor": "right"}
+        return [], [annotation("no step reaches the accepted loss", palette.text, **corner, **base)]
+    by_x = {mark.x: mark for mark in marks}
+    drops, notes = [], []
+    for i, x in enumerate(sorted(by_x)):
+        text = f"<b>{by_x[x].words}</b>"
+        before = (x - view[0]) / (view[1] - view[0]) * ROOM  # px
+        room = before > text_width(by_x[x].words) + 12
+        first_of_two = i == 0 and len(by_x) > 1
+        left = room and (first_of_two or before > 0.6 * ROOM)
+        side: dict[str, Any] = {"xanchor": "right", "xshift": -5} if left else {"xanchor": "left", "xshift": 5}
+        raised = ROW if first_of_two and not left else 0
+        notes.append(annotation(text, palette.text, x=x, yshift=raised, **side, **base))
+        ring = 10 / (HEIGHT - TOP - BOTTOM) * (ends[1] - ends[0])
+        top = max(by_x[x].accuracy, ends[0]) - ring
+        look = line(palette.text, 1, "dot")
+        drops.append({"type": "line", "x0": x, "x1": x, "y0": ends[0], "y1": max(top, ends[0]), "line": look})
+    return drops, notes
 
 
 def _trace(curve: Curve, fp32: float, theme: Theme) -> dict[str, Any]:
     return {
         "type": "scatter",
-        "mode": "lines+markers",
+        "mode": "lines+markers" if curve.width else "markers",
         "name": curve.name,
         "x": list(curve.x),
         "y": [change.accuracy for change in curve.changes],
-        "line": line(curve.colour, curve.width, curve.dash),
+        "line": line(curve.colour, curve.width or 1, curve.dash),
         "marker": {
             "symbol": curve.symbol,
-            "size": 8,
+            "size": 8 if curve.width else 11,
             "color": curve.colour,
             "line": {"width": 1, "color": PALETTES[theme].page},
         },

@@ -100,7 +100,7 @@ class Offset:
 def beside_points(
     points: Sequence[tuple[float, float]], words: Sequence[str], room: tuple[float, float], near: int = 9
 ) -> list[Offset]:
-    """Places one label at every point so that none covers another label or another point.
+    """Places one label at every point, so that none covers another and, where there is room nearby, none a point.
 
     What fits on a plot of this width fits on every wider one: labels that stand side by side are in the order of their
     points, so they only move apart.
@@ -114,25 +114,28 @@ def beside_points(
     """
     width, height = room
     at = [(x * width, y * height) for x, y in points]
-    taken = [(x, (x - near + 3, x + near - 3), (y - near + 3, y + near - 3)) for x, y in at]
-    placed = []
+    radius = near - 4
+    dots = [_Box(x, (x - radius, x + radius), (y - radius, y + radius)) for x, y in at]
+    placed: list[_Box] = []
+    offsets = []
     for i, text in enumerate(words):
         x, y = at[i]
-        wide = text_width(text)
-        free = [box for j, box in enumerate(taken) if j != i]
+        boxes = {
+            offset: _Box(x, _sides(x, text_width(text), offset, near), (y + offset.y - ROW / 2, y + offset.y + ROW / 2))
+            for offset in (Offset(right, shift) for shift in _SHIFTS for right in (True, False))
+        }
 
-        def fits(offset: Offset, x: float = x, y: float = y, wide: float = wide, free: Any = free) -> bool:
-            across_ = _sides(x, wide, offset, near)
-            upright = (y + offset.y - ROW / 2, y + offset.y + ROW / 2)
-            inside = across_[0] >= 0 and across_[1] <= width and upright[0] >= 0 and upright[1] <= height
-            return inside and not any(_touch(x, across_, upright, *box) for box in free)
+        def cost(offset: Offset, boxes: dict[Offset, _Box] = boxes, i: int = i) -> float:
+            box = boxes[offset]
+            outside = max(-box.across[0], box.across[1] - width, -box.upright[0], box.upright[1] - height, 0)
+            labels = sum(box.touches(other) for other in placed)
+            covered = sum(box.touches(dot) for j, dot in enumerate(dots) if j != i)
+            return 1000 * labels + 100 * (outside > 0) + outside + 40 * covered + abs(offset.y)
 
-        choices = [Offset(right, shift) for shift in _SHIFTS for right in (True, False)]
-        best = next(filter(fits, choices), choices[0])
-        placed.append(best)
-        upright = (y + best.y - ROW / 2, y + best.y + ROW / 2)
-        taken.append((x, _sides(x, wide, best, near), upright))
-    return placed
+        best = min(boxes, key=cost)
+        offsets.append(best)
+        placed.append(boxes[best])
+    return offsets
 
 
 def beside(text: str, colour: str, x: float, y: float, offset: Offset, near: int = 9, **extra: Any) -> dict[str, Any]:
@@ -165,16 +168,17 @@ def _sides(x: float, wide: float, offset: Offset, near: int) -> tuple[float, flo
     return (x + near, x + near + wide) if offset.right else (x - near - wide, x - near)
 
 
-def _touch(
-    x: float,
-    across_: tuple[float, float],
-    upright: tuple[float, float],
-    other_x: float,
-    other_across: tuple[float, float],
-    other_upright: tuple[float, float],
-) -> bool:
-    if upright[1] <= other_upright[0] or upright[0] >= other_upright[1]:
-        return False
-    left = across_[1] <= other_across[0] and x <= other_x
-    right = across_[0] >= other_across[1] and x >= other_x
-    return not (left or right)
+@dataclass(frozen=True)
+class _Box:
+    """What a label or a point at `x` covers, in px."""
+
+    x: float
+    across: tuple[float, float]
+    upright: tuple[float, float]
+
+    def touches(self, other: "_Box") -> bool:
+        if self.upright[1] <= other.upright[0] or self.upright[0] >= other.upright[1]:
+            return False
+        left = self.across[1] <= other.across[0] and self.x <= other.x
+        right = self.across[0] >= other.across[1] and self.x >= other.x
+        return not (left or right)

@@ -16,7 +16,7 @@ from qanalysis.schema.sensitivity import Proxy, ProxyName, SensitivityResult
 NAMED, MISJUDGED = 2, 0.2
 
 #: Height of the figure and of what is above and below its panels, space between them as a share of its width.
-HEIGHT, TOP, BOTTOM, GAP = 340, 52, 56, 0.09
+HEIGHT, TOP, BOTTOM, GAP = 340, 52, 56, 0.13
 
 #: Narrowest panel, in px.
 _NARROWEST = 150
@@ -48,7 +48,7 @@ def proxies(result: SensitivityResult, *, theme: Theme = "light") -> go.Figure:
         number = "" if i == 0 else str(i + 1)
         domain = [i * (wide + GAP), min(1.0, i * (wide + GAP) + wide)]
         _draw(figure, proxy, measured, x_range, number, theme)
-        x_axis = axis(theme, "measured KL (nats)", type="log", range=x_range, exponentformat="power", dtick=1)
+        x_axis = axis(theme, "measured KL (nats)", type="log", range=x_range, **_powers(x_range))
         figure["axes"][f"xaxis{number}"] = x_axis | {"domain": domain, "anchor": f"y{number}", "tickangle": 0}
         heading = {"x": domain[0], "xref": "paper", "xanchor": "left", "y": 1, "yref": "paper", "yanchor": "bottom"}
         title = f"<b>{_TITLES[proxy.name]}</b><br>{_agreement(proxy.correlation_kl)}"
@@ -79,7 +79,7 @@ def _draw(
     decibels = proxy.name == "output-sqnr"
     if decibels:
         low, high = min(scores, default=0.0), max(scores, default=40.0)
-        air = 0.08 * max(high - low, 1.0)
+        air = max(0.08 * (high - low), 2.0)
         y_range, kind = [high + air, low - air], "linear"
         drawn = scores
     else:
@@ -95,7 +95,7 @@ def _draw(
         )
         for i in order
     ]
-    names = [shortened(sites[i], 18) for i in worst]
+    names = [shortened(sites[i], 16) for i in worst]
     offsets = beside_points(shares, names, (_NARROWEST, HEIGHT - TOP - BOTTOM), near=8)
     for i, name, offset in zip(worst, names, offsets, strict=True):
         colour = palette.clipping
@@ -117,13 +117,17 @@ def _draw(
                     "color": [palette.clipping if i in worst else dot for i in range(len(sites))],
                 },
             },
+            "cliponaxis": False,
             "customdata": [[site] for site in sites],
             "hovertext": [_hover(proxy.name, site, score, measured[site]) for site, score in known],
             "hoverinfo": "text",
             "showlegend": False,
         }
     )
-    extra = {"exponentformat": "power", "dtick": 1} if kind == "log" else {}
+    extra = _powers(y_range) if kind == "log" else {}
+    if not sites:
+        middle = {"x": sum(x_range) / 2, "y": sum(y_range) / 2}
+        figure["annotations"].append(annotation("no layer has this score", palette.muted, **middle, **axes))
     if proxy.name == "fisher":
         low, high = max(x_range[0], y_range[0]), min(x_range[1], y_range[1])
         if low < high:
@@ -135,9 +139,14 @@ def _draw(
     )
 
 
+def _powers(ends: Sequence[float]) -> dict[str, Any]:
+    """Ticks at powers of ten, all that fit."""
+    return {"exponentformat": "power", "dtick": 1 if ends[1] - ends[0] < 4.5 else 2}
+
+
 def _agreement(correlation: float | None) -> str:
     if correlation is None:
-        return "ranks cannot be compared"
+        return "ranks: undefined"
     words = next((words for least, words in _WORDS if correlation >= least), "ranks the other way round")
     return f"{words}: {correlation:.2f}"
 

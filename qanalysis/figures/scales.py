@@ -29,7 +29,7 @@ class Scale:
         end: right end.
     base: where bars begin.
         values: one for each change, within the axis.
-        intervals: one for each change, within the axis.
+        intervals: one for each change, within the axis; without length where there is none.
         at_start: words beside a bar that has no length, by number of the change.
         at_end: words at the right end for a change that is beyond it.
     """
@@ -73,7 +73,7 @@ def accuracies(changes: Sequence[Change], fp32: float, quantized: float | None) 
         low = min(low, quantized - fp32)
     highest = max((max(change.interval[1], change.accuracy - fp32) for change in shown), default=0.0)
     high = max(0.0, highest, 0.0 if quantized is None else quantized - fp32)
-    step = _round_step((high - low) / 6)
+    step = round_step((high - low) / 6)
     start, end = step * math.ceil(high / step - 1e-9), step * math.floor(low / step + 1e-9)
     values = [max(change.accuracy - fp32, end) for change in changes]
     return Scale(
@@ -115,6 +115,7 @@ def decades(values: Sequence[float], highest: Sequence[float] = ()) -> tuple[flo
     return start, end
 
 
-def _round_step(step: float) -> float:
+def round_step(step: float) -> float:
+    """The next of 1, 2, 5, 10, … that is not less."""
     power = 10.0 ** math.floor(math.log10(step))
     return next(m * power for m in (1, 2, 5, 10) if step <= m * power * (1 + 1e-9))

@@ -5,6 +5,7 @@ import plotly.graph_objects as go
 from qanalysis.figures.curves import Curve, chosen, drawn
 from qanalysis.figures.partial import steps_curve
 from qanalysis.figures.proxies import proxies as proxies
+from qanalysis.figures.scales import Shown as Shown
 from qanalysis.figures.site_bars import MODES, hover
 from qanalysis.figures.site_bars import bars as bars
 from qanalysis.figures.theme import Theme, blank, precision_colour
@@ -23,8 +24,8 @@ HOW_TO_READ = {
     ),
     "proxies": (
         "One dot per layer: measured harm to the right, what a cheap score predicts upwards. A score that ranks layers "
-        "as the measurement does gives a rising row of dots and a correlation near 1. Ringed dots with names are the "
-        "layers that it misjudges most."
+        "as the measurement does gives a rising row of dots and a correlation near 1; named dots are those that it "
+        "misjudges most. On the dotted line Fisher information foretells the divergence exactly."
     ),
 }
 
@@ -42,7 +43,8 @@ def fig3(result: SensitivityResult, *, theme: Theme = "light") -> go.Figure:
         return blank("No layer has been measured yet.", theme, 400)
     mode, params = MODES[result.params.mode], result.params
     hovers = [hover(row, result.fp32, result.metric, params.mode, rows) for row in rows]
-    positions = list(range(1, len(rows) + 1))
+    aside = 0.12 if partial is not None and partial.steps else 0.0  # or whiskers would lie on whiskers
+    positions = [i - aside for i in range(1, len(rows) + 1)]
     curves = [Curve(mode, positions, rows, hovers, precision_colour("int8", theme), "circle", width=1)]
     if partial is not None and partial.steps:
         name = "this layer and all before it skipped"

@@ -40,6 +40,8 @@ MODES: dict[SensitivityMode, str] = {
     "without": "all layers but this one quantized",
 }
 
+_HATCH = {"fillmode": "replace", "size": 5, "solidity": 0.25, "bgcolor": CLEAR}
+
 
 def bars(
     rows: Sequence[SensitivityRow],
@@ -85,41 +87,19 @@ def bars(
     places = max(len(rows), (height - top - bottom) // ROW)
     names = [shortened(row.site) for row in rows]
     calm = [shown == "accuracy" and harmless(row) for row in rows]
-    looks = [_look(row.site in floats, quiet, theme) for row, quiet in zip(rows, calm, strict=True)]
     bands, brackets = _ties(rows, rank, theme)
     lines, words = _references(scale, fp32, quantized, theme) if shown == "accuracy" else ([], [])
     key = [name for name, some in (("no measurable loss", any(calm)), ("kept in floating point", bool(floats))) if some]
     row_height = (height - top - bottom) / places
     every = 1 if row_height >= 10 else 2
+    hovers = [hover(row, fp32, metric, mode, rows, row.site in floats) for row in rows]
+    left = max(name_margin(names), 116 if shown == "accuracy" else 0)  # room for the words beside the fp32 line
     title = f"{_QUANTITIES[shown].format(metric=NOUNS[metric])}, {MODES[mode]}"
     return go.Figure(
         {
             "data": [
-                {
-                    "type": "bar",
-                    "orientation": "h",
-                    "y": list(range(len(rows))),
-                    "x": [value - scale.base for value in scale.values],
-                    "base": scale.base,
-                    "width": 0.7,
-                    "marker": {
-                        "color": [look["fill"] for look in looks],
-                        "line": {"width": 1.2, "color": [look["edge"] for look in looks]},
-                        "pattern": {
-                            "shape": [look["pattern"] for look in looks],
-                            "fillmode": "replace",
-                            "size": 5,
-                            "solidity": 0.25,
-                            "fgcolor": [look["edge"] for look in looks],
-                            "bgcolor": CLEAR,
-                        },
-                    },
-                    "error_x": _whiskers(scale, shown, palette.text),
-                    "customdata": [[row.site] for row in rows],
-                    "hovertext": [hover(row, fp32, metric, mode, rows, row.site in floats) for row in rows],
-                    "hoverinfo": "text",
-                    "showlegend": False,
-                },
+                _bars([i for i, quiet in enumerate(calm) if not quiet], rows, scale, floats, hovers, theme),
+                _bars([i for i, quiet in enumerate(calm) if quiet], rows, scale, floats, hovers, theme, calm=True),
                 *_key(key, mode, theme),
             ],
             "layout": layout(
@@ -128,7 +108,7 @@ def bars(
                 hovermode="y",
                 barmode="overlay",
                 uirevision=uirevision,
-                margin={"l": name_margin(names), "r": 58, "t": top, "b": bottom},
+                margin={"l": left, "r": 58, "t": top, "b": bottom},
                 legend={"yref": "container", "y": 1, "yanchor": "top", "itemclick": False, "itemdoubleclick": False},
                 shapes=[*bands, *lines],
                 annotations=[*brackets, *words, *_notes(scale, theme)],
@@ -160,6 +140,46 @@ def harmless(row: SensitivityRow) -> bool:
     return row.interval[1] >= 0
 
 
+def _bars(
+    which: Sequence[int],
+    rows: Sequence[SensitivityRow],
+    scale: Scale,
+    floats: Collection[str],
+    hovers: Sequence[str],
+    theme: Theme,
+    calm: bool = False,
+) -> dict[str, Any]:
+    """Bars of some rows; calm ones are in a trace of their own, since whiskers have one colour in each."""
+    looks = [_look(rows[i].site in floats, calm, theme) for i in which]
+    pairs = [(scale.values[i], *scale.intervals[i]) for i in which]
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "y": list(which),
+        "x": [value - scale.base for value, _, _ in pairs],
+        "base": scale.base,
+        "width": 0.7,
+        "marker": {
+            "color": [look["fill"] for look in looks],
+            "line": {"width": 1.2, "color": [look["edge"] for look in looks]},
+            "pattern": _HATCH | {"shape": [look["pattern"] for look in looks]},
+        },
+        "error_x": {
+            "type": "data",
+            "symmetric": False,
+            "array": [high - value for value, _, high in pairs],
+            "arrayminus": [value - low for value, low, _ in pairs],
+            "color": PALETTES[theme].fill if calm else PALETTES[theme].text,
+            "thickness": 1.2,
+            "width": 3,
+        },
+        "customdata": [[rows[i].site] for i in which],
+        "hovertext": [hovers[i] for i in which],
+        "hoverinfo": "text",
+        "showlegend": False,
+    }
+
+
 def _look(kept: bool, calm: bool, theme: Theme) -> dict[str, str]:
     if kept:
         colour = precision_colour("float-kept", theme)
@@ -175,7 +195,7 @@ def _key(entries: Sequence[str], mode: SensitivityMode, theme: Theme) -> list[di
     traces = []
     for name in ("quantized" if mode == "only" else "loss", *entries):
         look = _look(name == "kept in floating point", name == "no measurable loss", theme)
-        pattern = {"shape": look["pattern"], "fillmode": "replace", "size": 5, "solidity": 0.25, "bgcolor": CLEAR}
+        pattern = _HATCH | {"shape": look["pattern"]}
         marker = {"color": look["fill"], "line": {"width": 1.2, "color": look["edge"]}, "pattern": pattern}
         traces.append({"type": "bar", "orientation": "h", "x": [None], "y": [None], "name": name, "marker": marker})
     return traces
@@ -186,24 +206,10 @@ def _name(site: str, kept: bool, theme: Theme) -> str:
     return f'<span style="color:{precision_colour("float-kept", theme)}">{name}</span>' if kept else name
 
 
-def _whiskers(scale: Scale, shown: Shown, colour: str) -> dict[str, Any]:
-    pairs = list(zip(scale.values, scale.intervals, strict=True))
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [high - value for value, (_, high) in pairs],
-        "arrayminus": [value - low for value, (low, _) in pairs],
-        "color": colour,
-        "thickness": 1.2,
-        "width": 3,
-        "visible": shown != "sqnr",
-    }
-
-
 def _notes(scale: Scale, theme: Theme) -> list[dict[str, Any]]:
     palette = PALETTES[theme]
     start = {"x": 0, "xref": "paper", "xanchor": "left", "xshift": 4}
-    end = {"x": 1, "xref": "paper", "xanchor": "right", "xshift": -4, "bgcolor": palette.page, "borderpad": 1}
+    end = {"x": 1, "xref": "paper", "xanchor": "right", "bgcolor": palette.page, "borderpad": 1}
     at_start = [annotation(words, palette.muted, y=i, **start) for i, words in scale.at_start.items()]
     return at_start + [annotation(words, palette.text, y=i, **end) for i, words in scale.at_end.items()]
 

@@ -1,12 +1,15 @@
 """Results to draw, made by hand."""
 
+import math
+
 import numpy as np
 
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.numerics.histogram import Histogram
-from qanalysis.schema.params import CalibrateParams, PtqParams, WeightsParams
+from qanalysis.schema.params import CalibrateParams, PtqParams, SensitivityParams, WeightsParams
 from qanalysis.schema.result import DataCard, Environment, ModelCard, Score
 from qanalysis.schema.results import CalibrateResult, ChannelStatistics, PtqResult, PtqRow, WeightsResult, WeightsRow
+from qanalysis.schema.sensitivity import Partial, PartialStep, Proxy, SensitivityResult, SensitivityRow
 from qanalysis.schema.site import Coverage, Site
 
 COMMON = {
@@ -107,3 +110,68 @@ CHANNELS = (
 
 def calibrated(ranges: dict[str, dict[str, float | None]]) -> CalibrateResult:
     return CalibrateResult(**COMMON, params=CalibrateParams(), coverage=COVERAGE, ranges=ranges, samples=4)
+
+
+def change(accuracy: float, fp32: float = 76.0, kl: float = 0.01, half: float = 0.3) -> dict:
+    """Fields of `Change`; the interval reaches `half` points to both sides."""
+    difference = accuracy - fp32
+    return {
+        "accuracy": accuracy,
+        "relative": 100 * difference / fp32,
+        "interval": (difference - half, difference + half),
+        "kl": kl,
+        "kl_interval": (0.8 * kl, 1.2 * kl),
+        "sqnr": 10 * math.log10(1 / kl) if kl else None,
+        "samples": 2000,
+    }
+
+
+def sensitivity_row(site: str, accuracy: float = 75.0, kl: float = 0.01, tie: int = 0) -> SensitivityRow:
+    return SensitivityRow(site=site, macs=1_234_567, tie=tie, **change(accuracy, kl=kl))
+
+
+def sensitivity_rows(count: int) -> tuple[SensitivityRow, ...]:
+    return tuple(sensitivity_row(f"blocks.{i}.conv", 76 - 2 / (i + 1), 0.1 * 0.5**i, tie=i // 2) for i in range(count))
+
+
+def partial(*accuracies: float, chosen: int | None = None, search: str = "order") -> Partial:
+    names = [f"blocks.{i}.conv" for i in range(len(accuracies))]
+    return Partial(
+        search=search,
+        steps=tuple(
+            PartialStep(skipped=tuple(names[:i]), int8_mac_share=100 - 5.0 * i, **change(accuracy))
+            for i, accuracy in enumerate(accuracies)
+        ),
+        chosen=chosen,
+        evaluations=len(accuracies),
+    )
+
+
+def sensitivity(
+    rows: tuple[SensitivityRow, ...], partial: Partial | None = None, proxies: bool = True, quantized: float = 73.0
+) -> SensitivityResult:
+    scores = {row.site: row.kl for row in rows}
+    agreement = 1.0 if len(rows) > 1 else None
+    both = {"correlation_kl": agreement, "correlation_accuracy": agreement}
+    return SensitivityResult(
+        **COMMON,
+        params=SensitivityParams(mode="without" if partial is None else "only"),
+        coverage=COVERAGE,
+        metric="accuracy",
+        fp32=76.0,
+        quantized=quantized,
+        rows=rows,
+        stopped={},
+        partial=partial,
+        proxies=(
+            Proxy(name="output-sqnr", values={site: -score for site, score in scores.items()}, **both),
+            Proxy(name="weight-mse", values=dict.fromkeys(scores), **both | {"correlation_kl": None}),
+            Proxy(name="fisher", values=scores, **both),
+        )
+        if proxies
+        else (),
+        float_sites={},
+        fp32_seconds=1.0,
+        total_seconds=2.0,
+        replayed_bytes=1,
+    )

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from qanalysis.figures import costs, divergence, histogram, model, overview, ptq, weights
+from qanalysis.figures import costs, divergence, histogram, model, overview, partial, ptq, sensitivity, weights
 from qanalysis.numerics.calibrate import clipped_at, kl_divergence_curve
 from qanalysis.numerics.error import quantization_error
 from qanalysis.numerics.spec import QuantizerSpec
@@ -19,6 +19,10 @@ ERRORS = {
     for name, cutoff in CUTOFFS.items()
 }
 RESULT = factories.weights(*factories.CHANNELS)
+ROWS = factories.sensitivity_rows(5)
+STEPS = factories.partial(73.0, 75.0, 75.5, chosen=2)
+PINS = [partial.Pin("mine", 75.0, (-1.3, -0.7), 95.0, 1_000_000)]
+AGAINST = {"fp32": 76.0, "target": 1.0, "metric": "accuracy"}
 
 FIGURES = {
     "histogram.activation": lambda theme: histogram.activation(factories.relu(), CUTOFFS, theme=theme, custom=2.0),
@@ -34,6 +38,11 @@ FIGURES = {
     "ptq.bars": lambda theme: ptq.bars(factories.ptq(accuracies=(75.0, 75.5, 1.0)), theme=theme),
     "ptq.against_paper": lambda theme: ptq.against_paper(factories.ptq(), paper_row("inception_v4"), theme=theme),
     "model.macs": lambda theme: model.macs(factories.COVERAGE, theme=theme, kept=["fc"]),
+    "sensitivity.bars": lambda theme: sensitivity.bars(ROWS, fp32=76.0, floats={"blocks.1.conv"}, theme=theme),
+    "sensitivity.fig3": lambda theme: sensitivity.fig3(factories.sensitivity(ROWS, STEPS), theme=theme),
+    "sensitivity.proxies": lambda theme: sensitivity.proxies(factories.sensitivity(ROWS), theme=theme),
+    "partial.steps": lambda theme: partial.steps(STEPS, theme=theme, **AGAINST),
+    "partial.tradeoff": lambda theme: partial.tradeoff(STEPS, PINS, theme=theme, **AGAINST),
 }
 
 
@@ -83,9 +92,8 @@ def test_themes_differ(name):
 @pytest.mark.parametrize("name", FIGURES)
 def test_says_how_to_read_it(name):
     module, function = name.split(".")
-    sentences = {
-        m.__name__.rpartition(".")[2]: m for m in (costs, divergence, histogram, model, overview, ptq, weights)
-    }
+    modules = (costs, divergence, histogram, model, overview, partial, ptq, sensitivity, weights)
+    sentences = {m.__name__.rpartition(".")[2]: m for m in modules}
     words = sentences[module].HOW_TO_READ[function]
     assert words.endswith(".")
     assert 60 < len(words) < 400
