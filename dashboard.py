@@ -12,15 +12,17 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 import qanalysis
+from qanalysis.jobs.heartbeat import heartbeat
 from qanalysis.ui.chart import PLOTLY_ROUTE
 
 
 @asynccontextmanager
 async def lifespan(app: st.App) -> AsyncIterator[dict[str, Any]]:
-    """Keeps what is imported by now out of later garbage collections."""
+    """Keeps what is imported by now out of later garbage collections, and looks after the jobs."""
     gc.collect()
     gc.freeze()
-    yield {}
+    async with heartbeat():
+        yield {}
 
 
 app = st.App(

@@ -1,84 +1,56 @@
 """The job store: SQLite in WAL mode, one row per job and an append-only table of events; results lie beside it."""
 
-import hashlib
 import json
-import os
+import shutil
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import psutil
+from pydantic import ValidationError
 
-from qanalysis.schema.base import Record
-from qanalysis.schema.catalog import home, samples_folder
+from qanalysis.jobs import lease
+from qanalysis.jobs.database import connected, transaction
+from qanalysis.jobs.lease import Lease
+from qanalysis.jobs.state import LIFECYCLE, Event, Job, alive, fold
+from qanalysis.schema.catalog import home
+from qanalysis.schema.digest import digest
 from qanalysis.schema.params import PARAMS, TaskParams
 from qanalysis.schema.result import Result
 from qanalysis.schema.results import RESULTS
 
-State = Literal["queued", "running", "finished", "failed", "cancelled", "lost"]
-SCHEMA_VERSION = 1
-_SCHEMA = """
-create table if not exists jobs (
-    id text primary key, analysis text not null, params text not null, digest text not null, created real not null
-);
-create index if not exists jobs_by_digest on jobs (digest, created);
-create table if not exists events (
-    seq integer primary key autoincrement, job text not null, time real not null, kind text not null, body text not null
-);
-create index if not exists events_by_job on events (job, seq);
+RESULT = "result.json"
+LOG = "log.txt"
+MEASURED = "measured"  # as `analysis.checkpoint`, which needs PyTorch beside it, names it
+#: Kept free so that a full disk can still be told of: one page of events and SQLite's own files.
+RESERVE = 1 << 20
+_NEARLY_FULL = 64 << 20
+
+_LIFECYCLE = ", ".join(f"'{kind}'" for kind in LIFECYCLE)
+#: Of progress and tables only the newest counts, and nothing that was said before the job was last resumed: what is
+#: read does not grow with what a job reports, but for its rows.
+_EVENTS = f"""
+    select seq, time, kind, body from events where job = :job and kind in ({_LIFECYCLE})
+    union all select seq, time, kind, body from events where job = :job and kind = 'row' and seq > :start
+    union all select * from (
+        select seq, time, kind, body from events where job = :job and kind = 'progress' and seq > :start
+        order by seq desc limit 1)
+    union all select * from (
+        select seq, time, kind, body from events where job = :job and kind = 'table' and seq > :start
+        order by seq desc limit 1)
+    order by seq
 """
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something a job said, or that was said of it: started, progress, row, finished, failed, cancelled."""
-
-    time: float
-    kind: str
-    body: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Job:
-    """A job as its events tell it.
-
-    Attributes:
-        id: its name in the store and of its folder.
-        analysis: which analysis it runs.
-        params: with which parameters.
-        created: when it was submitted, seconds since the epoch.
-        state: queued, running, finished, failed, cancelled; lost if its process is gone without a word.
-        stage: what it is doing.
-        done: samples done in this stage.
-        total: samples in this stage.
-        rows: results so far.
-        error: why it failed, in its own words.
-        seconds: how long it has run.
-        pid: its process while running.
-    """
-
-    id: str
-    analysis: str
-    params: TaskParams
-    created: float
-    state: State
-    stage: str = ""
-    done: int = 0
-    total: int = 0
-    rows: tuple[dict[str, Any], ...] = ()
-    error: str = ""
-    seconds: float = 0.0
-    pid: int | None = None
-
-    @property
-    def live(self) -> bool:
-        """Whether it may still change."""
-        return self.state in ("queued", "running")
+_START = "select coalesce(max(seq), 0) from events where job = ? and kind in ('resumed', 'retried')"
+_SUMMARY = f"""
+    select seq, time, kind, body from events where job = :job and kind in ({_LIFECYCLE})
+    union all select * from (
+        select seq, time, kind, body from events where job = :job and kind = 'progress' and seq > :start
+        order by seq desc limit 1)
+    order by seq
+"""
 
 
 @dataclass(frozen=True)
@@ -91,38 +63,38 @@ class Store:
 
     root: Path = field(default_factory=home)
 
+    @property
+    def path(self) -> Path:
+        """The database."""
+        return self.root / "jobs.sqlite"
+
     def folder(self, job_id: str) -> Path:
-        """Folder of a job's files: `result.json`, `log.txt` and artifacts."""
+        """Folder of a job's files: `result.json`, `log.txt`, what is measured so far, and artifacts."""
         return self.root / "jobs" / job_id
 
     def create(self, analysis: str, params: TaskParams) -> str:
-        """Writes a queued job and returns its id."""
-        with self._open() as database:
+        """Writes a job, last in the queue of its device, and returns its id."""
+        with transaction(self.path) as database:
             return self._insert(database, analysis, params)
 
     def create_first(self, analysis: str, params: TaskParams) -> str | None:
         """Like `create`, but None where exactly this was ever submitted: of two visitors one starts it."""
-        with self._open() as database:
-            database.execute("begin immediate")
+        with transaction(self.path) as database:
             known = database.execute("select 1 from jobs where digest = ?", (digest(analysis, params),)).fetchone()
-            job_id = None if known else self._insert(database, analysis, params)
-            database.execute("commit")
-        return job_id
+            return None if known else self._insert(database, analysis, params)
 
     def _insert(self, database: sqlite3.Connection, analysis: str, params: TaskParams) -> str:
         job_id = f"{analysis}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
         self.folder(job_id).mkdir(parents=True)
         row = (job_id, analysis, params.model_dump_json(), digest(analysis, params), time.time())
         database.execute("insert into jobs values (?, ?, ?, ?, ?)", row)
+        enqueue(database, job_id, analysis, params)
         return job_id
 
     def emit(self, job_id: str, kind: str, **body: Any) -> None:
         """Appends an event."""
-        with self._open() as database:
-            database.execute(
-                "insert into events (job, time, kind, body) values (?, ?, ?, ?)",
-                (job_id, time.time(), kind, json.dumps(body)),
-            )
+        with connected(self.path) as database:
+            append(database, job_id, kind, **body)
 
     def job(self, job_id: str) -> Job:
         """The job as its events tell it now.
@@ -130,25 +102,30 @@ class Store:
         Raises:
             KeyError: if there is none of that id.
         """
-        with self._open() as database:
-            row = database.execute("select * from jobs where id = ?", (job_id,)).fetchone()
-            if row is None:
-                raise KeyError(f"There is no job {job_id!r} in {self.root}.")
-            events = [
-                Event(at, kind, json.loads(body))
-                for at, kind, body in database.execute(
-                    "select time, kind, body from events where job = ? order by seq", (job_id,)
-                )
-            ]
-        return fold(row[0], row[1], PARAMS[row[1]].model_validate_json(row[2]), row[4], events)
+        with connected(self.path) as database:
+            return self.read(database, job_id)
+
+    def read(self, database: sqlite3.Connection, job_id: str) -> Job:
+        """Like `job`, over a connection that is open."""
+        row = database.execute("select * from jobs where id = ?", (job_id,)).fetchone()
+        if row is None:
+            raise KeyError(f"There is no job {job_id!r} in {self.root}; it may have been deleted.")
+        return self._fold(database, row, leases(database), _EVENTS)
+
+    def jobs(self, limit: int = 200) -> list[Job]:
+        """The newest jobs, newest first, without what they found so far (`rows`, `table`)."""
+        with connected(self.path) as database:
+            rows = database.execute("select * from jobs order by created desc limit ?", (limit,)).fetchall()
+            held = leases(database)
+            return [self._fold(database, row, held, _SUMMARY) for row in rows]
 
     def latest(self, analysis: str, params: TaskParams) -> Job | None:
-        """The newest job for exactly these parameters, code version and files; None if there is none."""
-        with self._open() as database:
+        """The newest job for exactly these parameters and files; None if there is none."""
+        with connected(self.path) as database:
             row = database.execute(
-                "select id from jobs where digest = ? order by created desc limit 1", (digest(analysis, params),)
+                "select * from jobs where digest = ? order by created desc limit 1", (digest(analysis, params),)
             ).fetchone()
-        return None if row is None else self.job(row[0])
+            return None if row is None else self._fold(database, row, leases(database), _EVENTS)
 
     def result(self, job: Job) -> Result:
         """The result of a finished job.
@@ -156,93 +133,130 @@ class Store:
         Raises:
             ValueError: if its file is missing or not readable.
         """
-        path = self.folder(job.id) / "result.json"
+        path = self.folder(job.id) / RESULT
         if not path.is_file():
             raise ValueError(f"The result of {job.id} is gone from {path.parent}; run it again.")
         return RESULTS[job.analysis].load(path)
 
     def log(self, job_id: str) -> str:
-        """What the job printed, the last 20,000 characters."""
-        path = self.folder(job_id) / "log.txt"
-        return path.read_text(errors="replace")[-20_000:] if path.is_file() else ""
+        """What the job printed, the last 20,000 bytes."""
+        path = self.folder(job_id) / LOG
+        if not path.is_file():
+            return ""
+        with path.open("rb") as file:
+            file.seek(max(path.stat().st_size - 20_000, 0))
+            return file.read().decode(errors="replace")
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        database = sqlite3.connect(self.root / "jobs.sqlite", timeout=10, isolation_level=None)
+    def files(self, job_id: str) -> dict[str, int]:
+        """Sizes in bytes of the job's files, by their path in its folder; what is measured so far in one sum."""
+        sizes: dict[str, int] = {}
+        folder = self.folder(job_id)
+        for path in sorted(folder.rglob("*")):
+            try:
+                size = path.stat().st_size if path.is_file() else None
+            except OSError:  # gone in the meantime
+                continue
+            if size is not None:
+                relative = path.relative_to(folder)
+                name = MEASURED if relative.parts[0] == MEASURED else str(relative)
+                sizes[name] = sizes.get(name, 0) + size
+        return sizes
+
+    def delete(self, job_id: str) -> None:
+        """Removes a job, its events and its files.
+
+        Raises:
+            KeyError: if there is none of that id.
+            ValueError: if it is live.
+        """
+        with transaction(self.path) as database:
+            job = self.read(database, job_id)
+            if job.live:
+                raise ValueError(f"{job_id} is {job.state}: cancel it before you delete it.")
+            if stopping(database, job_id):
+                raise ValueError(f"{job_id} is still stopping: delete it in a few seconds.")
+            for table in ("events", "leases"):
+                database.execute(f"delete from {table} where job = ?", (job_id,))
+            database.execute("delete from jobs where id = ?", (job_id,))
+        shutil.rmtree(self.folder(job_id), ignore_errors=True)
+
+    def leases(self) -> list[Lease]:
+        """Jobs that wait or run, in the order of the queue."""
+        with connected(self.path) as database:
+            return leases(database)
+
+    def compact(self, job_id: str) -> None:
+        """Removes the progress and tables of an ended job that later ones replaced: nobody reads them."""
+        with connected(self.path) as database:
+            for kind in ("progress", "table"):
+                database.execute(
+                    "delete from events where job = :job and kind = :kind and seq < "
+                    "(select max(seq) from events where job = :job and kind = :kind)",
+                    {"job": job_id, "kind": kind},
+                )
+
+    def hold_reserve(self) -> None:
+        """Keeps some space for the day the disk is full, if there is any now."""
+        path = self.root / "reserve"
         try:
-            if database.execute("pragma user_version").fetchone()[0] != SCHEMA_VERSION:
-                _create(database)
-            database.execute("pragma synchronous = normal")
-            yield database
-        finally:
-            database.close()
+            if not path.exists() and shutil.disk_usage(self.root).free > _NEARLY_FULL:
+                path.write_bytes(bytes(RESERVE))
+        except OSError:
+            return  # a comfort, not a need
+
+    def spend_reserve(self) -> None:
+        """Frees that space, so that a job can say that the disk is full."""
+        (self.root / "reserve").unlink(missing_ok=True)
+
+    def _fold(self, database: sqlite3.Connection, row: tuple[Any, ...], held: list[Lease], query: str) -> Job:
+        start = database.execute(_START, (row[0],)).fetchone()[0]
+        found = database.execute(query, {"job": row[0], "start": start})
+        events = [Event(at, kind, json.loads(body)) for _, at, kind, body in found]
+        job = fold(row[0], row[1], _params(row[1], row[2]), row[4], events)
+        own = next((one for one in held if one.job == job.id), None)
+        if job.live and own is not None:
+            waits = lease.reason(own, held) if job.state == "queued" else ""
+            return replace(job, device=own.device, waits=waits)
+        if job.state == "lost" and (free := shutil.disk_usage(self.root).free) < _NEARLY_FULL:
+            return replace(job, error=f"{job.error} The disk is nearly full: {free / 1e6:.0f} MB are free.")
+        return job
 
 
-def _create(database: sqlite3.Connection) -> None:
-    found = database.execute("pragma user_version").fetchone()[0]
-    if found > SCHEMA_VERSION:
-        raise ValueError(f"The job store has version {found}, this program knows {SCHEMA_VERSION}: update the program.")
-    database.execute("pragma journal_mode = wal")
-    database.executescript(_SCHEMA)
-    database.execute(f"pragma user_version = {SCHEMA_VERSION}")
+def append(database: sqlite3.Connection, job_id: str, kind: str, **body: Any) -> None:
+    """Appends an event over a connection that is open."""
+    database.execute(
+        "insert into events (job, time, kind, body) values (?, ?, ?, ?)",
+        (job_id, time.time(), kind, json.dumps(body)),
+    )
 
 
-def fold(job_id: str, analysis: str, params: TaskParams, created: float, events: list[Event]) -> Job:
-    """A job's state from its events, and from whether its process is alive."""
-    fields: dict[str, Any] = {"state": "queued"}
-    rows: list[dict[str, Any]] = []
-    started: float | None = None
-    process: tuple[int, float] | None = None
-    last = created
-    for event in events:
-        last = event.time
-        if event.kind == "started":
-            fields["state"] = "running"
-            started, process = event.time, (event.body["pid"], event.body["process_started"])
-        elif event.kind == "progress":
-            fields.update(event.body)
-        elif event.kind == "row":
-            rows.append(event.body)
-        elif event.kind in ("finished", "failed", "cancelled"):
-            fields["state"] = event.kind
-            fields["error"] = event.body.get("error", "")
-    if fields["state"] == "running" and process is not None:
-        fields["pid"] = process[0]
-        last = time.time()
-        if not alive(*process):
-            fields["state"] = "lost"
-            fields["error"] = "Its process ended without a word: it was killed, or the machine ran out of memory."
-    elif fields["state"] == "queued" and time.time() - created > 60:
-        fields["state"] = "lost"
-        fields["error"] = "Its process did not start."
-    seconds = 0.0 if started is None else last - started
-    return Job(job_id, analysis, params, created, rows=tuple(rows), seconds=seconds, **fields)
+def enqueue(database: sqlite3.Connection, job_id: str, analysis: str, params: TaskParams) -> None:
+    """Puts a job last in the queue of its device."""
+    database.execute("delete from leases where job = ?", (job_id,))
+    database.execute(
+        "insert into leases (job, device, weight) values (?, ?, ?)",
+        (job_id, lease.place(params.device), lease.weight(analysis)),
+    )
 
 
-def alive(pid: int, process_started: float) -> bool:
-    """Whether that very process still runs: the start time guards against a reused number."""
+def leases(database: sqlite3.Connection) -> list[Lease]:
+    """All leases, in the order of the queue."""
+    found: Iterable[Any] = database.execute(
+        "select job, device, weight, granted, pid, process_started, tries from leases order by rowid"
+    )
+    return [Lease(*row) for row in found]
+
+
+def stopping(database: sqlite3.Connection, job_id: str) -> bool:
+    """Whether a job that has ended, or was cancelled, still has a process."""
+    own = next((one for one in leases(database) if one.job == job_id), None)
+    return own is not None and own.pid is not None and alive(own.pid, own.process_started or 0.0)
+
+
+def _params(analysis: str, text: str) -> TaskParams:
+    """Parameters as they were written; of another version's job only what every version knows."""
     try:
-        process = psutil.Process(pid)
-        return abs(process.create_time() - process_started) < 1 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def digest(analysis: str, params: Record) -> str:
-    """Identity of a computation: the analysis, its parameters, and the files that they name as these are now."""
-    files = {}
-    values = params.model_dump(mode="json")
-    for name in (str(values.get("model", "")), str(values.get("data", ""))):
-        source, _, rest = name.partition(":")
-        rest = rest.partition("?")[0].partition("@")[0]
-        path = samples_folder() / f"{rest}.safetensors" if source == "sample" else Path(rest)
-        if source != "python" and path.exists():
-            status = path.stat()
-            files[name] = (status.st_mtime_ns, status.st_size)
-    text = json.dumps([analysis, values, files], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def process_identity() -> dict[str, Any]:
-    """This process's number and start time, for the `started` event."""
-    return {"pid": os.getpid(), "process_started": psutil.Process().create_time()}
+        return PARAMS[analysis].model_validate_json(text)
+    except (KeyError, ValidationError):
+        known = {name: value for name, value in json.loads(text).items() if name in TaskParams.model_fields}
+        return TaskParams.model_construct(**known)

@@ -1,52 +1,109 @@
 """The process of a job: runs the analysis and turns its reports into events."""
 
+import contextlib
+import errno
+import shutil
+import sqlite3
+import sys
 import time
 import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
-from qanalysis.analysis import ANALYSES
-from qanalysis.jobs.store import Store, process_identity
+from qanalysis.jobs import queue
+from qanalysis.jobs.engine import Engine
+from qanalysis.jobs.reporter import Reporter
+from qanalysis.jobs.store import MEASURED, RESULT, Store
+
+_DISK_FULL = "The disk is full: free some space and resume the job; what it measured is kept."
+_NO_MEMORY = "Out of memory: use a smaller batch size or fewer samples, and run it anew."
+_NO_GPU_MEMORY = "The GPU is out of memory: use a smaller batch size, or end what else runs on it, and run it anew."
 
 
-def work(store: Store, job_id: str) -> int:
+def work(engine: Engine, job_id: str, analyses: Mapping[str, Callable[..., Any]] | None = None) -> int:
     """Runs a job to its end; returns the exit code.
 
-    Every ending is an event: `finished`, or `failed` with the error's own sentence. A cancelled job is not started.
+    Every ending is an event: `finished`, or `failed` with the error's own sentence.
+
+    Args:
+        engine: is told when the job has ended, so that the queue goes on without a dashboard.
+        job_id: the job.
+        analyses: what the names of analyses mean; by default `qanalysis.analysis.ANALYSES`.
     """
-    job = store.job(job_id)
-    if job.state == "cancelled":
+    store = engine.store
+    if not queue.claim(store, job_id):
+        print(f"It is not the turn of {job_id}: it was cancelled, or another process runs it.", file=sys.stderr)
         return 1
-    store.emit(job_id, "started", **process_identity())
-    folder = store.folder(job_id)
+    _let_memory_run_out_here()
     try:
-        result = ANALYSES[job.analysis](job.params, _Reporter(store, job_id), folder)
-        result.save(folder / "result.json")
-    except (ValueError, OSError) as error:
-        traceback.print_exc()
-        store.emit(job_id, "failed", error=str(error))
-        return 1
-    except MemoryError:
-        store.emit(job_id, "failed", error="Out of memory; use a smaller batch size or fewer samples.")
-        return 1
+        code = _run(store, job_id, analyses)
+    finally:
+        with contextlib.suppress(sqlite3.Error, OSError):  # who watches the queue pumps, too
+            engine.pump()
+    return code
+
+
+def _run(store: Store, job_id: str, analyses: Mapping[str, Callable[..., Any]] | None) -> int:
+    reporter = Reporter(store, job_id)
+    try:
+        if analyses is None:
+            from qanalysis.analysis import (
+                ANALYSES,
+            )  # imports PyTorch, which takes longer than a lease may stay unclaimed
+
+            analyses = ANALYSES
+        job = store.job(job_id)
+        folder = store.folder(job_id)
+        result = analyses[job.analysis](job.params, reporter, folder)
+        reporter.flush()
+        result.save(folder / RESULT)
+        queue.end(store, job_id, "finished")
     except Exception as error:
-        traceback.print_exc()
-        store.emit(job_id, "failed", error=f"{type(error).__name__}: {error}")
+        sentence = _sentence(error)
+        with contextlib.suppress(OSError):  # the log's disk may be full
+            traceback.print_exc()
+            print(sentence, file=sys.stderr)
+        with contextlib.suppress(sqlite3.Error, OSError):
+            reporter.flush()
+        _fail(store, job_id, sentence)
         return 1
-    store.emit(job_id, "finished")
+    shutil.rmtree(store.folder(job_id) / MEASURED, ignore_errors=True)  # it is all in the result
+    with contextlib.suppress(sqlite3.Error):
+        store.compact(job_id)
     return 0
 
 
-class _Reporter:
-    """Writes events; of progress within a stage at most ten a second."""
+def _sentence(error: Exception) -> str:
+    """What to tell about an error: its own words where they are meant for people."""
+    text = str(error)
+    full = isinstance(error, sqlite3.OperationalError) and "full" in text
+    if full or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
+        return _DISK_FULL
+    if isinstance(error, MemoryError) or "can't allocate memory" in text or "Cannot allocate memory" in text:
+        return _NO_MEMORY
+    if isinstance(error, RuntimeError) and "out of memory" in text:
+        return _NO_GPU_MEMORY if "CUDA" in text else _NO_MEMORY
+    if isinstance(error, ValueError | OSError):
+        return text
+    return f"{type(error).__name__}: {text}"
 
-    def __init__(self, store: Store, job_id: str) -> None:
-        self._store = store
-        self._job_id = job_id
-        self._last = 0.0
 
-    def __call__(self, kind: str, **body: Any) -> None:
-        now = time.monotonic()
-        if kind == "progress" and 0 < body["done"] < body["total"] and now - self._last < 0.1:
+def _fail(store: Store, job_id: str, sentence: str, tries: int = 5) -> None:
+    """Says so, a few times where the disk is full: somebody may be making room."""
+    for number in range(tries):
+        try:
+            queue.end(store, job_id, "failed", error=sentence)
             return
-        self._last = now
-        self._store.emit(self._job_id, kind, **body)
+        except (sqlite3.Error, OSError) as error:
+            store.spend_reserve()
+            if number == tries - 1:
+                with contextlib.suppress(OSError):
+                    print(f"This could not be written to the store: {error}.", file=sys.stderr)
+        time.sleep(0.2 * 2**number)
+
+
+def _let_memory_run_out_here() -> None:
+    """Asks the kernel to end this process, not the dashboard, when memory is short; an analysis can be resumed."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")

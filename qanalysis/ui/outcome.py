@@ -1,19 +1,25 @@
 """The result of an analysis on a page: found in the store, or made by a job while the page shows how far it is."""
 
 import sqlite3
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import streamlit as st
 
 from qanalysis.figures.theme import calibration_label
-from qanalysis.jobs import local
-from qanalysis.jobs.store import Job, Store
+from qanalysis.jobs import engines
+from qanalysis.jobs.engine import Engine
+from qanalysis.jobs.state import Job
+from qanalysis.jobs.store import MEASURED, Store
+from qanalysis.jobs.summary import duration, settings
 from qanalysis.schema.params import TaskParams
 from qanalysis.schema.result import Result
 
 R = TypeVar("R", bound=Result)
-_ENDED = {"failed": "did not work", "cancelled": "was cancelled", "lost": "was lost"}
+#: Query parameter that shows one job, whatever the settings of the page are.
+JOB = "job"
+_ENDED = {"failed": "did not work", "cancelled": "was cancelled", "lost": "was interrupted"}
 
 
 def outcome(
@@ -28,6 +34,8 @@ def outcome(
 ) -> tuple[R, Job] | None:
     """The finished result and its job, or None after drawing what there is instead: a button, progress, an error.
 
+    A page that is opened with `?job=ID` shows that job, with its own parameters, which are the result's, too.
+
     Args:
         analysis: name of the analysis.
         params: its parameters; the newest job with exactly these is the one shown.
@@ -35,13 +43,18 @@ def outcome(
         button: text of the button that starts it.
         what: what is being done, for the progress bar, e.g. "Measuring accuracy".
         auto: start without being asked if it was never run.
-        live: draws what a running job has found so far.
+        live: draws what a running job has found so far, from its `rows` or its `table`.
     """
     try:
-        store = Store()
-        if auto:
-            local.submit_first(store, analysis, params)
-        job = store.latest(analysis, params)
+        engine = engines.chosen()
+        opened = _opened(engine.store, analysis)
+        if opened is None and auto:
+            engine.submit_first(analysis, params)
+        job = opened or engine.store.latest(analysis, params)
+    except KeyError as error:
+        st.warning(error.args[0], icon=":material/search_off:")
+        _back()
+        return None
     except (OSError, sqlite3.Error, ValueError) as error:
         st.error(
             f"Results cannot be kept: {error}. Free some space, or start the dashboard with QANALYSIS_HOME set to a "
@@ -50,65 +63,129 @@ def outcome(
         return None
     if job is None:
         if st.button(button, type="primary", key=f"start-{analysis}", icon=":material/play_arrow:"):
-            local.submit(store, analysis, params)
-            st.rerun()
+            change(lambda: engine.submit(analysis, params))
         return None
+    if opened is not None:
+        _own_settings(job)
     if job.live:
-        _watch(job.id, what, live)
+        _watch(engine, job, what, live)
         return None
     if job.state != "finished":
-        _ended(store, job, analysis, params, what)
+        ended(engine, job, what)
         return None
     try:
-        return cast(R, _load(job.id)), job
+        return cast(R, _load(job.id, job.ended)), job
     except ValueError as error:
         st.error(str(error))
-        _again(store, analysis, params)
+        _again(engine, job)
         return None
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _load(job_id: str) -> Result:
+def _load(job_id: str, ended: float | None) -> Result:
+    """The result; a job that is started over ends at another time."""
     store = Store()
     return store.result(store.job(job_id))
 
 
-def _watch(job_id: str, what: str, live: Callable[[Job], None] | None) -> None:
+def _opened(store: Store, analysis: str) -> Job | None:
+    """The job that the URL names, if it is of this analysis."""
+    job_id = st.query_params.get(JOB)
+    job = store.job(job_id) if job_id else None
+    return job if job is not None and job.analysis == analysis else None
+
+
+def _own_settings(job: Job) -> None:
+    given = ", ".join(f"{name} {value}" for name, value in settings(job.params).items()) or "all defaults"
+    when = time.strftime("%d %b %Y, %H:%M", time.localtime(job.created))
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        st.markdown(
+            f":material/history: **One run of {when}**, whatever is chosen above or in the sidebar: "
+            f"`{job.params.model}` on `{job.params.data}`; {given}."
+        )
+        _back()
+
+
+def _back() -> None:
+    if st.button("Back to the current settings", key="leave-job", icon=":material/arrow_back:"):
+        del st.query_params[JOB]
+        st.rerun()
+
+
+def _watch(engine: Engine, shown: Job, what: str, live: Callable[[Job], None] | None) -> None:
     @st.fragment(run_every=0.5)
     def panel() -> None:
-        store = Store()
-        job = store.job(job_id)
+        try:
+            engine.pump()
+            job = engine.store.job(shown.id)
+        except KeyError:  # deleted by somebody else
+            st.rerun()
+        except (OSError, sqlite3.Error) as error:
+            st.error(f"The state of this job cannot be read: {error}. It is tried again.")
+            return
         if not job.live:
             st.rerun()
         columns = st.columns([6, 1], vertical_alignment="bottom")
-        share = job.done / job.total if job.total else 0.0
-        stage = f" · {calibration_label(job.stage)} {job.done:,} of {job.total:,}" if job.total else " · starting"
-        columns[0].progress(min(share, 1.0), text=f"{what}{stage} · {job.seconds:.0f} s")
-        if columns[1].button("Cancel", key=f"cancel-{job_id}", width="stretch"):
-            local.cancel(store, job)
-            st.rerun()
-        if live is not None and job.rows:
+        columns[0].progress(job.progress, text=f"{what} · {told(job)}")
+        if columns[1].button("Cancel", key=f"cancel-{job.id}", width="stretch"):
+            change(lambda: engine.cancel(job.id))
+        if live is not None and (job.rows or job.table is not None):
             live(job)
 
     panel()
 
 
-def _ended(store: Store, job: Job, analysis: str, params: TaskParams, what: str) -> None:
+def told(job: Job) -> str:
+    """How far a live job is, and how long it will still take, on one line."""
+    if job.state == "queued":
+        return f"waiting: {job.waits or 'it is next'}"
+    parts = [f"{calibration_label(job.stage)} {job.done:,} of {job.total:,}" if job.total else "starting"]
+    parts.append(duration(job.seconds))
+    if job.eta is not None:
+        parts.append(f"about {duration(job.eta)} left" + ("" if job.share is not None else " in this step"))
+    return " · ".join(parts)
+
+
+def ended(engine: Engine, job: Job, what: str) -> None:
+    """What became of a job that gave no result, and how to go on."""
     message = f"{what} {_ENDED[job.state]}." + (f" {job.error}" if job.error else "")
     if job.state == "cancelled":
-        st.info(message)
+        st.info(message, icon=":material/block:")
+    elif job.state == "lost":
+        st.warning(message, icon=":material/power_off:")
     else:
-        st.error(message)
-        log = store.log(job.id)
-        if log:
-            with st.expander("What the job printed"):
-                st.code(log, language="text")
-    _again(store, analysis, params)
+        st.error(message, icon=":material/error:")
+    _again(engine, job)
+    if job.state != "cancelled" and (log := engine.logs(job.id)):
+        with st.expander("What the job printed", icon=":material/terminal:"):
+            st.code(log, language="text", height=320)
 
 
-def _again(store: Store, analysis: str, params: TaskParams) -> None:
-    if st.button("Run again", key=f"again-{analysis}", icon=":material/refresh:"):
-        local.submit(store, analysis, params)
+def _again(engine: Engine, job: Job) -> None:
+    """Buttons that go on from what was measured, where something was, or start over."""
+    kept = (engine.store.folder(job.id) / MEASURED).is_dir() and job.state != "finished"
+    with st.container(horizontal=True):
+        if kept and st.button(
+            "Resume",
+            type="primary",
+            key=f"resume-{job.id}",
+            icon=":material/resume:",
+            help="Goes on from what was measured.",
+        ):
+            change(lambda: engine.resume(job.id))
+        if st.button("Start over" if kept else "Run again", key=f"retry-{job.id}", icon=":material/refresh:"):
+            change(lambda: engine.retry(job.id))
+
+
+def change(action: Callable[[], object]) -> None:
+    """Does something to a job and draws the page anew, or says in a sentence why it cannot be done."""
+    try:
+        action()
+    except KeyError as error:
+        st.error(error.args[0])
+    except (OSError, sqlite3.Error, ValueError) as error:
+        st.error(str(error))
+    else:
         st.rerun()
 
 

@@ -1,23 +1,25 @@
-"""State is a fold over events, and whether the process is alive."""
+"""The store: what is written is found again, by this version's program and of the version before."""
 
 import os
+import shutil
 import sqlite3
 import time
+from collections import namedtuple
+from pathlib import Path
 
 import psutil
 import pytest
 
-from qanalysis.jobs.store import Event, Store, alive, digest, fold, process_identity
-from qanalysis.schema.params import DescribeParams, PtqParams
+from qanalysis.jobs import queue
+from qanalysis.jobs.database import connected
+from qanalysis.jobs.store import Store
+from qanalysis.schema.digest import digest
+from qanalysis.schema.params import DescribeParams, PtqParams, TaskParams
 
 PARAMS = DescribeParams()
 HERE = {"pid": os.getpid(), "process_started": psutil.Process().create_time()}
 GONE = {"pid": os.getpid(), "process_started": 1.0}
-
-
-def folded(*events: tuple[str, dict[str, object]], created: float | None = None):
-    now = time.time()
-    return fold("id", "describe", PARAMS, created or now, [Event(now, kind, body) for kind, body in events])
+VERSION_1 = Path(__file__).with_name("store_v1.sql")
 
 
 @pytest.fixture
@@ -25,46 +27,43 @@ def store(tmp_path):
     return Store(tmp_path)
 
 
-def test_a_new_job_is_queued():
-    assert folded().state == "queued"
-
-
-def test_a_job_that_never_started_is_lost_after_a_minute():
-    job = folded(created=time.time() - 61)
-    assert job.state == "lost"
-    assert "did not start" in job.error
-
-
-def test_a_started_job_with_a_living_process_runs():
-    job = folded(("started", HERE), ("progress", {"stage": "fp32", "done": 3, "total": 9}), ("row", {"accuracy": 1.0}))
-    assert (job.state, job.stage, job.done, job.total) == ("running", "fp32", 3, 9)
-    assert job.rows == ({"accuracy": 1.0},)
-
-
-def test_a_started_job_whose_process_is_gone_is_lost():
-    assert folded(("started", GONE)).state == "lost"
-
-
-@pytest.mark.parametrize("ending", ["finished", "failed", "cancelled"])
-def test_an_ending_is_final_even_without_a_process(ending):
-    job = folded(("started", GONE), (ending, {"error": "why"}))
-    assert job.state == ending
-    assert job.error == "why"
-    assert not job.live
-
-
-def test_a_reused_process_number_is_not_the_same_process():
-    assert alive(**{"pid": HERE["pid"], "process_started": HERE["process_started"]})
-    assert not alive(HERE["pid"], HERE["process_started"] - 100)
-
-
 def test_events_are_kept_in_order(store):
     job_id = store.create("describe", PARAMS)
-    store.emit(job_id, "started", **process_identity())
+    store.emit(job_id, "started", **HERE)
     store.emit(job_id, "progress", stage="a", done=1, total=2)
     store.emit(job_id, "progress", stage="b", done=2, total=2)
     job = store.job(job_id)
     assert (job.state, job.stage, job.done) == ("running", "b", 2)
+
+
+def test_a_resumed_job_is_read_without_what_came_before(store):
+    job_id = store.create("describe", PARAMS)
+    store.emit(job_id, "started", **GONE)
+    store.emit(job_id, "row", number=1)
+    store.emit(job_id, "table", rows=[1])
+    store.emit(job_id, "progress", stage="a", done=1, total=2)
+    store.emit(job_id, "failed", error="why")
+    store.emit(job_id, "resumed")
+    store.emit(job_id, "started", **HERE)
+    job = store.job(job_id)
+    assert (job.state, job.rows, job.table, job.stage) == ("running", (), None, "")
+    store.emit(job_id, "row", number=2)
+    assert store.job(job_id).rows == ({"number": 2},)
+
+
+def test_reading_a_job_does_not_cost_more_the_more_it_has_reported(store):
+    job_id = store.create("describe", PARAMS)
+    store.emit(job_id, "started", **HERE)
+    with connected(store.path) as database:
+        database.executemany(
+            "insert into events (job, time, kind, body) values (?, 1, ?, ?)",
+            [(job_id, kind, '{"stage": "a", "done": 1, "total": 2}') for kind in ("progress", "table")] * 50_000,
+        )
+    store.job(job_id)
+    start = time.perf_counter()
+    for _ in range(10):
+        store.job(job_id)
+    assert (time.perf_counter() - start) / 10 < 0.02
 
 
 def test_the_newest_job_with_the_same_parameters_is_found(store):
@@ -76,6 +75,13 @@ def test_the_newest_job_with_the_same_parameters_is_found(store):
     assert store.latest("evaluate", PARAMS) is None
 
 
+def test_jobs_are_listed_newest_first(store):
+    ids = [store.create("describe", DescribeParams(seed=seed)) for seed in range(3)]
+    store.emit(ids[1], "failed", error="why")
+    assert [job.id for job in store.jobs()] == ids[::-1]
+    assert [job.state for job in store.jobs(2)] == ["queued", "failed"]
+
+
 def test_of_two_visitors_one_starts_the_job(store):
     assert store.create_first("describe", PARAMS) is not None
     assert store.create_first("describe", PARAMS) is None
@@ -85,6 +91,16 @@ def test_of_two_visitors_one_starts_the_job(store):
 def test_parameters_survive_the_store(store):
     params = PtqParams(calibrations=("max", "percentile:99.99"), bits=4, skip=("fc",))
     assert store.job(store.create("ptq", params)).params == params
+
+
+def test_parameters_of_another_version_s_job_do_not_hide_the_others(store):
+    job_id = store.create("ptq", PtqParams(model="sample:resnet20", bits=4))
+    with connected(store.path) as database:
+        database.execute("""update jobs set analysis = 'dream', params = '{"model": "sample:x", "depth": 3}'""")
+    store.create("describe", PARAMS)
+    jobs = store.jobs()
+    assert (jobs[1].id, jobs[1].analysis, jobs[1].params.model) == (job_id, "dream", "sample:x")
+    assert isinstance(jobs[1].params, TaskParams)
 
 
 def test_a_changed_file_is_another_computation(tmp_path):
@@ -102,6 +118,45 @@ def test_an_unknown_job_is_named(store):
         store.job("nothing")
 
 
+def test_a_deleted_job_leaves_nothing(store):
+    keep, gone = store.create("describe", PARAMS), store.create("describe", PARAMS)
+    queue.end(store, gone, "failed", error="why")
+    store.delete(gone)
+    with connected(store.path) as database:
+        for table, column in (("jobs", "id"), ("events", "job"), ("leases", "job")):
+            assert database.execute(f"select count(*) from {table} where {column} = ?", (gone,)).fetchone() == (0,)
+    assert not store.folder(gone).exists()
+    assert store.job(keep).state == "queued"
+
+
+def test_a_job_that_still_stops_is_not_deleted(store):
+    job_id = store.create("describe", PARAMS)
+    queue.settle(store)
+    assert queue.claim(store, job_id)
+    queue.cancel(store, job_id)
+    for change in (lambda: store.delete(job_id), lambda: queue.requeue(store, job_id, "resumed")):
+        with pytest.raises(ValueError, match="still stopping"):
+            change()
+
+
+def test_files_are_listed_with_what_is_measured_in_one_sum(store):
+    job_id = store.create("describe", PARAMS)
+    folder = store.folder(job_id)
+    (folder / "measured").mkdir()
+    for number in range(3):
+        (folder / "measured" / f"{number}.npz").write_bytes(bytes(10))
+    (folder / "result.json").write_bytes(bytes(7))
+    assert store.files(job_id) == {"measured": 30, "result.json": 7}
+
+
+def test_only_the_end_of_a_long_log_is_read(store):
+    job_id = store.create("describe", PARAMS)
+    (store.folder(job_id) / "log.txt").write_text("x" * 50_000 + "the end")
+    log = store.log(job_id)
+    assert len(log) == 20_000
+    assert log.endswith("the end")
+
+
 def test_a_store_of_a_later_version_is_refused(store):
     store.create("describe", PARAMS)
     with sqlite3.connect(store.root / "jobs.sqlite") as database:
@@ -111,8 +166,46 @@ def test_a_store_of_a_later_version_is_refused(store):
         store.create("describe", PARAMS)
 
 
+def test_a_store_of_version_1_is_brought_up_to_date(tmp_path):
+    with sqlite3.connect(tmp_path / "jobs.sqlite") as database:
+        database.executescript(VERSION_1.read_text())
+    database.close()
+    store = Store(tmp_path)
+    by_state = {job.state: job for job in store.jobs()}
+    assert set(by_state) == {"finished", "failed", "lost"}
+    ptq = store.job("ptq-20251009-085320-aaaaaa")
+    assert ptq.state == "finished"
+    assert [row["calibration"] for row in ptq.rows] == ["max", "entropy"]
+    assert ptq.params.calibrations == ("max", "entropy")
+    assert store.job("describe-20251009-085320-bbbbbb").error == "Unknown sample model 'nothing'."
+    assert store.job("evaluate-20251009-085320-cccccc").done == 64
+    assert store.job("describe-20251009-085320-dddddd").error == "Its process did not start."
+    assert store.leases() == []
+    new = store.create("describe", PARAMS)
+    assert [held.job for held in store.leases()] == [new]
+    with connected(store.path) as database:
+        assert database.execute("pragma user_version").fetchone() == (2,)
+        assert database.execute("pragma journal_mode").fetchone() == ("wal",)
+
+
 def test_a_lost_result_file_is_a_sentence(store):
     job_id = store.create("describe", PARAMS)
     store.emit(job_id, "finished")
     with pytest.raises(ValueError, match="run it again"):
         store.result(store.job(job_id))
+
+
+def test_a_job_lost_on_a_nearly_full_disk_says_so(store, monkeypatch):
+    job_id = store.create("describe", PARAMS)
+    store.emit(job_id, "started", **GONE)
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(3_000_000))
+    assert store.job(job_id).error.endswith("The disk is nearly full: 3 MB are free.")
+
+
+def test_a_reserve_is_kept_and_spent(store):
+    store.hold_reserve()
+    assert (store.root / "reserve").stat().st_size == 1 << 20
+    store.spend_reserve()
+    store.spend_reserve()
+    assert not (store.root / "reserve").exists()

@@ -1,0 +1,89 @@
+"""Database: the SQLite file of the job store, its tables, and how a file of an older version is brought up to date."""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+VERSION = 2
+
+_TABLES = (
+    """create table if not exists jobs (
+        id text primary key, analysis text not null, params text not null, digest text not null, created real not null
+    )""",
+    "create index if not exists jobs_by_digest on jobs (digest, created)",
+    """create table if not exists events (
+        seq integer primary key autoincrement, job text not null, time real not null, kind text not null,
+        body text not null
+    )""",
+    # of version 2
+    "create index if not exists jobs_by_time on jobs (created)",
+    "drop index if exists events_by_job",
+    "create index if not exists events_by_kind on events (job, kind, seq)",
+    """create table if not exists leases (
+        job text primary key, device text not null, weight text not null, granted real, pid integer,
+        process_started real, tries integer not null default 0
+    )""",
+)
+
+
+@contextmanager
+def connected(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection to the up-to-date file, made if it is not there; every statement commits by itself.
+
+    Raises:
+        ValueError: if a later version of the program wrote the file.
+    """
+    database = sqlite3.connect(path, timeout=10, isolation_level=None)
+    try:
+        if database.execute("pragma user_version").fetchone()[0] != VERSION:
+            _update(database)
+        database.execute("pragma synchronous = normal")
+        yield database
+    finally:
+        database.close()
+
+
+@contextmanager
+def transaction(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection whose statements take effect together or not at all, while no other process writes."""
+    with connected(path) as database, _atomic(database):
+        yield database
+
+
+@contextmanager
+def _atomic(database: sqlite3.Connection) -> Iterator[None]:
+    database.execute("begin immediate")
+    try:
+        yield
+        database.execute("commit")
+    except BaseException:
+        if database.in_transaction:  # SQLite itself rolls back when the disk is full
+            database.execute("rollback")
+        raise
+
+
+def _update(database: sqlite3.Connection) -> None:
+    found = database.execute("pragma user_version").fetchone()[0]
+    if found > VERSION:
+        raise ValueError(f"The job store has version {found}, this program knows {VERSION}: update the program.")
+    database.execute("pragma journal_mode = wal")
+    with _atomic(database):  # of several processes the first one does it
+        found = database.execute("pragma user_version").fetchone()[0]
+        if found < VERSION:
+            for statement in _TABLES:
+                database.execute(statement)
+        if found == 1:
+            _end_what_never_started(database)
+        database.execute(f"pragma user_version = {VERSION}")
+
+
+def _end_what_never_started(database: sqlite3.Connection) -> None:
+    """Version 1 had no queue: a job without a process was lost after a minute."""
+    database.execute(
+        """insert into events (job, time, kind, body)
+        select id, ?, 'failed', '{"error": "Its process did not start."}' from jobs
+        where id not in (select job from events)""",
+        (time.time(),),
+    )

@@ -1,0 +1,162 @@
+"""State: what a job is, folded from its events and from whether its process is alive."""
+
+import os
+import signal
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import psutil
+
+from qanalysis.schema.params import TaskParams
+
+State = Literal["queued", "running", "finished", "failed", "cancelled", "lost"]
+
+#: Events that move a job from one state to another; there are few of them, whatever a job reports.
+LIFECYCLE = ("started", "exited", "finished", "failed", "cancelled", "resumed", "retried")
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something a job said, or that was said of it: one of `LIFECYCLE`, or progress, row, table."""
+
+    time: float
+    kind: str
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as its events tell it.
+
+    Attributes:
+        id: its name in the store and of its folder.
+        analysis: which analysis it runs.
+        params: with which parameters.
+        created: when it was submitted, seconds since the epoch.
+        state: queued, running, finished, failed, cancelled; lost if its process is gone without a word.
+        stage: what it is doing.
+        done: samples done in this stage.
+        total: samples in this stage.
+        share: how much of all stages is done, from 0 to 1; None if the analysis does not say.
+        eta: seconds left, of all stages if there is a share, else of this stage; None if it cannot be told yet.
+        rows: results so far, one by one.
+        table: results so far, all at once; None if the analysis reports no tables.
+        error: why it failed, in its own words.
+        seconds: how long it has run, or ran, since it was last started.
+        ended: when it ended, seconds since the epoch.
+        pid: its process while running.
+        device: where it waits or runs; empty when it is not live.
+        waits: what a queued job waits for.
+        attempts: how often it was submitted, resumed or started over.
+    """
+
+    id: str
+    analysis: str
+    params: TaskParams
+    created: float
+    state: State
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    share: float | None = None
+    eta: float | None = None
+    rows: tuple[dict[str, Any], ...] = ()
+    table: dict[str, Any] | None = None
+    error: str = ""
+    seconds: float = 0.0
+    ended: float | None = None
+    pid: int | None = None
+    device: str = ""
+    waits: str = ""
+    attempts: int = 1
+
+    @property
+    def live(self) -> bool:
+        """Whether it may still change by itself."""
+        return self.state in ("queued", "running")
+
+    @property
+    def progress(self) -> float:
+        """How far it is, from 0 to 1: of all stages where known, else of this stage."""
+        if self.state == "finished":
+            return 1.0
+        part = self.done / self.total if self.total else 0.0
+        return min(max(part if self.share is None else self.share, 0.0), 1.0)
+
+
+def fold(job_id: str, analysis: str, params: TaskParams, created: float, events: Iterable[Event]) -> Job:
+    """A job's state from its events in order, and from whether its process is alive.
+
+    What an earlier attempt reported is forgotten when a job is resumed or started over: the new one reports again.
+    """
+    now = time.time()
+    fields: dict[str, Any] = {"state": "queued"}
+    rows: list[dict[str, Any]] = []
+    started: float | None = None
+    process: tuple[int, float] | None = None
+    last, attempts, exit_code = created, 1, None
+    for event in events:
+        last = event.time
+        match event.kind:
+            case "resumed" | "retried":
+                fields, rows, started, process, exit_code = {"state": "queued"}, [], None, None, None
+                attempts += 1
+            case "started":
+                fields = {"state": "running"}
+                started, process = event.time, (event.body["pid"], event.body["process_started"])
+            case "progress":
+                fields.update(_progress(event, now))
+            case "row":
+                rows.append(event.body)
+            case "table":
+                fields["table"] = event.body
+            case "exited":
+                exit_code = event.body["code"]
+            case "finished" | "failed" | "cancelled":
+                if fields["state"] not in ("finished", "cancelled"):  # the first word counts
+                    fields.update(state=event.kind, error=event.body.get("error", ""), ended=event.time)
+    if fields["state"] == "running" and process is not None:
+        if alive(*process):
+            fields["pid"], last = process[0], now
+        else:
+            fields.update(state="lost", error=_last_words(exit_code), ended=last)
+    if fields["state"] not in ("queued", "running"):
+        fields["eta"], last = None, fields["ended"]
+    seconds = 0.0 if started is None else last - started
+    return Job(job_id, analysis, params, created, rows=tuple(rows), seconds=seconds, attempts=attempts, **fields)
+
+
+def _progress(event: Event, now: float) -> dict[str, Any]:
+    known = {name: event.body.get(name) for name in ("stage", "done", "total", "share", "eta")}
+    if known["eta"] is not None:
+        known["eta"] = max(known["eta"] - (now - event.time), 0.0)
+    return known
+
+
+def _last_words(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        name = signal.Signals(-exit_code).name
+        if name == "SIGKILL":
+            return "Its process was killed (SIGKILL): by someone, or by the system because memory ran out."
+        if name in ("SIGSEGV", "SIGBUS", "SIGILL", "SIGABRT", "SIGFPE"):
+            return f"Its process crashed in native code ({name})."
+        return f"Its process was ended by {name}."
+    if exit_code is not None and exit_code > 0:
+        return f"Its process ended with exit code {exit_code} and could not say why; see what it printed."
+    return "Its process ended without a word: it was killed, memory ran out, or the machine was restarted."
+
+
+def alive(pid: int, process_started: float) -> bool:
+    """Whether that very process still runs: the start time guards against a reused number."""
+    try:
+        process = psutil.Process(pid)
+        return abs(process.create_time() - process_started) < 1 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def process_identity() -> dict[str, Any]:
+    """This process's number and start time, for the `started` event."""
+    return {"pid": os.getpid(), "process_started": psutil.Process().create_time()}
