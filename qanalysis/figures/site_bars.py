@@ -98,14 +98,14 @@ def bars(
     return go.Figure(
         {
             "data": [
-                _bars([i for i, quiet in enumerate(calm) if not quiet], rows, scale, floats, hovers, theme),
-                _bars([i for i, quiet in enumerate(calm) if quiet], rows, scale, floats, hovers, theme, calm=True),
+                _rows(rows, scale, hovers),
+                _bars([i for i, quiet in enumerate(calm) if not quiet], rows, scale, floats, theme),
+                _bars([i for i, quiet in enumerate(calm) if quiet], rows, scale, floats, theme, calm=True),
                 *_key(key, mode, theme),
             ],
             "layout": layout(
                 theme,
                 height=height,
-                hovermode="y",
                 barmode="overlay",
                 uirevision=uirevision,
                 margin={"l": left, "r": 58, "t": top, "b": bottom},
@@ -145,7 +145,6 @@ def _bars(
     rows: Sequence[SensitivityRow],
     scale: Scale,
     floats: Collection[str],
-    hovers: Sequence[str],
     theme: Theme,
     calm: bool = False,
 ) -> dict[str, Any]:
@@ -174,7 +173,25 @@ def _bars(
             "width": 3,
         },
         "customdata": [[rows[i].site] for i in which],
-        "hovertext": [hovers[i] for i in which],
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+
+
+def _rows(rows: Sequence[SensitivityRow], scale: Scale, hovers: Sequence[str]) -> dict[str, Any]:
+    """Whole rows, not seen, but pointed at and clicked: a short bar would be hard to hit."""
+    base = scale.start if scale.kind == "linear" else 0.0
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "name": "rows",
+        "y": list(range(len(rows))),
+        "x": [scale.end - base] * len(rows),
+        "base": base,
+        "width": 1,
+        "marker": {"color": CLEAR, "line": {"width": 0}},
+        "customdata": [[row.site] for row in rows],
+        "hovertext": list(hovers),
         "hoverinfo": "text",
         "showlegend": False,
     }
