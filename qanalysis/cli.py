@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from qanalysis import cli_plans, printing
+from qanalysis import cli_jobs, cli_plans, printing
 from qanalysis.schema.params import INTERACTIVE, PARAMS, TaskParams
 from qanalysis.schema.results import RESULTS
 
@@ -29,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         if options.command == "plans":
             return cli_plans.run(options, _output())
+        if options.command == "jobs":
+            return cli_jobs.run(options, _output())
         if options.command == "job":
             from qanalysis.jobs import engines, worker
 
@@ -64,13 +66,15 @@ def _analyse(options: argparse.Namespace) -> int:
     params = params_from(options.command, given)
     if options.json is not None and not options.json.parent.is_dir():
         raise ValueError(f"--json: there is no folder {options.json.parent}")
-    from qanalysis.analysis import ANALYSES  # PyTorch is imported here, after the options were found good
+    from qanalysis.analysis import ANALYSES, checkpoint  # PyTorch is imported here, after the options were found good
 
     console = Console(stderr=True)
     with _ProgressReport(console, options.quiet) as report:
         result = ANALYSES[options.command](params, report, options.keep)
     if options.json is not None:
         result.save(options.json)
+    if options.keep is not None:
+        checkpoint.remove(options.keep)  # it is all in the result
     printing.result(_output(), result)
     return 0
 
@@ -121,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--keep", type=Path, metavar="FOLDER", help="keep files (histograms) in this folder")
         command.add_argument("--quiet", action="store_true", help="no progress bar")
     cli_plans.add(commands)
+    cli_jobs.add(commands)
     job = commands.add_parser("job")  # started by the dashboard, one process each
     job.add_argument("id")
     return parser

@@ -1,0 +1,122 @@
+"""`qanalysis jobs`: list, show, cancel, resume, retry and delete jobs, whoever started them."""
+
+import argparse
+import dataclasses
+import json
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from qanalysis.jobs import engines
+from qanalysis.jobs.state import Job
+from qanalysis.jobs.store import Store
+from qanalysis.jobs.summary import duration, settings, size
+
+_VERBS = {
+    "show": "everything about one job",
+    "cancel": "take a job out of the queue, or end its process",
+    "resume": "go on with a failed, cancelled or lost job from what it measured",
+    "retry": "start a job over that has ended",
+    "delete": "remove a job that has ended, and its files",
+}
+_STYLES = {"running": "cyan", "finished": "green", "failed": "red", "lost": "yellow"}
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the command to the parser."""
+    jobs = commands.add_parser("jobs", help="jobs of the dashboard: " + ", ".join(["list", *_VERBS]))
+    verbs = jobs.add_subparsers(dest="verb", required=True, metavar="VERB")
+    listing = verbs.add_parser("list", help="the newest jobs, newest first")
+    listing.add_argument("--limit", type=int, default=50, help="how many at the most (default: 50)")
+    listing.add_argument("--json", action="store_true", help="as JSON")
+    for verb, summary in _VERBS.items():
+        command = verbs.add_parser(verb, help=summary, description=summary)
+        command.add_argument("id", help="the job's id, or an end of it that no other job's has")
+        if verb == "show":
+            command.add_argument("--json", action="store_true", help="as JSON, with all rows")
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """Executes the command.
+
+    Raises:
+        KeyError: if there is no such job.
+        ValueError: if the job is not in a state for it, or its id is cut too short.
+    """
+    engine = engines.chosen()
+    if options.verb == "list":
+        _list(engine.store, console, options)
+        return 0
+    job_id = _found(engine.store, options.id)
+    if options.verb == "show":
+        _show(engine.store, console, job_id, options.json)
+        return 0
+    change = {"cancel": engine.cancel, "resume": engine.resume, "retry": engine.retry, "delete": engine.delete}
+    change[options.verb](job_id)
+    state = "deleted" if options.verb == "delete" else engine.store.job(job_id).state
+    console.print(f"{job_id}: {state}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _found(store: Store, text: str) -> str:
+    """The id that is this text, or the only one that ends with it."""
+    ids = [job.id for job in store.jobs(limit=10_000)]
+    if text in ids:
+        return text
+    ends = [job_id for job_id in ids if job_id.endswith(text)]
+    if len(ends) > 1:
+        raise ValueError(f"{len(ends)} jobs end with {text!r}, among them {ends[0]} and {ends[1]}: write more of it.")
+    if not ends:
+        raise KeyError(f"There is no job {text!r} in {store.root}; `qanalysis jobs list` names them.")
+    return ends[0]
+
+
+def _list(store: Store, console: Console, options: argparse.Namespace) -> None:
+    jobs = store.jobs(options.limit)
+    if options.json:
+        print(json.dumps([_record(job) for job in jobs], indent=1))
+        return
+    table = Table(box=None)
+    for name in ("state", "id", "model", "data", "created", "took", "progress"):
+        table.add_column(name, overflow="fold", no_wrap=name in ("state", "id"))
+    for job in jobs:
+        progress = f"{100 * job.progress:.0f} %" if job.state != "queued" else job.waits
+        created = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.created))
+        state = f"[{_STYLES.get(job.state, 'default')}]{job.state}[/]"
+        took = duration(job.seconds) if job.seconds else ""
+        table.add_row(state, job.id, job.params.model, job.params.data, created, took, progress)
+    console.print(table if jobs else f"There are no jobs in {store.root}.")
+
+
+def _show(store: Store, console: Console, job_id: str, as_json: bool) -> None:
+    job = store.job(job_id)
+    files = store.files(job_id)
+    if as_json:
+        print(json.dumps({**_record(job), "files": files, "folder": str(store.folder(job_id))}, indent=1))
+        return
+    lines = {
+        "job": job.id,
+        "state": job.state + (f" ({job.waits})" if job.waits else ""),
+        "error": job.error,
+        "model": job.params.model,
+        "data": job.params.data,
+        **settings(job.params),
+        "stage": f"{job.stage} {job.done:,} of {job.total:,}" if job.total else "",
+        "took": duration(job.seconds),
+        "left": "" if job.eta is None else f"about {duration(job.eta)}",
+        "attempts": str(job.attempts) if job.attempts > 1 else "",
+        "folder": str(store.folder(job_id)),
+        "files": ", ".join(f"{name} ({size(count)})" for name, count in files.items()),
+    }
+    width = max(map(len, lines))
+    for name, value in lines.items():
+        if value:
+            console.print(f"{name:{width}}  {value}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _record(job: Job) -> dict[str, Any]:
+    """The job as JSON has it."""
+    values = {field.name: getattr(job, field.name) for field in dataclasses.fields(job)}
+    return {**values, "params": job.params.model_dump(mode="json"), "progress": round(job.progress, 4)}
