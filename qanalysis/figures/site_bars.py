@@ -165,6 +165,7 @@ def _bars(
         },
         "error_x": {
             "type": "data",
+            "visible": any(high > low for _, low, high in pairs),
             "symmetric": False,
             "array": [high - value for value, _, high in pairs],
             "arrayminus": [value - low for value, low, _ in pairs],
