@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-Weight = Literal["light", "heavy", "exclusive"]
+Weight = Literal["light", "interactive", "heavy", "exclusive"]
 
-#: What a job asks of its device. Light jobs run beside others; of heavy ones a device runs one at a time; one that
-#: measures time needs its device alone.
+#: What a job asks of its device. Light jobs run beside others, and so do those that mostly wait for a person; of heavy
+#: ones a device runs one at a time; one that measures time needs its device alone.
 WEIGHTS: dict[str, Weight] = {
     "describe": "light",
     "evaluate": "light",
     "calibrate": "light",
     "weights": "light",
     "plan": "light",
+    "trials": "interactive",
     "trials": "light",
     "ptq": "heavy",
     "sensitivity": "heavy",
@@ -24,7 +25,8 @@ WEIGHTS: dict[str, Weight] = {
     "qat": "heavy",
     "benchmark": "exclusive",
 }
-MOST_LIGHT = 2
+#: Jobs of a weight that a device runs at the same time.
+MOST: dict[Weight, int] = {"light": 2, "interactive": 4, "heavy": 1, "exclusive": 1}
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Lease:
     Attributes:
         job: its id.
         device: `cpu` or `cuda:N`.
-        weight: light, heavy or exclusive.
+        weight: light, interactive, heavy or exclusive.
         granted: when it was allowed to start, seconds since the epoch; None while it waits.
         pid: the process that claimed it; None until then.
         process_started: start time of that process.
@@ -121,7 +123,7 @@ def reason(lease: Lease, leases: Sequence[Lease]) -> str:
 def _fits(weight: Weight, running: Sequence[Weight]) -> bool:
     if weight == "exclusive":
         return not running
-    return "exclusive" not in running and running.count(weight) < (MOST_LIGHT if weight == "light" else 1)
+    return "exclusive" not in running and running.count(weight) < MOST[weight]
 
 
 def _rival(before: Weight, weight: Weight) -> bool:

@@ -40,6 +40,8 @@ def size(count: float) -> str:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, Record):
         return str(getattr(value, "name", type(value).__name__))
     text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -165,7 +165,7 @@ class PlanParams(OneCalibrationParams):
 class TrialsParams(OneCalibrationParams):
     """Plans measured one after the other as they are asked for, by a process that keeps model and data ready."""
 
-    idle_seconds: float = Field(300.0, gt=0, description="time without a request after which the process ends")
+    idle_seconds: float = Field(120.0, gt=0, description="time without a request after which the process ends")
 
 
 def canonical(names: tuple[str, ...]) -> tuple[str, ...]:

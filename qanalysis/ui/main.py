@@ -12,6 +12,7 @@ page = st.navigation(
     {
         "": [navigation.home()],
         "Workflow": [navigation.calibration(), navigation.ptq(), navigation.sensitivity()],
+        "Runs": [navigation.jobs()],
     }
 )
 selection.sidebar()

@@ -28,6 +28,11 @@ def sensitivity() -> StreamlitPage:
     return st.Page(_FOLDER / "3_Sensitivity.py", title="Sensitivity", icon=":material/sort:", url_path="sensitivity")
 
 
+def jobs() -> StreamlitPage:
+    """Everything that runs, waits or ran."""
+    return st.Page(_FOLDER / "7_Jobs.py", title="Jobs", icon=":material/list_alt:", url_path="jobs")
+
+
 def link(page: StreamlitPage, label: str) -> None:
     """A link to another page that carries model, data and plan along."""
     query = {key: value for key in ("model", "data", "plan") if (value := st.query_params.get(key))}
