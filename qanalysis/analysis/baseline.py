@@ -113,11 +113,7 @@ def measure(params: OneCalibrationParams, report: Report, checkpoint: Checkpoint
             model, or a site that was not reached by the calibration data.
     """
     task = tasks.load(params)
-    sites = [site.name for site in task.coverage.sites]
-    if params.plan is not None:
-        params.plan.check(sites)
-    plan = params.effective_plan()
-    plan.check(sites)
+    plan = params.checked_plan(task.coverage)
     observations = observed(task, task.model.module, params.calibration_samples, report)
     name = params.effective_calibration
     table = range_tables(observations, (name,), plan, report)[name]

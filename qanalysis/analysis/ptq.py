@@ -8,17 +8,16 @@ from pathlib import Path
 from torch import nn
 
 from qanalysis import task as tasks
+from qanalysis.analysis.baseline import float_sites
 from qanalysis.analysis.calibrate import OBSERVATIONS, folded, magnitudes, observed, range_tables
 from qanalysis.analysis.checkpoint import Checkpoint
 from qanalysis.analysis.report import Report, silent
 from qanalysis.analysis.score import Answers, answers, paired_interval, relative, score, sqnr
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.schema.digest import digest
-from qanalysis.schema.observations import Observations, RangeTable
+from qanalysis.schema.observations import Observations
 from qanalysis.schema.params import PtqParams
-from qanalysis.schema.plan import Plan
 from qanalysis.schema.results import PtqResult, PtqRow
-from qanalysis.schema.site import Coverage
 from qanalysis.task import Task
 
 
@@ -31,8 +30,7 @@ def run(params: PtqParams, report: Report = silent, folder: Path | None = None) 
     start = time.perf_counter()
     checkpoint = Checkpoint(folder, digest("ptq", params))
     task = tasks.load(params)
-    plan = params.effective_plan()
-    plan.check([site.name for site in task.coverage.sites])
+    plan = params.checked_plan(task.coverage)
     module = folded(task) if params.fold_bn else task.model.module
     observations = _observed(task, module, params, report, checkpoint)
     tables = range_tables(observations, params.calibrations, plan, report)
@@ -45,7 +43,7 @@ def run(params: PtqParams, report: Report = silent, folder: Path | None = None) 
         row = _row(name, measure(quantized, stage=name), reference, fp32.accuracy)
         report("row", **row.model_dump())
         rows.append(row)
-    floats = _float_sites(plan, observations.coverage, next(iter(tables.values())))
+    floats = float_sites(plan, observations.coverage, next(iter(tables.values())))
     quantized_sites = tuple(site.name for site in observations.coverage.sites if site.name not in floats)
     int8_macs = sum(site.macs for site in observations.coverage.sites if site.name not in floats)
     return PtqResult(
@@ -103,11 +101,3 @@ def _row(calibration: str, quantized: Answers, reference: Answers, fp32: float) 
         agreement=100 * float((quantized.predictions == reference.predictions).mean()),
         sqnr=sqnr(quantized, reference),
     )
-
-
-def _float_sites(plan: Plan, coverage: Coverage, table: RangeTable) -> dict[str, str]:
-    """Sites that stay in floating point, and why."""
-    reasons = {site.name: "skipped by the plan" for site in coverage.sites if not plan.quantizes(site.name)}
-    for site in table.unranged_sites():
-        reasons.setdefault(site, "an operand was zero on all calibration data")
-    return reasons

@@ -9,6 +9,7 @@ from qanalysis.numerics.spec import Scheme
 from qanalysis.schema.base import Record
 from qanalysis.schema.plan import Granularity, Parts, Plan
 from qanalysis.schema.saved_plan import SavedPlan, find
+from qanalysis.schema.site import Coverage
 
 SensitivityMode = Literal["only", "without"]
 Rank = Literal["kl", "accuracy"]
@@ -75,6 +76,19 @@ class QuantizationParams(EvaluationParams):
         """The saved plan, or the one that the other parameters describe, with `skip` left out, too."""
         plan = self.plan.plan if self.plan is not None else self._described()
         return plan.skipping(*self.skip)
+
+    def checked_plan(self, coverage: Coverage) -> Plan:
+        """The effective plan, if it fits the model with these sites.
+
+        Raises:
+            ValueError: if the saved plan is one of another model, or a site is skipped that the model does not have.
+        """
+        sites = [site.name for site in coverage.sites]
+        if self.plan is not None:
+            self.plan.check(sites)
+        plan = self.effective_plan()
+        plan.check(sites)
+        return plan
 
     def _described(self) -> Plan:
         return Plan(weight_bits=self.weight_bits or self.bits, activation_bits=self.activation_bits or self.bits)

@@ -141,7 +141,9 @@ class TestEditing:
         assert set(plan.overriding("a", Override()).overrides) == {"b"}
 
     def test_equal_plans_have_equal_digests_whatever_the_order_of_their_making(self):
-        one = Plan().skipping("a", "b").overriding("x", Override(weight_bits=4)).overriding("y", Override(weight_bits=6))
+        one = (
+            Plan().skipping("a", "b").overriding("x", Override(weight_bits=4)).overriding("y", Override(weight_bits=6))
+        )
         other = Plan().overriding("y", Override(weight_bits=6)).skipping("b").overriding("x", Override(weight_bits=4))
         assert other.skipping("a").digest == one.digest
         assert other.digest != one.digest

@@ -40,6 +40,8 @@ from qanalysis.schema.sensitivity import (
     Proxy,
     SensitivityResult,
     SensitivityRow,
+    Trial,
+    TrialsResult,
 )
 from qanalysis.schema.site import Coverage, NotCovered, Site
 
@@ -166,6 +168,25 @@ INSTANCES = {
         float_sites={},
         int8_mac_share=100.0,
         model_bytes=1000,
+        fp32_bytes=4000,
+    ),
+    "trials": TrialsResult(
+        **COMMON,
+        params=TrialsParams(idle_seconds=5),
+        coverage=COVERAGE,
+        metric="accuracy",
+        fp32=91.0,
+        rows=(
+            Trial(
+                **CHANGE,
+                plan=Plan(),
+                digest=Plan().digest,
+                int8_mac_share=100.0,
+                model_bytes=1000,
+                computed_from=None,
+                milliseconds=0.5,
+            ),
+        ),
         fp32_bytes=4000,
     ),
 }

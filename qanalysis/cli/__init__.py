@@ -12,7 +12,8 @@ from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from qanalysis import cli_jobs, cli_plans, printing
+from qanalysis import printing
+from qanalysis.cli import jobs, plans
 from qanalysis.schema.params import INTERACTIVE, PARAMS, TaskParams
 from qanalysis.schema.results import RESULTS
 
@@ -28,9 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(json.dumps(RESULTS[options.analysis].model_json_schema(), indent=1))
             return 0
         if options.command == "plans":
-            return cli_plans.run(options, _output())
+            return plans.run(options, _output())
         if options.command == "jobs":
-            return cli_jobs.run(options, _output())
+            return jobs.run(options, _output())
         if options.command == "job":
             from qanalysis.jobs import engines, worker
 
@@ -124,8 +125,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--json", type=Path, metavar="FILE", help="write the result to FILE")
         command.add_argument("--keep", type=Path, metavar="FOLDER", help="keep files (histograms) in this folder")
         command.add_argument("--quiet", action="store_true", help="no progress bar")
-    cli_plans.add(commands)
-    cli_jobs.add(commands)
+    plans.add(commands)
+    jobs.add(commands)
     job = commands.add_parser("job")  # started by the dashboard, one process each
     job.add_argument("id")
     return parser
