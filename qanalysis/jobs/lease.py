@@ -18,7 +18,6 @@ WEIGHTS: dict[str, Weight] = {
     "weights": "light",
     "plan": "light",
     "trials": "interactive",
-    "trials": "light",
     "ptq": "heavy",
     "sensitivity": "heavy",
     "partial": "heavy",

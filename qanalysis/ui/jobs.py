@@ -114,6 +114,9 @@ def _table(jobs: list[Job], chosen: str) -> None:
         fresh = [row for row in picked if ids[row] != chosen]
         if fresh:
             st.query_params[JOB] = ids[fresh[-1]]
+        # A click anywhere in a row selects the row; a second one does not take that back.
+        row = fresh[-1] if fresh else ids.index(chosen) if chosen in ids else None
+        st.session_state[key] = _selection(row)
 
     st.dataframe(
         _frame(jobs),
@@ -122,7 +125,7 @@ def _table(jobs: list[Job], chosen: str) -> None:
         height=35 * min(len(jobs), 9) + 38,
         on_select=select,
         selection_mode=["single-row", "single-cell"],
-        selection_default={"selection": {"rows": [ids.index(chosen)] if chosen in ids else [], "columns": []}},
+        selection_default=_selection(ids.index(chosen) if chosen in ids else None),
         column_config={
             "state": st.column_config.MultiselectColumn(
                 "State", options=_STATES, color=[COLOURS[state] for state in _STATES], width=100
@@ -138,6 +141,10 @@ def _table(jobs: list[Job], chosen: str) -> None:
             "settings": st.column_config.TextColumn("Settings", help="What differs from the defaults."),
         },
     )
+
+
+def _selection(row: int | None) -> Any:
+    return {"selection": {"rows": [] if row is None else [row], "columns": [], "cells": []}}
 
 
 def _frame(jobs: list[Job]) -> pd.DataFrame:
