@@ -11,7 +11,7 @@ from qanalysis import task as tasks
 from qanalysis.analysis.baseline import float_sites
 from qanalysis.analysis.calibrate import OBSERVATIONS, folded, magnitudes, observed, range_tables
 from qanalysis.analysis.checkpoint import Checkpoint
-from qanalysis.analysis.report import Report, silent
+from qanalysis.analysis.report import Report, silent, staged
 from qanalysis.analysis.score import Answers, answers, paired_interval, relative, score, sqnr
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.schema.digest import digest
@@ -32,6 +32,7 @@ def run(params: PtqParams, report: Report = silent, folder: Path | None = None) 
     task = tasks.load(params)
     plan = params.checked_plan(task.coverage)
     module = folded(task) if params.fold_bn else task.model.module
+    report = staged(report, _work(params, task))
     observations = _observed(task, module, params, report, checkpoint)
     tables = range_tables(observations, params.calibrations, plan, report)
     measure = partial(answers, task, samples=params.evaluation_samples, report=report, checkpoint=checkpoint)
@@ -62,6 +63,17 @@ def run(params: PtqParams, report: Report = silent, folder: Path | None = None) 
         float_sites=floats,
         seconds=time.perf_counter() - start,
     )
+
+
+def _work(params: PtqParams, task: Task) -> dict[str, float]:
+    """The stages in forward passes: counting values and rounding them take about half of one more."""
+    evaluation = min(params.evaluation_samples, len(task.data.evaluation))
+    calibration = min(params.calibration_samples, len(task.data.calibration))
+    return {
+        "calibration": 1.5 * calibration,
+        "fp32": evaluation,
+        **dict.fromkeys(params.calibrations, 1.5 * evaluation),
+    }
 
 
 def _observed(task: Task, module: nn.Module, params: PtqParams, report: Report, checkpoint: Checkpoint) -> Observations:

@@ -1,6 +1,6 @@
 """Report: how an analysis tells of its progress; the CLI draws a bar of it, a job writes events."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -28,6 +28,29 @@ def counted(batches: Iterable[Batch], report: Report, stage: str, total: int) ->
         yield batch
         done += len(batch[0] if isinstance(batch, tuple) else batch)
         report("progress", stage=stage, done=min(done, total), total=total)
+
+
+def staged(report: Report, work: Mapping[str, float]) -> Report:
+    """A report whose progress also tells the `share` of all stages that is done, from 0 to 1.
+
+    Args:
+        report: what is told.
+        work: the stages in order, each with about how long it takes, in any unit; a stage not named takes no time.
+    """
+    whole = sum(work.values())
+    share = 0.0
+
+    def tell(kind: str, **body: Any) -> None:
+        nonlocal share
+        if kind == "progress":
+            if body["stage"] in work:
+                names = list(work)
+                before = sum(work[name] for name in names[: names.index(body["stage"])])
+                share = (before + work[body["stage"]] * body["done"] / max(body["total"], 1)) / whole
+            body["share"] = round(share, 4)
+        report(kind, **body)
+
+    return tell
 
 
 class Snapshot:

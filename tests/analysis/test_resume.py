@@ -62,6 +62,21 @@ def test_a_killed_run_goes_on(tmp_path, unbroken, stage, left):
     assert "calibration" not in [stage for stage, _ in reports.progress]
 
 
+def test_the_share_of_all_stages_grows_from_where_it_was(tmp_path):
+    shares = []
+    with pytest.raises(KilledError):
+        ptq.run(PARAMS, Reports("max", 48), tmp_path)
+
+    def report(kind, **body):
+        if kind == "progress":
+            shares.append(body["share"])
+
+    ptq.run(PARAMS, report, tmp_path)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert 0.4 < shares[2] < 0.7  # ranges, fp32 all known, max half known
+
+
 def test_a_torn_part_is_measured_again(tmp_path, unbroken):
     ptq.run(PARAMS, folder=tmp_path)
     for file in (tmp_path / "measured").iterdir():
