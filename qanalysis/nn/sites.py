@@ -13,30 +13,14 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from torch.nn.utils.parametrize import ParametrizationList
 from torch.overrides import TorchFunctionMode
 
 from qanalysis.nn import attention
+from qanalysis.nn.operations import OPERATIONS as OPERATIONS
+from qanalysis.nn.operations import UNCOVERED, Operation, einsum_size, product_channel_axis
 
-Kind = Literal["convolution", "transposed convolution", "linear", "matrix product"]
 Role = Literal["input", "weight", "left", "right"]
-
-
-@dataclass(frozen=True)
-class Operation:
-    """A compute-intensive function of PyTorch: what kind it is and where its operands are.
-
-    Attributes:
-        kind: kind of the operation.
-        operands: position and keyword of the two factors.
-        channel_axis: axis of the second factor that indexes output channels, when that factor is a weight; None where
-            it has none.
-    """
-
-    kind: Kind
-    operands: tuple[tuple[int, str], tuple[int, str]]
-    channel_axis: int | None
 
 
 @dataclass
@@ -83,7 +67,7 @@ class Call:
         if self.operation.kind == "transposed convolution":
             return first.numel() * second[0].numel()
         if self._function is torch.einsum:
-            return _einsum_size(self._args[0], first, second)
+            return einsum_size(self._args[0], first, second)
         return output.numel() * first.shape[-1]
 
 
@@ -92,45 +76,11 @@ Handler = Callable[[Call], torch.Tensor]
 Uncovered = Callable[[str, str, str], None]
 
 
-def _operations() -> dict[Callable[..., Any], Operation]:
-    convolution = Operation("convolution", ((0, "input"), (1, "weight")), 0)
-    transposed = Operation("transposed convolution", ((0, "input"), (1, "weight")), 1)
-    linear = Operation("linear", ((0, "input"), (1, "weight")), 0)
-    product = Operation("matrix product", ((0, "input"), (1, "other")), -1)
-    product2 = replace(product, operands=((0, "input"), (1, "mat2")))
-    added = replace(product, operands=((1, "mat1"), (2, "mat2")))
-    batch_added = replace(product, operands=((1, "batch1"), (2, "batch2")))
-    einsum = replace(product, operands=((1, ""), (2, "")))
-    tensor = torch.Tensor
-    functions: dict[Operation, tuple[Any, ...]] = {
-        convolution: (torch.conv1d, torch.conv2d, torch.conv3d, F.conv1d, F.conv2d, F.conv3d),
-        transposed: (
-            *(torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d),
-            *(F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d),
-        ),
-        linear: (F.linear,),
-        product: (torch.matmul, torch.linalg.matmul, tensor.matmul, tensor.__matmul__),
-        product2: (torch.bmm, tensor.bmm, torch.mm, tensor.mm),
-        added: (torch.addmm, tensor.addmm, tensor.addmm_),
-        batch_added: (torch.baddbmm, tensor.baddbmm, tensor.baddbmm_),
-        einsum: (torch.einsum,),
-    }
-    return {function: operation for operation, group in functions.items() for function in group}
-
-
-OPERATIONS = _operations()
-_RECURRENT: tuple[Callable[..., Any], ...] = (
-    *(torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu),
-    *(torch.lstm_cell, torch.gru_cell, torch.rnn_tanh_cell, torch.rnn_relu_cell),
+#: Modules of PyTorch whose own forward reaches no site, unless they have children: they need no hooks.
+_QUIET = (
+    *("activation", "batchnorm", "channelshuffle", "container", "dropout", "flatten", "fold", "instancenorm"),
+    *("normalization", "padding", "pixelshuffle", "pooling", "upsampling"),
 )
-_RARE: tuple[Callable[..., Any], ...] = (
-    *(torch.bilinear, torch.tensordot, torch.inner, torch.Tensor.inner, torch.addbmm, torch.Tensor.addbmm),
-    *(torch.chain_matmul, torch.linalg.multi_dot, torch.convolution, torch.conv_tbc),
-)
-#: Compute-intensive functions that are not sites, and why.
-UNCOVERED: dict[Callable[..., Any], str] = dict.fromkeys(
-    _RECURRENT, "recurrent layers are not covered yet: their matrix products stay in floating point"
-) | dict.fromkeys(_RARE, "this function is not covered; conv1d to conv3d, linear, matmul, addmm and einsum are")
 _SHORT = {"convolution": "conv", "transposed convolution": "conv_transpose", "linear": "linear"}
 
 
@@ -168,6 +118,8 @@ class SiteMode(TorchFunctionMode):
         if not self._hooks:
             self.reset()
             for path, module in self._model.named_modules():
+                if _is_quiet(module):
+                    continue
                 self._hooks.append(module.register_forward_pre_hook(self._enter_module(path), prepend=True))
                 self._hooks.append(module.register_forward_hook(self._leave_module, always_call=True))
         super().__enter__()  # type: ignore[no-untyped-call]
@@ -232,7 +184,7 @@ class SiteMode(TorchFunctionMode):
         if operation.kind != "matrix product" or id(tensors[1]) in self._owners:
             roles = ("input", "weight")
         if operation.kind == "matrix product":
-            operation = replace(operation, channel_axis=_product_channel_axis(func, args, tensors[1]))
+            operation = replace(operation, channel_axis=product_channel_axis(func, args, tensors[1]))
         call_operands = dict(zip(roles, tensors, strict=True))
         name = self._name(operation, call_operands)
         return Call(name, operation, call_operands, func, args, kwargs, dict(zip(roles, slots, strict=True)))
@@ -263,36 +215,16 @@ class SiteMode(TorchFunctionMode):
             pass
 
 
+def _is_quiet(module: nn.Module) -> bool:
+    """Whether the module is an exact type of PyTorch that multiplies nothing: half of a network's modules are."""
+    where = type(module).__module__
+    return type(module) is nn.Identity or (
+        where.startswith("torch.nn.modules.")
+        and where.rpartition(".")[2] in _QUIET
+        and (type(module) is nn.Sequential or not module._modules)
+    )
+
+
 def _only_computes(module: nn.Module | None) -> bool:
     """Whether a module is one operation on a weight that it derives (standardized, parametrized, cast)."""
     return module is not None and isinstance(getattr(module, "weight", None), torch.Tensor)
-
-
-def _product_channel_axis(func: Callable[..., Any], args: tuple[Any, ...], right: torch.Tensor) -> int | None:
-    """The last axis of the right operand that the product keeps; None for a vector or where all are summed over."""
-    if func is not torch.einsum:
-        return -1 if right.ndim > 1 else None
-    inputs, arrow, output = args[0].replace(" ", "").partition("->")
-    labels = inputs.partition(",")[2].replace("...", "." * (right.ndim - len(inputs.partition(",")[2]) + 3))
-    kept = [label != "." and (label in output if arrow else inputs.count(label) == 1) for label in labels]
-    return max((axis for axis, stays in enumerate(kept) if stays), default=None)
-
-
-def _einsum_size(equation: str, left: torch.Tensor, right: torch.Tensor) -> int:
-    """Product of the sizes of all indices of a two-operand einsum; ellipses count with the larger operand."""
-    first, _, second = equation.replace(" ", "").split("->")[0].partition(",")
-    sizes: dict[str, int] = {}
-    extra = 1
-    for subscript, tensor in ((first, left), (second, right)):
-        head, dots, tail = subscript.partition("...")
-        shape = list(tensor.shape)
-        sizes |= dict(zip(head, shape, strict=False))
-        if tail:
-            sizes |= dict(zip(tail, shape[-len(tail) :], strict=True))
-        if dots:
-            middle = shape[len(head) : len(shape) - len(tail)]
-            extra = max(extra, int(torch.Size(middle).numel()))
-    total = extra
-    for size in sizes.values():
-        total *= size
-    return total

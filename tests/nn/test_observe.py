@@ -31,16 +31,18 @@ class TestHistogram:
         assert histogram(torch.from_numpy(values)) == Histogram.of(values)
 
     @pytest.mark.parametrize("signed", [True, False], ids=["signed", "relu"])
-    @pytest.mark.parametrize("size", [1, 1000, 262_144, 262_145, 1_000_003], ids="{} values".format)
-    def test_equals_numpys_for_sizes_that_are_split_over_threads(self, size, signed):
+    @pytest.mark.parametrize("threads", [1, 3], ids="{} threads".format)
+    @pytest.mark.parametrize("size", [1, 65_535, 65_536, 2**20, 2**20 + 1, 2**20 + 70_001], ids="{} values".format)
+    def test_equals_numpys_for_sizes_that_are_counted_in_parts(self, size, threads, signed):
         x = random(size)
         x = x if signed else x.relu()
-        threads = torch.get_num_threads()
-        torch.set_num_threads(3)
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
         try:
             assert histogram(x) == Histogram.of(x.numpy())
+            assert torch.get_num_threads() == threads
         finally:
-            torch.set_num_threads(threads)
+            torch.set_num_threads(before)
 
     @pytest.mark.parametrize(
         "view",
@@ -71,6 +73,11 @@ class TestHistogram:
     def test_tiny_negative_values_beside_a_huge_one_keep_their_sign(self):
         counts = histogram(torch.tensor([-1e-30, -1e-45, 1e30, 0.0])).counts
         assert (counts[BINS - 1], counts[BINS]) == (2, 1)
+
+    def test_the_sign_is_kept_also_where_tables_are_used_by_turns(self):
+        x = torch.full((70_000,), -1e-30)
+        x[0] = 1e30
+        assert histogram(x) == Histogram.of(x.numpy())
 
     def test_all_zeros(self):
         assert histogram(torch.zeros(3, 4)) == Histogram.of(np.zeros(12))

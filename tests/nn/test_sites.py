@@ -423,3 +423,27 @@ class TestTheModelIsLeftAlone:
         with SiteMode(model, lambda call: call.compute()):
             model(x).sum().backward()
         assert all(torch.equal(p.grad, e) for p, e in zip(model.parameters(), expected, strict=True))
+
+
+def test_hooks_are_spared_where_a_module_of_pytorch_multiplies_nothing():
+    model = nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU(), nn.Sequential(nn.BatchNorm2d(1), nn.Identity()))
+    with SiteMode(model, lambda call: call.compute()):
+        hooked = [path for path, module in model.named_modules() if module._forward_pre_hooks]
+    assert hooked == ["0"]
+
+
+def test_a_subclass_of_a_module_that_multiplies_nothing_may_multiply():
+    class Mixing(nn.ReLU):
+        def forward(self, x):
+            return super().forward(x @ x.mT)
+
+    names = []
+
+    def handler(call):
+        names.append(call.site)
+        return call.compute()
+
+    model = nn.Sequential(nn.Identity(), Mixing())
+    with SiteMode(model, handler):
+        model(torch.ones(2, 2))
+    assert names == ["1:matmul_0"]
