@@ -6,7 +6,7 @@ import time
 import pytest
 
 import qanalysis
-from qanalysis.analysis import ANALYSES, baseline
+from qanalysis.analysis import baseline
 from qanalysis.analysis.checkpoint import Checkpoint
 from qanalysis.analysis.report import silent
 from qanalysis.analysis.trials import Trials

@@ -16,6 +16,7 @@ from qanalysis.schema.params import (
     PtqParams,
     SensitivityParams,
     TaskParams,
+    TrialsParams,
 )
 from qanalysis.schema.plan import Override, Plan
 from qanalysis.schema.result import DataCard, Environment, ModelCard, Score
