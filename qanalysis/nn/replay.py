@@ -6,7 +6,7 @@ single site, that had ended before the given site began. The result is that of a
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -44,10 +44,13 @@ class Replay:
     def __init__(self, model: nn.Module, memory_limit: int = 2**31) -> None:
         self._model = model
         self._limit = memory_limit
-        self._names = {id(module): path for path, module in model.named_modules()}
+        self._paths = dict(model.named_modules())
+        self._mode = SiteMode(model, Call.compute)
         self._modules: dict[str, _Kept] = {}
         self._sites: dict[str, _Kept] = {}
         self._began: dict[str, int] = {}
+        #: path of each module executed → paths of the modules that called it; callers come before what they call
+        self._callers: dict[str, set[str | None]] = {}
         self._storages: dict[int, int] = {}
         self._clock = 0
 
@@ -67,18 +70,25 @@ class Replay:
         self._modules.clear()
         self._sites.clear()
         self._began.clear()
+        self._callers.clear()
         self._storages.clear()
         self._clock = 0
+        names = {id(module): path for path, module in self._paths.items()}
         calls: Counter[str] = Counter()
         changed: set[str] = set()
         entered: list[list[tuple[torch.Tensor, int]]] = []
+        running: list[str | None] = [None]
 
         def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
+            path = names[id(module)]
+            self._callers.setdefault(path, set()).add(running[-1])
+            running.append(path)
             tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)]
             entered.append([(tensor, tensor._version) for tensor in tensors])
 
         def leave(module: nn.Module, args: Any, output: Any) -> None:
-            path = self._names[id(module)]
+            path = names[id(module)]
+            running.pop()
             calls[path] += 1
             if any(tensor._version != version for tensor, version in entered.pop()):
                 changed.add(path)
@@ -92,11 +102,10 @@ class Replay:
             self._keep(self._sites, call.site, output)
             return output
 
-        hooks = [module.register_forward_pre_hook(enter, with_kwargs=True) for module in self._model.modules()]
-        hooks += [module.register_forward_hook(leave) for module in self._model.modules()]
+        hooks = [module.register_forward_pre_hook(enter, with_kwargs=True) for module in self._paths.values()]
+        hooks += [module.register_forward_hook(leave) for module in self._paths.values()]
         try:
-            with SiteMode(self._model, at_site):
-                result = self._model(batch)
+            result = self._run(batch, at_site)
         finally:
             for hook in hooks:
                 hook.remove()
@@ -115,34 +124,55 @@ class Replay:
         Raises:
             ValueError: if the site was not executed when the batch was recorded.
         """
-        if site not in self._began:
-            raise ValueError(f"{site} was not executed in the recorded forward")
-        began = self._began[site]
+        began = self._began_at(site)
 
         def at_site(call: Call) -> torch.Tensor:
             kept = self._sites.get(call.site)
             return kept.output if kept is not None and kept.ended < began else handler(call)
 
-        with self._replaced(began), SiteMode(self._model, at_site):
+        with self._replaced(began) as done:
+            return self._run(batch, at_site, done)
+
+    def earliest(self, sites: Iterable[str]) -> str:
+        """The site that began first: where to replay from when several sites differ from the recorded forward.
+
+        Raises:
+            ValueError: if there is none, or one of them was not executed when the batch was recorded.
+        """
+        chosen = list(sites)
+        if not chosen:
+            raise ValueError("the earliest of no sites was asked for; name at least one")
+        return min(chosen, key=self._began_at)
+
+    def _began_at(self, site: str) -> int:
+        if site not in self._began:
+            raise ValueError(f"{site} was not executed in the recorded forward")
+        return self._began[site]
+
+    def _run(self, batch: torch.Tensor, handler: Handler, unreached: Container[str | None] = ()) -> Any:
+        # One mode for all runs: finding the modules and their parameters takes longer than entering it.
+        self._mode.handler, self._mode.unreached = handler, unreached
+        with self._mode:
             return self._model(batch)
 
     @contextmanager
-    def _replaced(self, began: int) -> Iterator[None]:
-        """Modules that had ended by then return their kept output; only the outermost of them have to be replaced."""
-        modules = dict(self._model.named_modules())
-        done: set[str] = set()
+    def _replaced(self, began: int) -> Iterator[set[str | None]]:
+        """Modules that had ended by then return their kept output; only the outermost of them have to be replaced.
+
+        Yields the paths of these modules and of all that only they call: nothing else is executed in them.
+        """
+        done: set[str | None] = set()
         replaced: list[nn.Module] = []
         try:
-            for path in modules:  # parents come before their children
-                parent = path.rpartition(".")[0]
-                if path and parent in done:
+            for path, callers in self._callers.items():
+                module, kept = self._paths[path], self._modules.get(path)
+                if callers <= done:
                     done.add(path)
-                elif path in self._modules and self._modules[path].ended < began:
+                elif kept is not None and kept.ended < began and "forward" not in vars(module):
                     done.add(path)
-                    if "forward" not in vars(modules[path]):
-                        modules[path].forward = _returning(self._modules[path].output)
-                        replaced.append(modules[path])
-            yield
+                    module.__dict__["forward"] = _returning(kept.output)  # as setattr does, without its checks
+                    replaced.append(module)
+            yield done
         finally:
             for module in replaced:
                 del module.forward

@@ -6,7 +6,7 @@ quantize them, replay its result. Attention that PyTorch hides in one call is ex
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -81,6 +81,10 @@ _QUIET = (
     *("activation", "batchnorm", "channelshuffle", "container", "dropout", "flatten", "fold", "instancenorm"),
     *("normalization", "padding", "pixelshuffle", "pooling", "upsampling"),
 )
+#: Modules of PyTorch whose only site is named after their weight.
+_NAMED_BY_WEIGHT = (
+    *(nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d, nn.Linear),
+)
 _SHORT = {"convolution": "conv", "transposed convolution": "conv_transpose", "linear": "linear"}
 
 
@@ -102,26 +106,28 @@ class SiteMode(TorchFunctionMode):
 
     def __init__(self, model: nn.Module, handler: Handler, uncovered: Uncovered | None = None) -> None:
         super().__init__()
-        self._handler = handler
+        self.handler = handler
+        #: Paths of modules that the next forward does not enter: they get no hooks.
+        self.unreached: Container[str | None] = ()
         self._uncovered = uncovered
-        self._model = model
         self._stack: list[_Frame] = []
         self._hooks: list[Any] = []
+        modules = dict(model.named_modules())
         #: id of a parameter → path of each module that holds it → its name there
         self._owners: dict[int, dict[str, str]] = {}
-        for path, module in model.named_modules():
+        for path, module in modules.items():
             for name, parameter in module._parameters.items():
                 if parameter is not None:
                     self._owners.setdefault(id(parameter), {})[path] = name
+        self._hooked = {path: module for path, module in modules.items() if not self._is_quiet(module)}
 
     def __enter__(self) -> "SiteMode":
         if not self._hooks:
             self.reset()
-            for path, module in self._model.named_modules():
-                if _is_quiet(module):
-                    continue
-                self._hooks.append(module.register_forward_pre_hook(self._enter_module(path), prepend=True))
-                self._hooks.append(module.register_forward_hook(self._leave_module, always_call=True))
+            for path, module in self._hooked.items():
+                if path not in self.unreached:
+                    self._hooks.append(module.register_forward_pre_hook(self._enter_module(path), prepend=True))
+                    self._hooks.append(module.register_forward_hook(self._leave_module, always_call=True))
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
@@ -149,7 +155,7 @@ class SiteMode(TorchFunctionMode):
                 self._uncovered(self._stack[-1].path, getattr(func, "__name__", str(func)), UNCOVERED[func])
             return func(*args, **kwargs)
         call = self._call(operation, func, args, kwargs)
-        return func(*args, **kwargs) if call is None else self._handler(call)
+        return func(*args, **kwargs) if call is None else self.handler(call)
 
     @contextmanager
     def _expanding(self) -> Iterator[None]:
@@ -210,19 +216,21 @@ class SiteMode(TorchFunctionMode):
 
         return enter
 
+    def _is_quiet(self, module: nn.Module) -> bool:
+        """Whether nothing is named after the module's frame; most modules of a network need no hooks for it.
+
+        These are exact types of PyTorch that multiply nothing themselves, or that use one weight of their own.
+        """
+        kind = type(module)
+        if kind in _NAMED_BY_WEIGHT:
+            return len(self._owners.get(id(module._parameters.get("weight")), ())) == 1
+        where, _, name = kind.__module__.rpartition(".")
+        quiet = where == "torch.nn.modules" and name in _QUIET and (kind is nn.Sequential or not module._modules)
+        return quiet or kind is nn.Identity
+
     def _leave_module(self, module: nn.Module, args: Any, output: Any) -> None:
         while len(self._stack) > 1 and self._stack.pop().module is not module:
             pass
-
-
-def _is_quiet(module: nn.Module) -> bool:
-    """Whether the module is an exact type of PyTorch that multiplies nothing: half of a network's modules are."""
-    where = type(module).__module__
-    return type(module) is nn.Identity or (
-        where.startswith("torch.nn.modules.")
-        and where.rpartition(".")[2] in _QUIET
-        and (type(module) is nn.Sequential or not module._modules)
-    )
 
 
 def _only_computes(module: nn.Module | None) -> bool:

@@ -50,6 +50,42 @@ class Shared(nn.Module):
         return self.out(x)
 
 
+class Borrowing(nn.Module):
+    """A module that calls a part of another one, which is named after the other."""
+
+    class Owner(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mix = Mix()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * 2
+
+    class Borrower(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(8, 8)
+
+        def forward(self, x: torch.Tensor, part: nn.Module) -> torch.Tensor:
+            return self.fc(part(x))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(8, 8)
+        self.owner, self.borrower = self.Owner(), self.Borrower()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.owner(self.first(x.flatten(1)[:, :8]))
+        return self.borrower(x, self.owner.mix)
+
+
+class Mix(nn.Module):
+    """A product of two activations, which only the module on the stack gives a name."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x @ x.mT).softmax(-1) @ x
+
+
 NETWORKS = {
     "resnet20": resnet.resnet20,
     "mobilenet_v2": mobilenet.mobilenet_v2,
@@ -57,6 +93,7 @@ NETWORKS = {
     "vit": vit.vit,
     "in place": InPlace,
     "shared": Shared,
+    "borrowing": Borrowing,
 }
 
 
@@ -137,6 +174,44 @@ def test_the_model_is_left_as_it_was_also_after_an_error():
         assert "forward" not in vars(module)
         assert not module._forward_hooks
         assert not module._forward_pre_hooks
+
+
+def test_names_at_a_replay_are_those_of_the_record(case):
+    model, batch, _ = case
+    replay = Replay(model)
+    replay.record(batch)
+    for index, site in enumerate(replay.sites):
+        computed: list[str] = []
+
+        def handler(call: Call, computed: list[str] = computed) -> torch.Tensor:
+            computed.append(call.site)
+            return call.compute()
+
+        replay.from_site(batch, site, handler)
+        assert set(replay.sites[index:]) <= set(computed) <= set(replay.sites)
+
+
+def test_several_sites_are_replayed_from_the_earliest():
+    torch.manual_seed(0)
+    model, batch = resnet.resnet20().eval(), torch.randn(2, 3, 32, 32)
+    ranges = observe(model, [batch]).ranges(Max())
+    replay = Replay(model)
+    replay.record(batch)
+    sites = ("layer3.0.conv2", "layer2.1.conv1", "fc")
+    assert replay.earliest(sites) == "layer2.1.conv1"
+    several = QuantizedModel(model, Plan(weight_bits=4, activation_bits=4).quantizing_only(*sites), ranges)
+    with torch.no_grad():
+        assert torch.equal(replay.from_site(batch, replay.earliest(sites), several.compute), several(batch))
+
+
+def test_the_earliest_of_none_and_of_unknown_sites_is_refused():
+    model, batch = resnet.resnet20().eval(), torch.randn(1, 3, 32, 32)
+    replay = Replay(model)
+    replay.record(batch)
+    with pytest.raises(ValueError, match="the earliest of no sites"):
+        replay.earliest([])
+    with pytest.raises(ValueError, match="layer9 was not executed"):
+        replay.earliest(["fc", "layer9"])
 
 
 def test_an_unknown_site_is_named():

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrizations
 
 from qanalysis.models.cifar.resnet import resnet20
 from qanalysis.models.cifar.vit import vit
@@ -425,11 +426,16 @@ class TestTheModelIsLeftAlone:
         assert all(torch.equal(p.grad, e) for p, e in zip(model.parameters(), expected, strict=True))
 
 
-def test_hooks_are_spared_where_a_module_of_pytorch_multiplies_nothing():
-    model = nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU(), nn.Sequential(nn.BatchNorm2d(1), nn.Identity()))
+def test_hooks_are_spared_where_the_name_does_not_depend_on_the_module():
+    shared = nn.Linear(1, 1)
+    tied = nn.Linear(1, 1)
+    tied.weight = shared.weight
+    derived = parametrizations.orthogonal(nn.Linear(1, 1))
+    model = nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU(), nn.Sequential(nn.BatchNorm2d(1)), shared, tied, derived)
     with SiteMode(model, lambda call: call.compute()):
         hooked = [path for path, module in model.named_modules() if module._forward_pre_hooks]
-    assert hooked == ["0"]
+    assert hooked[:3] == ["3", "4", "5"]
+    assert all(path.startswith("5.") for path in hooked[3:])
 
 
 def test_a_subclass_of_a_module_that_multiplies_nothing_may_multiply():
