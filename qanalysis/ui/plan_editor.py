@@ -61,8 +61,12 @@ def _columns() -> dict[str, Any]:
         "change, points": st.column_config.NumberColumn(
             "change, points", help="Accuracy with this layer alone quantized, minus fp32.", format="%+.2f"
         ),
-        "weight bits": st.column_config.SelectboxColumn("weight bits", options=_BITS, required=True),
-        "activation bits": st.column_config.SelectboxColumn("activation bits", options=_BITS, required=True),
+        "weight bits": st.column_config.SelectboxColumn(
+            "weights", options=_BITS, required=True, width="small", help="Bits of its weight."
+        ),
+        "activation bits": st.column_config.SelectboxColumn(
+            "activations", options=_BITS, required=True, width="small", help="Bits of its activations."
+        ),
         "calibration": st.column_config.SelectboxColumn(
             "calibration",
             options=_CALIBRATIONS,

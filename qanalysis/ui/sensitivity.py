@@ -82,7 +82,7 @@ def _so_far(job: Job) -> None:
         return
     rows = [SensitivityRow.model_validate(row) for row in job.table["rows"]]
     fp32, quantized = job.table["fp32"], job.table["quantized"]
-    columns = st.columns(4)
+    columns = st.columns([3, 3, 4, 5])
     columns[0].metric("fp32", f"{fp32:.2f} %")
     columns[1].metric("All quantized", f"{quantized:.2f} %")
     columns[2].metric("Images so far", f"{job.table['samples']:,}")
@@ -140,7 +140,7 @@ def _drafts(result: SensitivityResult) -> Drafts:
 
 def _verdict(result: SensitivityResult) -> None:
     mode: SensitivityMode = result.params.mode
-    columns = st.columns(4)
+    columns = st.columns([3, 3, 5, 4])
     loss = 100 * (result.quantized - result.fp32) / result.fp32 if result.fp32 else 0.0
     columns[0].metric("fp32", f"{result.fp32:.2f} %")
     columns[1].metric("All quantized", f"{result.quantized:.2f} %", f"{loss:+.2f} % relative")
