@@ -54,7 +54,7 @@ def main() -> None:
         def handler(call: Call) -> torch.Tensor:
             for role, tensor in call.operands.items():
                 if role != "weight":
-                    torch.aminmax(tensor)
+                    torch.aminmax(observation.flat(tensor))
             return call.compute()
 
         with SiteMode(module, handler) as mode:

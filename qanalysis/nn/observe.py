@@ -35,7 +35,7 @@ def histogram(x: torch.Tensor, name: str = "tensor") -> Histogram:
     Raises:
         ValueError: naming `name`, if the tensor is empty or holds NaN or infinity.
     """
-    values = _flat(x.detach())
+    values = flat(x.detach())
     if values.numel() == 0:
         raise ValueError(f"{name}: a histogram needs at least one value, but the tensor is empty")
     if values.dtype not in (torch.float32, torch.float64):
@@ -183,7 +183,7 @@ class _Seen:
     histogram: Histogram
 
 
-def _flat(x: torch.Tensor) -> torch.Tensor:
+def flat(x: torch.Tensor) -> torch.Tensor:
     """All values in memory order, so that no layout of a dense tensor is copied."""
     order = sorted(range(x.ndim), key=lambda axis: x.stride(axis), reverse=True)
     return x.permute(order).reshape(-1)
