@@ -1,8 +1,10 @@
 """The dashboard: `streamlit run dashboard.py`. Pages are in `pages/`, their parts in `qanalysis.ui`."""
 
 import gc
+import pkgutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,18 @@ import streamlit as st
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-import qanalysis
+import qanalysis.ui
 from qanalysis.jobs.heartbeat import heartbeat
 from qanalysis.ui.chart import PLOTLY_ROUTE
 
 
 @asynccontextmanager
 async def lifespan(app: st.App) -> AsyncIterator[dict[str, Any]]:
-    """Keeps what is imported by now out of later garbage collections, and looks after the jobs."""
+    """Imports what the pages need, keeps it out of later garbage collections, and looks after the jobs."""
+    # pandas and the figures take half a second, which otherwise the first visitor would wait for.
+    for module in pkgutil.iter_modules(qanalysis.ui.__path__):
+        if module.name != "main":  # the script itself, which is run for every visit
+            import_module(f"qanalysis.ui.{module.name}")
     gc.collect()
     gc.freeze()
     async with heartbeat():
