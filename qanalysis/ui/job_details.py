@@ -75,16 +75,12 @@ def _progress(job: Job) -> None:
 
 def _buttons(engine: Engine, job: Job) -> None:
     kept = (engine.store.folder(job.id) / MEASURED).is_dir()
-    with st.container(horizontal=True):
-        if job.analysis in _PAGES and st.button(
-            "Open",
-            key=f"open-{job.id}",
-            type="primary",
-            icon=":material/open_in_new:",
-            help="On the page it belongs to.",
-        ):
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if job.analysis in _PAGES:
             page, more = _PAGES[job.analysis]
-            st.switch_page(page(), query_params=address(job) | more)
+            st.page_link(
+                page(), label=f"Open on {page().title}", icon=":material/open_in_new:", query_params=address(job) | more
+            )
         if job.live:
             if st.button("Cancel", key=f"cancel-{job.id}", icon=":material/stop_circle:"):
                 change(lambda: engine.cancel(job.id))
