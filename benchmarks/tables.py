@@ -9,6 +9,7 @@ no more than itself.
 import argparse
 import datetime
 import platform
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -89,12 +90,16 @@ class Runs:
         given: dict[str, Any] = {"model": f"sample:{name}", **self._shared, **params}
         if analysis != "weights":
             given["calibration_samples"] = self._calibration
-        path = self._folder / f"{digest(analysis, PARAMS[analysis](**given))}.json"
+        identity = digest(analysis, PARAMS[analysis](**given))
+        path = self._folder / f"{identity}.json"
         if path.exists():
             return RESULTS[analysis].load(path)
         print(analysis, name, params, flush=True)
-        found: Result = qanalysis.run(analysis, **given)
+        checkpoint = self._folder / identity  # a run that is stopped goes on from here
+        checkpoint.mkdir(exist_ok=True)
+        found: Result = qanalysis.run(analysis, folder=checkpoint, **given)
         found.save(path)
+        shutil.rmtree(checkpoint)
         return found
 
     def ptq(self, name: str, bits: int) -> PtqResult:
@@ -140,7 +145,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--runs", type=Path, default=Path("runs/results"))
     parser.add_argument("--samples", type=int, default=2000)
-    parser.add_argument("--per-site", type=int, default=1000, help="samples for sensitivity, which runs every site")
+    parser.add_argument("--per-site", type=int, default=500, help="samples for sensitivity, which runs every site")
     parser.add_argument("--calibration", type=int, default=512)
     parser.add_argument("--models", nargs="*", default=list(sample_models()))
     parser.add_argument("--greedy", nargs="*", default=["resnet20", "mobilenet_v2"], help="models to search greedily")

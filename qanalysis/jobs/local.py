@@ -19,6 +19,10 @@ from qanalysis.schema.params import TaskParams
 #: The command that is a job; its id follows.
 WORKER = (sys.executable, "-m", "qanalysis", "job")
 
+#: Threads of a job that wait for each other give up their core: with two jobs side by side, spinning ones would keep it
+#: from the threads they wait for, and both become many times slower.
+_WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
+
 
 @dataclass(frozen=True)
 class LocalEngine:
@@ -86,7 +90,7 @@ class LocalEngine:
         return lease.devices()
 
     def _start(self, job_id: str) -> None:
-        environment = {**os.environ, "QANALYSIS_HOME": str(self.store.root), "PYTHONUNBUFFERED": "1"}
+        environment = {**_WAITING, **os.environ, "QANALYSIS_HOME": str(self.store.root), "PYTHONUNBUFFERED": "1"}
         try:
             with (self.store.folder(job_id) / LOG).open("ab") as log:
                 process = subprocess.Popen(
