@@ -1,12 +1,16 @@
 """Database: the SQLite file of the job store, its tables, and how a file of an older version is brought up to date."""
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 VERSION = 2
+_MOST_HELD = 2
+_held: dict[tuple[Path, int], sqlite3.Connection] = {}
+_lock = threading.Lock()
 
 _TABLES = (
     """create table if not exists jobs (
@@ -40,6 +44,7 @@ def connected(path: Path) -> Iterator[sqlite3.Connection]:
         if database.execute("pragma user_version").fetchone()[0] != VERSION:
             _update(database)
         database.execute("pragma synchronous = normal")
+        _hold_open(path)
         yield database
     finally:
         database.close()
@@ -62,6 +67,21 @@ def _atomic(database: sqlite3.Connection) -> Iterator[None]:
         if database.in_transaction:  # SQLite itself rolls back when the disk is full
             database.execute("rollback")
         raise
+
+
+def _hold_open(path: Path) -> None:
+    """Keeps a connection of this process open, and with it SQLite's shared memory file.
+
+    The last connection to close removes that file, and on a full disk it cannot be made again: not even reading works.
+    """
+    key = (path, path.stat().st_ino)
+    with _lock:
+        if key in _held:
+            return
+        _held[key] = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+        _held[key].execute("select count(*) from leases").fetchone()
+        while len(_held) > _MOST_HELD:  # a process has one store, but for tests
+            _held.pop(next(iter(_held))).close()
 
 
 def _update(database: sqlite3.Connection) -> None:
