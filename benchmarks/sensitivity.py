@@ -1,10 +1,10 @@
 """What sensitivity analysis costs, as a share of the naive loop: L sites times one fp32 evaluation.
 
-The naive loop (every site quantized in a full forward), the loop with replay and plain fp32 inference take turns on the
-same batches; ratios are medians over rounds, each of times within one round.
+Plain fp32 inference, before and after, the naive loop (every site quantized in a full forward) and the loop with replay
+take turns on the same batches; ratios are medians over rounds, each of times within one round.
 
     python benchmarks/sensitivity.py --model sample:resnet20 --data sample:cifar10 --samples 128
-    python benchmarks/sensitivity.py --model torchvision:resnet18@none --samples 16 --batch-size 8
+    python benchmarks/sensitivity.py --model torchvision:resnet50@none --samples 8 --batch-size 8 --rounds 1 --quick
 """
 
 import argparse
@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=128)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="leave out the naive loop")
     args = parser.parse_args()
     loaded = models.load(args.model)
     module = loaded.module.to(memory_format=torch.channels_last)
@@ -39,17 +40,14 @@ def main() -> None:
     table = seen.ranges(Max())
     sites = [site.name for site in seen.coverage.sites]
     quantized = {site: QuantizedModel(module, Plan().quantizing_only(site), table) for site in sites}
+    names = ("fp32", "replay") if args.quick else ("fp32", "naive", "replay")
     times: dict[str, list[float]] = {"fp32": [], "naive": [], "replay": []}
     kept = 0
     for round_ in range(args.rounds + 1):
-        seconds = []
+        seconds = [plain(module, batches)]
         start = time.perf_counter()
         for batch in batches:
-            module(batch)
-        seconds.append(time.perf_counter() - start)
-        start = time.perf_counter()
-        for batch in batches:
-            for model in quantized.values():
+            for model in () if args.quick else quantized.values():
                 model(batch)
         seconds.append(time.perf_counter() - start)
         start = time.perf_counter()
@@ -60,12 +58,13 @@ def main() -> None:
             for site, model in quantized.items():
                 replay.from_site(batch, site, model.compute)
         seconds.append(time.perf_counter() - start)
+        seconds[0] = (seconds[0] + plain(module, batches)) / 2
         if round_:  # the first round warms up
             for name, value in zip(times, seconds, strict=True):
                 times[name].append(value)
     per_site = {
         name: round(median(t / base / len(sites) for t, base in zip(times[name], times["fp32"], strict=True)), 3)
-        for name in ("naive", "replay")
+        for name in names[1:]
     }
     report = {
         "model": args.model,
@@ -79,6 +78,14 @@ def main() -> None:
         "kept_megabytes": round(kept / 2**20, 1),
     }
     print(json.dumps(report, indent=1))
+
+
+def plain(module: torch.nn.Module, batches: list[torch.Tensor], repeats: int = 5) -> float:
+    """Seconds of one fp32 evaluation, the mean of several: everything else is divided by it."""
+    start = time.perf_counter()
+    for batch in batches * repeats:
+        module(batch)
+    return (time.perf_counter() - start) / repeats
 
 
 if __name__ == "__main__":
