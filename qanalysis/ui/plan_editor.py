@@ -62,10 +62,10 @@ def _columns() -> dict[str, Any]:
             "change, points", help="Accuracy with this layer alone quantized, minus fp32.", format="%+.2f"
         ),
         "weight bits": st.column_config.SelectboxColumn(
-            "weights", options=_BITS, required=True, width="small", help="Bits of its weight."
+            "w bits", options=_BITS, required=True, width="small", help="Bits of its weight."
         ),
         "activation bits": st.column_config.SelectboxColumn(
-            "activations", options=_BITS, required=True, width="small", help="Bits of its activations."
+            "a bits", options=_BITS, required=True, width="small", help="Bits of its activations."
         ),
         "calibration": st.column_config.SelectboxColumn(
             "calibration",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
+from qanalysis.jobs.summary import given
 from qanalysis.schema.params import TaskParams
 from qanalysis.schema.result import Result
 from qanalysis.schema.saved_plan import SavedPlan
@@ -14,7 +15,7 @@ from qanalysis.schema.saved_plan import SavedPlan
 def command(analysis: str, params: TaskParams) -> str:
     """The command line that makes the same result."""
     parts = ["qanalysis", analysis]
-    for name, value in _given(params).items():
+    for name, value in given(params).items():
         option = "--" + name.replace("_", "-")
         if isinstance(value, bool):
             parts.append(option if value else option.replace("--", "--no-", 1))
@@ -26,8 +27,8 @@ def command(analysis: str, params: TaskParams) -> str:
 
 def code(analysis: str, params: TaskParams) -> str:
     """The Python code that makes the same result."""
-    given = {name: value.name if isinstance(value, SavedPlan) else value for name, value in _given(params).items()}
-    arguments = "".join(f"    {name}={value!r},\n" for name, value in given.items())
+    values = {name: value.name if isinstance(value, SavedPlan) else value for name, value in given(params).items()}
+    arguments = "".join(f"    {name}={value!r},\n" for name, value in values.items())
     call = f'result = qanalysis.run(\n    "{analysis}",\n{arguments})'
     return f"import qanalysis\n\n{call}\nprint(result.model_dump_json(indent=1))"
 
@@ -70,10 +71,3 @@ def reproduce(
 
 def _written(value: object) -> str:
     return value.name if isinstance(value, SavedPlan) else str(value)
-
-
-def _given(params: TaskParams) -> dict[str, object]:
-    """Model, data, and every parameter that is not at its default."""
-    fields = type(params).model_fields
-    values = {name: getattr(params, name) for name in fields}
-    return {name: v for name, v in values.items() if name in ("model", "data") or v != fields[name].default}
