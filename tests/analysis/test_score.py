@@ -30,8 +30,20 @@ def test_a_perfect_score_has_an_interval_below_it():
     assert result.interval[1] == pytest.approx(100)
 
 
-def test_paired_interval_is_a_point_when_no_sample_changed():
-    assert paired_interval(hits(30, 100), hits(30, 100)) == (0, 0)
+def test_paired_interval_is_agresti_and_min_s():
+    """Discordant counts b, c and n samples, each outcome raised by a half (Agresti and Min 2005)."""
+    before = hits(60, 100)
+    after = before.copy()
+    after[:5], after[60:63] = False, True
+    b, c, n = 3 + 0.5, 5 + 0.5, 100 + 2
+    half = 1.96 * math.sqrt(b + c - (b - c) ** 2 / n) / n
+    assert paired_interval(after, before) == pytest.approx((100 * ((b - c) / n - half), 100 * ((b - c) / n + half)))
+
+
+def test_few_samples_of_which_none_changed_are_no_certainty():
+    low, high = paired_interval(hits(30, 100), hits(30, 100))
+    assert low == pytest.approx(-high)
+    assert 1.5 < high < 2.5
 
 
 def test_paired_interval_is_narrower_than_unpaired():
