@@ -20,11 +20,11 @@ __all__ = ["run"]
 
 
 def run(analysis: str, *, folder: Path | None = None, **params: Any) -> Result:
-    """Runs an analysis: `describe`, `evaluate`, `calibrate`, `ptq` or `weights`.
+    """Runs an analysis: `describe`, `evaluate`, `calibrate`, `ptq`, `weights`, `sensitivity`, `partial` or `plan`.
 
     Args:
         analysis: its name.
-        folder: where to keep its files (the histograms of `calibrate`).
+        folder: where to keep its files (histograms; what was measured, from which a run that was stopped goes on).
         params: fields of the analysis' parameters (`qanalysis.schema.params`).
 
     Raises:
