@@ -88,6 +88,7 @@ class Trials:
         plan.check([site.name for site in given.coverage.sites])
         differs = {site.name for site in given.coverage.sites if plan.at(site.name) != given.plan.at(site.name)}
         model = QuantizedModel(given.task.model.module, plan, self._ranges(plan, differs), given.weights)
+        floats = baseline.float_sites(plan, given.coverage, given.ranges)
         first = None
         parts = []
         for batch, replay, recorded in self._recorded:
@@ -99,7 +100,7 @@ class Trials:
             plan=plan,
             digest=plan.digest,
             int8_mac_share=given.int8_mac_share(plan),
-            model_bytes=plan_bytes(plan, given.coverage, self._parameters),
+            model_bytes=plan_bytes(plan.skipping(*floats), given.coverage, self._parameters),
             computed_from=first,
             milliseconds=1e3 * (time.perf_counter() - began),
         )

@@ -17,8 +17,7 @@ from torch.nn.utils.parametrize import ParametrizationList
 from torch.overrides import TorchFunctionMode
 
 from qanalysis.nn import attention
-from qanalysis.nn.operations import OPERATIONS
-from qanalysis.nn.operations import UNCOVERED, Operation, einsum_size, product_channel_axis
+from qanalysis.nn.operations import OPERATIONS, UNCOVERED, Operation, einsum_size, product_channel_axis
 
 Role = Literal["input", "weight", "left", "right"]
 
