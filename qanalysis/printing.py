@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from qanalysis.schema.catalog import DATA_SOURCES, MODEL_SOURCES, sample_models
+from qanalysis.schema.qat import QatResult
 from qanalysis.schema.result import Result
 from qanalysis.schema.results import CalibrateResult, DescribeResult, EvaluateResult, PtqResult, WeightsResult
 from qanalysis.schema.sensitivity import Partial, PartialResult, PlanResult, SensitivityResult
@@ -37,6 +38,8 @@ def result(console: Console, value: Result) -> None:
         _partial(console, value.partial, value.params.target)
     elif isinstance(value, PlanResult):
         _plan(console, value)
+    elif isinstance(value, QatResult):
+        _qat(console, value)
     for warning in (*value.warnings, *value.data.warnings):
         console.print(f"[yellow]Note:[/] {warning}", highlight=False)
     console.print(f"{value.seconds:.1f} s on {value.environment.device}, {value.environment.threads} threads")
@@ -167,6 +170,31 @@ def _plan(console: Console, value: PlanResult) -> None:
     )
     for site, reason in value.float_sites.items():
         console.print(f"in floating point: {site} ({reason})", highlight=False)
+
+
+def _qat(console: Console, value: QatResult) -> None:
+    recipe = value.recipe
+    console.print(
+        f"{recipe.steps} steps of {recipe.batch_size} samples ({recipe.steps / recipe.steps_per_epoch:.3g} epochs of "
+        f"{recipe.samples:,}), {recipe.optimizer}, learning rate {recipe.learning_rate:.3g} to "
+        f"{recipe.final_learning_rate:.3g}; {value.params.ranges} ranges from {value.calibration}"
+    )
+    for note in recipe.notes:
+        console.print(note, highlight=False)
+    table = Table("")
+    for heading in (f"{value.metric} %", "relative %", "change, points (95 %)"):
+        table.add_column(heading, justify="right")
+    table.add_row("fp32", f"{value.fp32.accuracy:.2f}", "", "")
+    rows = {"PTQ": value.ptq, "QAT": value.qat, "fp32, fine-tuned alike": value.fp32_control}
+    for name, row in rows.items():
+        if row is not None:
+            low, high = row.interval
+            table.add_row(name, f"{row.accuracy:.2f}", f"{row.relative:+.2f}", f"{low:+.2f} to {high:+.2f}")
+    console.print(table)
+    console.print(
+        f"best after epoch {value.run.best_epoch}; a step takes {1000 * value.step_seconds:.0f} ms, in fp32 "
+        f"{1000 * value.fp32_step_seconds:.0f} ms ({value.step_seconds / max(value.fp32_step_seconds, 1e-9):.2f} x)"
+    )
 
 
 def _interval(interval: tuple[float, float]) -> str:

@@ -106,9 +106,10 @@ def load(params: TaskParams) -> Task:
     loaded_data = data.load(params.data, loaded_model, params.seed)
     module = loaded_model.module.to(device).to(memory_format=torch.channels_last)
     example, _ = next(loaded_data.calibration.batches(1, 1))
-    return Task(
-        loaded_model, loaded_data, device, params.batch_size, _coverage(loaded_model, module, example.to(device))
-    )
+    found = _coverage(loaded_model, module, example.to(device))
+    if loaded_model.trained_quantization is not None:
+        loaded_model.trained_quantization.check([site.name for site in found.sites], loaded_model.name)
+    return Task(loaded_model, loaded_data, device, params.batch_size, found)
 
 
 def device_named(name: str) -> torch.device:

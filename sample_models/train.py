@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
+from qanalysis.data.augment import augment
 from qanalysis.models.sample import CIFAR_MEAN, CIFAR_STD, NETWORKS
 
 HERE = Path(__file__).parent
@@ -48,20 +49,6 @@ class Recipe:
     average: bool
     bf16: bool
     seed: int
-
-
-def augment(images: torch.Tensor, generator: torch.Generator, padding: int = 4) -> torch.Tensor:
-    """Random horizontal flip and random crop of the reflected-padded image: `(N, 3, H, W)` to the same shape."""
-    n, _, height, width = images.shape
-    flip = torch.rand(n, generator=generator) < 0.5
-    images = torch.where(flip.to(images.device)[:, None, None, None], images.flip(3), images)
-    padded = functional.pad(images, (padding,) * 4, mode="reflect")
-    shift = torch.randint(0, 2 * padding + 1, (2, n), generator=generator).to(images.device)
-    rows = (shift[0][:, None] + torch.arange(height, device=images.device))[:, None, :, None]
-    columns = (shift[1][:, None] + torch.arange(width, device=images.device))[:, None, None, :]
-    batch = torch.arange(n, device=images.device)[:, None, None, None]
-    channel = torch.arange(3, device=images.device)[None, :, None, None]
-    return padded[batch, channel, rows, columns]
 
 
 def normalized(pixels: np.ndarray, device: torch.device) -> torch.Tensor:

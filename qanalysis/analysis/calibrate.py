@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -58,7 +59,9 @@ def observed(task: Task, module: nn.Module, samples: int, report: Report) -> Obs
         ValueError: if no sample could be read.
     """
     total = min(samples, len(task.data.calibration))
-    return observe(module, counted(task.inputs(task.data.calibration, samples), report, "calibration", total))
+    seen = observe(module, counted(task.inputs(task.data.calibration, samples), report, "calibration", total))
+    trained = task.model.trained_quantization
+    return seen if trained is None else replace(seen, trained=trained.table())
 
 
 def range_tables(

@@ -14,6 +14,7 @@ from scipy.stats import binomtest
 
 from qanalysis.analysis.checkpoint import Checkpoint
 from qanalysis.analysis.report import Report
+from qanalysis.data.split import Split
 from qanalysis.schema.base import finite
 from qanalysis.schema.result import Score
 from qanalysis.task import Task, logits
@@ -53,13 +54,23 @@ def answers(
     report: Report,
     stage: str,
     checkpoint: Checkpoint | None = None,
+    split: Split | None = None,
 ) -> Answers:
-    """Runs a model over the first `samples` of the evaluation split; what the checkpoint knows is not computed again.
+    """Runs a model over the first `samples` of a split; what the checkpoint knows is not computed again.
+
+    Args:
+        task: model, data and device.
+        model: what is run.
+        samples: how many, at the most.
+        report: told of progress.
+        stage: what it is called.
+        checkpoint: where answers are kept.
+        split: the samples; those for evaluation if not given.
 
     Raises:
         ValueError: if the split is empty or logits are not finite.
     """
-    split = task.data.evaluation
+    split = task.data.evaluation if split is None else split
     total = min(samples, len(split))
     checkpoint = checkpoint or Checkpoint(None)
     parts = _kept(checkpoint, stage)

@@ -17,7 +17,6 @@ from qanalysis.analysis.report import Report, silent
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.nn.replay import Replay
 from qanalysis.numerics.calibrate import parse
-from qanalysis.numerics.spec import QuantizerSpec
 from qanalysis.schema.observations import RangeTable
 from qanalysis.schema.params import TrialsParams
 from qanalysis.schema.plan import Plan
@@ -119,10 +118,8 @@ class Trials:
         """The baseline's ranges, and those of the sites at which this plan does something else."""
         given = self._given
         ranges = dict(given.ranges.ranges)
-        for tensor, histogram in given.observations.histograms.items():
+        calibration = parse(given.ranges.calibration)
+        for tensor in given.observations.histograms:
             if tensor.site in differs:
-                override = plan.overrides.get(tensor.site)
-                name = (override and override.calibration) or given.ranges.calibration
-                spec = plan.activation_spec(tensor.site) or QuantizerSpec(plan.activation_bits, plan.activation_scheme)
-                ranges[tensor] = parse(name)(histogram, spec)
+                ranges[tensor] = given.observations.range(tensor, calibration, plan)
         return RangeTable(given.ranges.calibration, ranges)

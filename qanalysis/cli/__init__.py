@@ -67,11 +67,17 @@ def _analyse(options: argparse.Namespace) -> int:
     params = params_from(options.command, given)
     if options.json is not None and not options.json.parent.is_dir():
         raise ValueError(f"--json: there is no folder {options.json.parent}")
-    from qanalysis.analysis import ANALYSES, checkpoint  # PyTorch is imported here, after the options were found good
+    from qanalysis.analysis import (  # PyTorch is imported here, after the options were found good
+        ANALYSES,
+        checkpoint,
+        processes,
+    )
 
     console = Console(stderr=True)
     with _ProgressReport(console, options.quiet) as report:
         result = ANALYSES[options.command](params, report, options.keep)
+    if not processes.speaks():
+        return 0
     if options.json is not None:
         result.save(options.json)
     if options.keep is not None:

@@ -25,6 +25,10 @@ class DeferredSplit:
         """See `Split.batches`."""
         return self._split.batches(batch_size, limit)
 
+    def reordered(self, positions: NDArray[np.int64]) -> Split:
+        """See `Split.reordered`; loads the samples."""
+        return self._split.reordered(positions)
+
     def pixels(self, index: int) -> NDArray[np.uint8]:
         """See `Split.pixels`."""
         return self._split.pixels(index)

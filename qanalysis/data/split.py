@@ -1,5 +1,6 @@
 """A split: samples in a fixed order, given to a model in batches and to a person as pixels."""
 
+import copy
 import struct
 import zlib
 from collections import deque
@@ -37,6 +38,10 @@ class Split(Protocol):
         Raises:
             ValueError: if `batch_size` or `limit` is under 1, or not a single sample can be read.
         """
+        ...
+
+    def reordered(self, positions: NDArray[np.int64]) -> "Split":
+        """The samples at these positions of this split, in this order."""
         ...
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
@@ -101,6 +106,12 @@ class ArraySplit:
         end = _end(len(self), batch_size, limit)
         return (self._batch(self._order[i : min(i + batch_size, end)]) for i in range(0, end, batch_size))
 
+    def reordered(self, positions: NDArray[np.int64]) -> "ArraySplit":
+        """See `Split.reordered`."""
+        chosen = copy.copy(self)
+        chosen._order = self._order[positions]
+        return chosen
+
     def pixels(self, index: int) -> NDArray[np.uint8]:
         """See `Split.pixels`; one channel is shown grey, of more than three the first three."""
         image = self._images[self._order[index]]
@@ -153,6 +164,12 @@ class DatasetSplit:
     def batches(self, batch_size: int, limit: int | None = None) -> Iterator[Batch]:
         """See `Split.batches`; workers read two batches ahead."""
         return self._batches(batch_size, _end(len(self), batch_size, limit))
+
+    def reordered(self, positions: NDArray[np.int64]) -> "DatasetSplit":
+        """See `Split.reordered`; what could not be read is noted with this split, too."""
+        chosen = copy.copy(self)
+        chosen._order = [int(self._order[position]) for position in positions]
+        return chosen
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
         """See `Split.pixels`: what the model is given, so resized and cropped."""

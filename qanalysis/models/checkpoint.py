@@ -1,4 +1,7 @@
-"""`checkpoint:PATH?arch=NAME`: a user's state dict on a named architecture. Nothing in the file is ever executed."""
+"""`checkpoint:PATH?arch=NAME`: a user's state dict on a named architecture. Nothing in the file is ever executed.
+
+A checkpoint that quantization-aware training wrote says itself what it is of: `checkpoint:PATH`.
+"""
 
 import pickle
 import warnings
@@ -12,22 +15,36 @@ from safetensors.torch import load_file
 
 from qanalysis.models.loaded import LoadedModel
 from qanalysis.names import Name
+from qanalysis.nn.fold import fold_batch_norm
+from qanalysis.schema.trained import read
 
 
 def load(name: Name, load_model: Callable[[str], LoadedModel]) -> LoadedModel:
     """Loads a safetensors or (with `weights_only=True`) PyTorch file into the architecture of option `arch`.
 
+    A QAT checkpoint needs no option; it brings the plan and the ranges that it was trained with.
+
     Raises:
         ValueError: for a missing, corrupt or unsafe file, or if a tensor does not fit (the first one is named).
     """
     name.only("arch", "classes")
-    if "arch" not in name.options:
+    path = Path(name.rest).expanduser()
+    trained = read(path)
+    if "arch" not in name.options and trained is None:
+        read_state_dict(path)  # a missing or broken file is the more useful thing to say
         raise ValueError("checkpoint: names say the architecture: checkpoint:PATH?arch=torchvision:resnet18.")
-    state = read_state_dict(Path(name.rest).expanduser())
-    architecture = name.options["arch"].partition("@")[0]
+    state = read_state_dict(path)
+    asked = name.options.get("arch") or (trained.architecture if trained is not None else "")
+    architecture = asked.partition("@")[0]
     classes = f"?classes={name.options['classes']}" if "classes" in name.options else ""
     python = architecture.startswith("python:")
-    loaded = load_model(architecture if python else f"{architecture}@none{classes}")
+    random = f"{_at_none(architecture)}{classes}"
+    loaded = load_model(architecture if python else random)
+    if trained is not None and trained.folded:
+        if loaded.input_shape is None:
+            raise ValueError(f"{name.rest} has batch norm folded, and the input shape of {architecture} is not known.")
+        folded = fold_batch_norm(loaded.module.eval(), torch.zeros(1, *loaded.input_shape)).model
+        loaded = replace(loaded, module=folded)
     expected = loaded.module.state_dict()
     for key, tensor in expected.items():
         if key not in state:
@@ -44,12 +61,20 @@ def load(name: Name, load_model: Callable[[str], LoadedModel]) -> LoadedModel:
             f"{name.rest} does not fit {architecture}: it also holds {unexpected[0]}, which is unknown there."
         )
     loaded.module.load_state_dict(state)
+    weights = "fine-tuned by QAT" if trained is not None else "weights"
     return replace(
         loaded,
         name=str(name),
         trained=True,
-        origin=f"weights from {Path(name.rest).name} on {architecture}",
+        origin=f"{weights} from {path.name} on {architecture}",
+        trained_quantization=trained,
     )
+
+
+def _at_none(architecture: str) -> str:
+    """The architecture with random weights: the variant goes before the options."""
+    name, question, options = architecture.partition("?")
+    return f"{name}@none{question}{options}"
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from qanalysis.schema.trained import TrainedQuantization
+
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
@@ -22,6 +24,7 @@ class LoadedModel:
         mean: per channel, on inputs in [0, 1]; None if unknown.
         std: per channel, likewise.
         architecture: name of the architecture, to find the paper's own row (`resnet50`).
+        trained_quantization: the plan and ranges that it was fine-tuned with, if it is a QAT checkpoint.
     """
 
     name: str
@@ -33,3 +36,4 @@ class LoadedModel:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     architecture: str = ""
+    trained_quantization: TrainedQuantization | None = None

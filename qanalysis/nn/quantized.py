@@ -1,5 +1,6 @@
 """A model executed as a plan says: inputs of quantized sites are fake-quantized, outputs stay float (section 4)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -7,7 +8,7 @@ import torch
 from torch import nn
 
 from qanalysis.nn.sites import Call, SiteMode
-from qanalysis.numerics.quantize import QParams, fake_quantize, max_weight_params, per_tensor
+from qanalysis.numerics.quantize import QParams, fake_quantize, fake_quantize_within, max_weight_params, per_tensor
 from qanalysis.numerics.spec import QuantizerSpec
 from qanalysis.schema.observations import RangeTable
 from qanalysis.schema.plan import Plan
@@ -25,10 +26,11 @@ class QuantizedModel(nn.Module):
     """Wraps a model and executes it by a plan; the model itself is not changed and shares its parameters.
 
     Weights are quantized once per parameter value; activations with the table's ranges. A site whose range is None (an
-    all-zero operand) stays in floating point.
+    all-zero operand) stays in floating point. With gradients enabled it trains: fake quantization is differentiable by
+    the straight-through estimator (Eq. 13), and weights are quantized from their values at each step (section 5.2).
 
     Args:
-        model: in evaluation mode.
+        model: the network; in evaluation mode, unless it is fine-tuned.
         plan: which sites, and how.
         ranges: ranges of the activations; may be None if the plan quantizes weights only.
         weights: where quantized weights are kept; given to several models over the same one, each weight is quantized
@@ -70,6 +72,11 @@ class QuantizedModel(nn.Module):
                 replaced[role] = quantized
         return call.compute(**replaced)
 
+    def quantized_weights(self) -> Iterator[tuple[str, QuantizerSpec, torch.Tensor]]:
+        """Site, settings and values of every weight quantized so far without gradients."""
+        for (site, spec), (weight, _, _) in self._weights.known.items():
+            yield site, spec, weight.detach()
+
     def _activation(self, tensor_id: TensorId, x: torch.Tensor) -> torch.Tensor | None:
         spec = self.plan.activation_spec(tensor_id.site)
         if spec is None or self.ranges is None:
@@ -80,9 +87,9 @@ class QuantizedModel(nn.Module):
                 raise ValueError(f"{tensor_id} was not seen during calibration; calibrate with data that reaches it")
             range_ = self.ranges.ranges[tensor_id]
             assert range_ is not None  # sites without a range were returned in floating point above
-            params = per_tensor(range_, spec).to(x.device, x.dtype)
+            params = per_tensor(range_, spec).to(x.device, full_precision(x).dtype)
             self._activation_params[tensor_id] = params
-        return fake_quantize(x, params)
+        return fake_quantize(full_precision(x), params)
 
     def _weight(self, call: Call, weight: torch.Tensor) -> torch.Tensor | None:
         spec = self.plan.weight_spec(call.site, call.operation.channel_axis)
@@ -99,7 +106,12 @@ class QuantizedModel(nn.Module):
             params = max_weight_params(weight.detach(), spec)
         except ValueError as error:
             raise ValueError(f"{call.site}: {error}") from None
-        quantized = fake_quantize(weight, params)
+        quantized = fake_quantize_within(weight, params)
         if keep:
             self._weights.known[call.site, spec] = (weight, version, quantized)
         return quantized
+
+
+def full_precision(x: torch.Tensor) -> torch.Tensor:
+    """The tensor in float32 under autocast, which is for the float part: codes are not to be rounded twice."""
+    return x.float() if torch.is_autocast_enabled(x.device.type) else x

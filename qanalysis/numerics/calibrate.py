@@ -119,6 +119,28 @@ class Mse:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """The range that the network was fine-tuned with (QAT, section 5.2): it comes with the model, not from data.
+
+    `schema.observations.Observations` looks it up; called on a histogram, it can only refuse.
+    """
+
+    def __call__(self, histogram: Histogram, spec: QuantizerSpec) -> Range | None:
+        """Refuses.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(
+            "Calibration 'trained' is for models that were fine-tuned by quantization-aware training; this one brings "
+            "no ranges. Choose another calibration."
+        )
+
+    def __str__(self) -> str:
+        return "trained"
+
+
+@dataclass(frozen=True)
 class DivergenceCurve:
     """KL divergence against threshold.
 
@@ -206,7 +228,7 @@ def parse(name: str) -> Calibration:
         ValueError: for an unknown name or a percentile out of its domain.
     """
     kind, _, argument = name.strip().partition(":")
-    plain: dict[str, Calibration] = {"entropy": Entropy(), "max": Max(), "mse": Mse()}
+    plain: dict[str, Calibration] = {"entropy": Entropy(), "max": Max(), "mse": Mse(), "trained": Trained()}
     if kind in plain and not argument:
         return plain[kind]
     if kind == "percentile":

@@ -1,6 +1,7 @@
 """Quantize, dequantize and fake-quantize tensors (Eq. 1-8, 12), with the straight-through gradient (Eq. 13)."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -29,6 +30,14 @@ class QParams:
     def symmetric(self) -> bool:
         """Whether real zero has code zero everywhere."""
         return self.code_min == -self.code_max
+
+    @cached_property
+    def bounds(self) -> tuple[float, float] | None:
+        """Real values of the extreme codes (beta and alpha) as plain numbers; None per channel."""
+        if self.step.ndim:
+            return None
+        step, zero_point = float(self.step), float(self.zero_point)
+        return (self.code_min - zero_point) * step, (self.code_max - zero_point) * step
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "QParams":
         """The same parameters on another device and in another float type."""
@@ -102,6 +111,33 @@ def fake_quantize(x: torch.Tensor, params: QParams) -> torch.Tensor:
     return _fake_quantize(x, params)
 
 
+def fake_quantize_within(x: torch.Tensor, params: QParams) -> torch.Tensor:
+    """Fake quantization of values that all lie in the range, as weights do under max calibration: the gradient is 1.
+
+    The same as `fake_quantize` there, without the cost of finding out which values are clipped.
+    """
+    if torch.is_grad_enabled() and x.requires_grad:
+        result: torch.Tensor = _FakeQuantizeWithin.apply(x, params)
+        return result
+    return _fake_quantize(x, params)
+
+
+def learned_fake_quantize(x: torch.Tensor, alpha: torch.Tensor, amax: float, code_max: int) -> torch.Tensor:
+    """Fake quantization with a range that is learned (PACT, Choi et al. 2018; section 5.3), on the scale scheme.
+
+    The gradient to `x` is that of Eq. 13. The gradient to `alpha` is the sum over the clipped elements: +1 times what
+    comes from above for those over alpha, -1 times for those under -alpha.
+
+    Args:
+        x: any shape.
+        alpha: 0-d, the largest magnitude represented; gets the gradient.
+        amax: its value as a number (reading it is slow on a GPU, so the caller reads many at once).
+        code_max: largest code, e.g. 127.
+    """
+    result: torch.Tensor = _LearnedFakeQuantize.apply(x, alpha, amax, code_max)
+    return result
+
+
 def _fake_quantize(x: torch.Tensor, params: QParams) -> torch.Tensor:
     codes = quantize(x, params)
     if not params.symmetric:
@@ -109,16 +145,65 @@ def _fake_quantize(x: torch.Tensor, params: QParams) -> torch.Tensor:
     return codes.mul_(params.step)
 
 
+def _slack(dtype: torch.dtype) -> float:
+    """Room for rounding at the ends of a range: alpha / 127 * 127 may come out as less than alpha."""
+    return 1 + 4 * torch.finfo(dtype).eps
+
+
+def _between(gradient: torch.Tensor, x: torch.Tensor, low: float, high: float) -> torch.Tensor:
+    """The gradient where `low < x < high`, 0 elsewhere: the backward of hardtanh, one pass instead of four."""
+    inside: torch.Tensor = torch.ops.aten.hardtanh_backward(gradient, x, low, high)
+    return inside
+
+
 class _FakeQuantize(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, params: QParams) -> torch.Tensor:
-        slack = 1 + 4 * torch.finfo(x.dtype).eps  # alpha / 127 * 127 may round to less than alpha
-        beta = (params.code_min - params.zero_point) * params.step * slack
-        alpha = (params.code_max - params.zero_point) * params.step * slack
-        ctx.save_for_backward((x >= beta) & (x <= alpha))
+        ctx.params = params
+        ctx.save_for_backward(x)
         return _fake_quantize(x, params)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-        (inside,) = ctx.saved_tensors
-        return gradients[0] * inside, None
+        (x,) = ctx.saved_tensors
+        params, slack = ctx.params, _slack(x.dtype)
+        if params.bounds is not None:
+            beta, alpha = params.bounds  # one of them may be 0, which is inside, too
+            low, high = min(beta * slack, -SMALLEST_STEP), max(alpha * slack, SMALLEST_STEP)
+            return _between(gradients[0], x, low, high), None
+        betas = (params.code_min - params.zero_point) * params.step * slack
+        alphas = (params.code_max - params.zero_point) * params.step * slack
+        return gradients[0] * ((x >= betas) & (x <= alphas)), None
+
+
+class _FakeQuantizeWithin(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, params: QParams) -> torch.Tensor:
+        return _fake_quantize(x, params)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return gradients[0], None
+
+
+class _LearnedFakeQuantize(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, alpha: torch.Tensor, amax: float, code_max: int) -> torch.Tensor:
+        ctx.edge = amax * _slack(x.dtype)
+        ctx.save_for_backward(x, alpha)
+        codes = torch.mul(x, code_max / amax).round_()
+        return codes.clamp_(-code_max, code_max).mul_(amax / code_max)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor, None, None]:
+        x, alpha = ctx.saved_tensors
+        (above,), edge = gradients, ctx.edge
+        to_x = _between(above, x, -edge, edge) if ctx.needs_input_grad[0] else None
+        to_alpha = torch.zeros_like(alpha)
+        # most tensors are clipped at one end or none: looking costs less on a CPU, and waiting more on a GPU
+        low, high = (edge + 1, edge + 1) if x.is_cuda else (-float(x.amin()), float(x.amax()))
+        if high > edge:
+            to_alpha += torch.ops.aten.threshold_backward(above, x, edge).sum(dtype=alpha.dtype)
+        if low > edge:
+            to_alpha -= torch.ops.aten.threshold_backward(above, x.neg(), edge).sum(dtype=alpha.dtype)
+        return to_x, to_alpha, None, None

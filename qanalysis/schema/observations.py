@@ -3,13 +3,13 @@
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from qanalysis.numerics.calibrate import Calibration, parse
+from qanalysis.numerics.calibrate import Calibration, Trained, parse
 from qanalysis.numerics.histogram import BINS, Histogram
 from qanalysis.numerics.spec import QuantizerSpec, Range
 from qanalysis.schema.plan import Plan
@@ -36,6 +36,21 @@ class RangeTable:
         return tuple(dict.fromkeys(tensor.site for tensor, range_ in self.ranges.items() if range_ is None))
 
 
+def ends(table: RangeTable) -> dict[str, tuple[float, float] | None]:
+    """The ranges of a table by the tensor's key, for JSON: (beta, alpha), or None."""
+    return {str(t): None if range_ is None else (range_.beta, range_.alpha) for t, range_ in table.ranges.items()}
+
+
+def table_of(ranges: Mapping[str, Sequence[float] | None], calibration: str) -> RangeTable:
+    """The table that `ends` made these of.
+
+    Raises:
+        ValueError: if a range is none.
+    """
+    given = {TensorId.parse(key): None if two is None else Range(*two) for key, two in ranges.items()}
+    return RangeTable(calibration, given)
+
+
 @dataclass(frozen=True)
 class Observations:
     """What one pass over the calibration data saw.
@@ -44,22 +59,32 @@ class Observations:
         histograms: by tensor, every activation operand of every site.
         coverage: the sites, and what was not covered.
         samples: number of samples seen.
+        trained: the ranges that the model was fine-tuned with, if it was (calibration `trained`).
     """
 
     histograms: Mapping[TensorId, Histogram]
     coverage: Coverage
     samples: int
+    trained: RangeTable | None = None
 
     def ranges(self, calibration: Calibration, plan: Plan | None = None) -> RangeTable:
         """Calibrates every tensor (section 3.4) for the bits and scheme that the plan gives its site."""
         plan = plan or Plan()
-        ranges = {}
-        for tensor, histogram in self.histograms.items():
-            spec = plan.activation_spec(tensor.site) or QuantizerSpec(plan.activation_bits, plan.activation_scheme)
-            override = plan.overrides.get(tensor.site)
-            chosen = parse(override.calibration) if override and override.calibration else calibration
-            ranges[tensor] = chosen(histogram, spec)
+        ranges = {tensor: self.range(tensor, calibration, plan) for tensor in self.histograms}
         return RangeTable(str(calibration), ranges)
+
+    def range(self, tensor: TensorId, calibration: Calibration, plan: Plan) -> Range | None:
+        """Calibrates one tensor, with the calibration that the plan names for its site, if it does.
+
+        Raises:
+            ValueError: if it is to have the range that it was trained with, and there is none.
+        """
+        override = plan.overrides.get(tensor.site)
+        chosen = parse(override.calibration) if override and override.calibration else calibration
+        if isinstance(chosen, Trained) and self.trained is not None and tensor in self.trained.ranges:
+            return self.trained.ranges[tensor]
+        spec = plan.activation_spec(tensor.site) or QuantizerSpec(plan.activation_bits, plan.activation_scheme)
+        return chosen(self.histograms[tensor], spec)
 
     def save(self, path: Path) -> None:
         """Writes one compressed .npz without pickled objects; whole or not at all."""
@@ -72,6 +97,8 @@ class Observations:
             entry = {"tensor": list(tensor), "start": start, "exponent": histogram.exponent}
             index.append(entry | {"minimum": histogram.minimum, "maximum": histogram.maximum})
         header = {"format": FORMAT, "bins": BINS, "samples": self.samples, "tensors": index}
+        if self.trained is not None:
+            header["trained"] = ends(self.trained)
         header["coverage"] = self.coverage.model_dump(mode="json")
         arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
         partial = path.with_name(path.name + ".part")
@@ -99,7 +126,8 @@ class Observations:
                     histograms[TensorId(*entry["tensor"])] = Histogram(
                         counts, entry["exponent"], entry["minimum"], entry["maximum"]
                     )
-                return cls(histograms, Coverage.model_validate(header["coverage"]), header["samples"])
+                trained = None if "trained" not in header else table_of(header["trained"], "trained")
+                return cls(histograms, Coverage.model_validate(header["coverage"]), header["samples"], trained)
         except _UNREADABLE as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise ValueError(f"{path} is not a file of observations ({reason})") from None

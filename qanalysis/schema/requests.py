@@ -1,4 +1,4 @@
-"""Requests: plans that a running `trials` job is asked to measure, one file each in the job's folder."""
+"""Requests to a running job, one file each in its folder: plans that `trials` is to measure, and an early end."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from qanalysis.schema.plan import Plan
 
 _FOLDER = "requests"
+_STOP = "stop"
 
 
 def request(folder: Path, plan: Plan) -> None:
@@ -27,3 +28,20 @@ def pending(folder: Path, answered: Collection[str]) -> list[Plan]:
         except ValueError:
             path.unlink()
     return plans
+
+
+def ask_to_stop(folder: Path) -> None:
+    """Asks the job with this folder to end early and keep what it has."""
+    requests = folder / _FOLDER
+    requests.mkdir(parents=True, exist_ok=True)
+    (requests / _STOP).touch()
+
+
+def stop_asked(folder: Path) -> bool:
+    """Whether the job is asked to end early."""
+    return (folder / _FOLDER / _STOP).exists()
+
+
+def forget_stop(folder: Path) -> None:
+    """Forgets that the job was asked, when it starts (again)."""
+    (folder / _FOLDER / _STOP).unlink(missing_ok=True)

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from qanalysis.schema.base import Record
 from qanalysis.schema.params import CalibrateParams, DescribeParams, EvaluateParams, PtqParams, WeightsParams
+from qanalysis.schema.qat import QatResult
 from qanalysis.schema.result import Metric, Result, Score
 from qanalysis.schema.sensitivity import PartialResult, PlanResult, SensitivityResult, TrialsResult
 from qanalysis.schema.site import Coverage
@@ -169,5 +170,6 @@ RESULTS: dict[str, type[Result]] = {
     "sensitivity": SensitivityResult,
     "partial": PartialResult,
     "plan": PlanResult,
+    "qat": QatResult,
     "trials": TrialsResult,
 }

@@ -1,0 +1,347 @@
+"""Training: the loop of a fine-tune, which can be killed at any step and goes on with the same result."""
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from qanalysis.analysis.processes import ALONE, Processes
+from qanalysis.analysis.recipe import learning_rate
+from qanalysis.analysis.report import Report
+from qanalysis.analysis.training_batches import Batches
+from qanalysis.analysis.training_state import State
+from qanalysis.nn.learned import LearnedModel
+from qanalysis.nn.quantized import QuantizedModel
+from qanalysis.nn.weight_grid import weight_grid
+from qanalysis.schema.params import BatchNorm, QatParams
+from qanalysis.schema.qat import Phase, QatEpoch, QatRecipe, QatRun, QatStep
+from qanalysis.schema.trace import BINS_PER_CODE, CODES
+from qanalysis.task import logits
+
+#: Rows that a run reports at the most, and seconds of work that a kill may cost.
+_ROWS, _KEEP_EVERY = 400, 5.0
+#: Steps whose mean loss is watched, and how many times the first of them means that training diverges.
+_WINDOW, _DIVERGED = 20, 2.0
+#: Steps at the start that are not timed: allocators and kernels warm up.
+_WARM_UP = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """What one fine-tune is given.
+
+    Attributes:
+        phase: of the quantized network, or of the control.
+        params: the parameters.
+        recipe: the same with everything filled in.
+        batches: what is trained on.
+        measure: accuracies of the network as it is, by epoch and step.
+        report: told of progress and of every row.
+        state: file in which a killed run is kept; None keeps nothing.
+        trace: file of ranges and weights, for whoever watches; None keeps nothing.
+        stop_asked: whether somebody wants it to end early.
+        processes: this process among those that train together.
+    """
+
+    phase: Phase
+    params: QatParams
+    recipe: QatRecipe
+    batches: Batches
+    measure: Callable[[nn.Module, int, int], QatEpoch]
+    report: Report
+    state: Path | None = None
+    trace: Path | None = None
+    stop_asked: Callable[[], bool] = lambda: False
+    processes: Processes = ALONE
+
+
+def finetune(network: nn.Module, training: Training) -> QatRun:
+    """Trains a network in place, and leaves it with the weights of its best epoch, in evaluation mode.
+
+    Every batch, augmentation and random number follows from the seed and the number of the step, so that a run that
+    was killed and resumed gives the very weights of an unbroken one.
+
+    Raises:
+        ValueError: if the loss is not finite or grows before an epoch was done, labels are out of range, or a step
+            does not fit into memory (with the number of samples that does).
+    """
+    device = training.batches.device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        return Loop(network, training).to_the_end()
+
+
+class Loop:
+    """One fine-tune on its way: the network, its optimizer and the state that is kept."""
+
+    def __init__(self, network: nn.Module, training: Training) -> None:
+        self.network, self.training = network, training
+        self.device = training.batches.device
+        self.optimizer = optimizer_for(network, training.params, training.recipe)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=training.params.autocast == "fp16")
+        self.state = State.load(training.state) or State()
+        if self.state.epochs:
+            self.state.restore(network, self.optimizer, self.scaler)
+        self.parallel = training.processes.parallel(network)
+        self._every = max(1, math.ceil(training.recipe.steps / _ROWS))
+        self._kept_at = time.monotonic()
+        self._began, self._since = time.perf_counter(), self.state.step
+
+    def to_the_end(self) -> QatRun:
+        """Trains, from where the state says."""
+        training, state = self.training, self.state
+        told: list[QatStep | QatEpoch] = [*state.epochs, *state.rows]
+        for row in sorted(told, key=lambda row: row.step):
+            self._tell(row)
+        if not state.epochs:
+            self._measure()
+        self._train()
+        if state.stopped is not None and state.finite and state.epochs[-1].step < state.step:
+            self._measure()
+        if state.stopped is not None and not state.finite and state.best is None:
+            raise ValueError(state.stopped)
+        self._keep()
+        if state.best is not None:
+            self.network.load_state_dict(state.best)
+        self.network.eval()
+        return QatRun(
+            phase=training.phase,
+            steps=tuple(state.rows),
+            epochs=tuple(state.epochs),
+            best_epoch=state.best_epoch,
+            step_seconds=median_seconds(state.step_times),
+            stopped=state.stopped,
+        )
+
+    def _train(self) -> None:
+        training, state, recipe = self.training, self.state, self.training.recipe
+        if state.step >= recipe.steps or state.stopped is not None:
+            return
+        train_mode(self.network, training.params.batch_norm)
+        with training.batches.from_step(state.step) as ready:
+            while state.step < recipe.steps and state.stopped is None:
+                if training.processes.agreed(training.stop_asked()):
+                    state.stopped = f"It was stopped after {state.step} of {recipe.steps} steps, as asked."
+                    break
+                self.step(*next(ready))
+                if state.stopped is None and (state.step % recipe.steps_per_epoch == 0 or state.step == recipe.steps):
+                    self._measure()
+                    self._stop_early()
+                    train_mode(self.network, training.params.batch_norm)
+                elif time.monotonic() - self._kept_at > _KEEP_EVERY:
+                    self._keep()
+
+    def step(self, inputs: torch.Tensor, labels: torch.Tensor, total: int) -> None:
+        """One step of the optimizer on this process's part of a batch of `total` samples."""
+        state, recipe = self.state, self.training.recipe
+        rate = learning_rate(recipe, state.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate if group["follows"] else rate / recipe.learning_rate * group["initial_lr"]
+        torch.manual_seed(self.training.params.seed * 1_000_003 + state.step)
+        start = time.perf_counter()
+        try:
+            loss = self.training.processes.mean(self._gradients(inputs, labels, total))
+            self.scaler.step(self.optimizer)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            raise ValueError(self._what_fits(inputs, labels)) from None
+        self.scaler.update()
+        if isinstance(self.network, LearnedModel):
+            self.network.keep_positive()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        state.step_times.append(time.perf_counter() - start)
+        state.step += 1
+        state.losses.append(loss)
+        self._watch(loss, rate)
+        if state.stopped is None and (state.step % self._every == 0 or state.step == recipe.steps):
+            self._note(rate)
+        if self.training.processes.first:
+            self.training.report("progress", stage=stage(self.training.phase), done=state.step, total=recipe.steps)
+
+    def _gradients(self, inputs: torch.Tensor, labels: torch.Tensor, total: int) -> float:
+        """Gradients of the batch's mean loss, in as many parts as `accumulate` says; returns that of this process."""
+        params, smoothing = self.training.params, self.training.recipe.label_smoothing
+        kind = torch.float16 if params.autocast == "fp16" else torch.bfloat16
+        self.optimizer.zero_grad(set_to_none=True)
+        sums = 0.0
+        parts = list(zip(inputs.chunk(params.accumulate), labels.chunk(params.accumulate), strict=True))
+        for number, (x, y) in enumerate(parts):
+            waits = number < len(parts) - 1 and self.training.processes.count > 1
+            with self.parallel.no_sync() if waits else nullcontext():  # type: ignore[operator]
+                with torch.autocast(self.device.type, kind, enabled=params.autocast != "none"):
+                    output = logits(self.parallel(x)).float()
+                loss = functional.cross_entropy(output, y, label_smoothing=smoothing, reduction="sum")
+                scaled = self.scaler.scale(loss * self.training.processes.count / total)
+                scaled.backward()
+            sums += float(loss.detach())
+        return sums / len(inputs)
+
+    def _watch(self, loss: float, rate: float) -> None:
+        """Ends a run whose loss is not finite or rises for good."""
+        state, classes = self.state, self.training.batches.classes
+        first, last = (float(np.mean(losses)) for losses in (state.losses[:_WINDOW], state.losses[-_WINDOW:]))
+        if not math.isfinite(loss):
+            what = "NaN" if math.isnan(loss) else "infinite"
+            reason = f"The loss became {what} in step {state.step}, at learning rate {rate:.3g}"
+        elif len(state.losses) >= 2 * _WINDOW and last > max(
+            _DIVERGED * first, math.log(classes)
+        ):
+            reason = (
+                f"The loss rose from {first:.2f} to {last:.2f} by step {state.step}, at learning rate {rate:.3g}: "
+                "training diverges"
+            )
+        else:
+            return
+        state.finite = False
+        kept = f"what was best before, after epoch {state.best_epoch}, is kept" if state.best is not None else ""
+        state.stopped = f"{reason}; {kept or 'use a lower learning rate'}."
+
+    def _note(self, rate: float) -> None:
+        state, recipe = self.state, self.training.recipe
+        row = QatStep(
+            step=state.step,
+            epoch=state.step / recipe.steps_per_epoch,
+            loss=float(np.mean(state.losses[-self._every :])),
+            learning_rate=rate,
+            images_per_second=(state.step - self._since)
+            * recipe.batch_size
+            / max(time.perf_counter() - self._began, 1e-9),
+        )
+        self._began, self._since = time.perf_counter(), state.step
+        state.rows.append(row)
+        self._note_ranges()
+        self._tell(row)
+
+    def _note_ranges(self) -> None:
+        if isinstance(self.network, LearnedModel):
+            trace = replace(self.state.trace, tensors=tuple(map(str, self.network.tensors)))
+            self.state.trace = trace.with_ranges(self.state.step, self.network.values())
+
+    def _measure(self) -> None:
+        """Measures the network, and keeps its weights if they are the best so far."""
+        state, training = self.state, self.training
+        epoch = math.ceil(state.step / training.recipe.steps_per_epoch)
+        self.network.eval()
+        measured = training.processes.agreed(
+            training.measure(self.network, epoch, state.step) if training.processes.first else None
+        )
+        assert measured is not None
+        state.epochs.append(measured)
+        if epoch > 0 and (state.best is None or better(measured, state.epochs[state.best_index])):
+            state.best = {key: value.detach().clone() for key, value in self.network.state_dict().items()}
+            state.best_index, state.best_epoch = len(state.epochs) - 1, epoch
+        if isinstance(self.network, QuantizedModel):
+            grid = weight_grid(self.network, BINS_PER_CODE, CODES)
+            if grid:
+                state.trace = state.trace.with_weights(epoch, grid)
+        if epoch == 0:
+            self._note_ranges()
+        self._tell(measured)
+        self._keep()
+        self._began, self._since = time.perf_counter(), state.step
+
+    def _stop_early(self) -> None:
+        state, patience = self.state, self.training.params.patience
+        waited = len(state.epochs) - 1 - state.best_index
+        if patience and waited >= patience and state.step < self.training.recipe.steps:
+            state.stopped = f"No better epoch came in {waited} epochs after epoch {state.best_epoch}."
+
+    def _keep(self) -> None:
+        if not self.training.processes.first:
+            return
+        self._kept_at = time.monotonic()
+        if self.training.state is not None:
+            self.state.save(self.training.state, self.network, self.optimizer, self.scaler)
+        if self.training.trace is not None:
+            self.state.trace.save(self.training.trace)
+
+    def _tell(self, row: QatStep | QatEpoch) -> None:
+        if self.training.processes.first:
+            of = "step" if isinstance(row, QatStep) else "epoch"
+            self.training.report("row", phase=self.training.phase, of=of, **row.model_dump())
+
+    def _what_fits(self, inputs: torch.Tensor, labels: torch.Tensor) -> str:
+        """A sentence with the number of samples that fit into memory, found by trying halves."""
+        size = len(inputs) // self.training.params.accumulate
+        fits = size // 2
+        while fits:
+            try:
+                self.optimizer.zero_grad(set_to_none=True)
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
+                functional.cross_entropy(logits(self.network(inputs[:fits])).float(), labels[:fits]).backward()
+                break
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+            fits //= 2
+        if not fits:
+            return f"A single training sample does not fit into the memory of {self.device}; use a smaller model."
+        parts = math.ceil(len(inputs) / fits)
+        return (
+            f"{size} training samples at once do not fit into the memory of {self.device}, but {fits} do: set "
+            f"accumulate to {parts}, which gives the same steps, or train_batch_size to {fits}."
+        )
+
+
+def optimizer_for(network: nn.Module, params: QatParams, recipe: QatRecipe) -> torch.optim.Optimizer:
+    """SGD or AdamW: matrices and kernels with weight decay, vectors without, learned ranges with their own settings."""
+    alphas = list(network.alphas) if isinstance(network, LearnedModel) else []
+    known = {id(alpha) for alpha in alphas}
+    trained = [p for p in network.parameters() if p.requires_grad and id(p) not in known]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": recipe.weight_decay, "follows": True},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0, "follows": True},
+        {
+            "params": alphas,
+            "weight_decay": params.range_weight_decay,
+            "initial_lr": params.range_learning_rate,
+            "follows": False,
+        },
+    ]
+    groups = [group for group in groups if group["params"]]
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.learning_rate)
+    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=params.momentum)
+
+
+def train_mode(network: nn.Module, batch_norm: BatchNorm) -> None:
+    """Training mode, with batch norm's statistics moving or as they are."""
+    network.train()
+    if batch_norm != "trained":
+        for module in network.modules():
+            if isinstance(getattr(module, "running_mean", None), torch.Tensor):
+                module.eval()
+
+
+def better(epoch: QatEpoch, best: QatEpoch) -> bool:
+    """Whether one epoch is better than another on the samples set aside; the later one where these have no labels."""
+    if epoch.validation_accuracy is None or best.validation_accuracy is None:
+        return True
+    losses = (best.validation_loss or 0.0) - (epoch.validation_loss or 0.0)
+    return (epoch.validation_accuracy, losses) > (best.validation_accuracy, 0.0)
+
+
+def stage(phase: Phase) -> str:
+    """What a phase is called in progress bars."""
+    return "training" if phase == "qat" else "training in fp32"
+
+
+def median_seconds(times: list[float]) -> float:
+    """Median time of a step, without the first few."""
+    timed = times[_WARM_UP:] or times
+    return float(np.median(timed)) if timed else 0.0
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on a GPU or on the CPU."""
+    text = str(error)
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
