@@ -19,6 +19,7 @@ import torch
 from qanalysis import models
 from qanalysis.analysis.calibrate import range_tables
 from qanalysis.analysis.report import silent
+from qanalysis.nn import counting
 from qanalysis.nn import observe as observation
 from qanalysis.nn.sites import Call, SiteMode
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
@@ -34,8 +35,14 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--counter", choices=("compiled", "pytorch"), help="default: compiled where it is")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    if args.counter == "pytorch":
+        counting.compiled_count = no_compiled_count
+    counter = "pytorch" if counting.compiled_count() is None else "compiled"
+    if args.counter not in (None, counter):
+        parser.error("qanalysis/nn/_counting.c is not compiled here: install a C compiler, then the package again")
     loaded = models.load(args.model)
     module = loaded.module.to(memory_format=torch.channels_last)
     batches = inputs(args, loaded)
@@ -88,6 +95,7 @@ def main() -> None:
         "samples": sum(len(batch) for batch in batches),
         "batch_size": args.batch_size,
         "threads": args.threads,
+        "counter": counter,
         "torch": torch.__version__,
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "machine": platform.machine(),
@@ -98,6 +106,10 @@ def main() -> None:
         },
     }
     print(json.dumps(report, indent=1))
+
+
+def no_compiled_count() -> None:
+    """Stands for an installation without the compiled counter."""
 
 
 def inputs(args: argparse.Namespace, loaded: models.LoadedModel) -> list[torch.Tensor]:

@@ -2,27 +2,18 @@
 
 import weakref
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
-from threading import Barrier
 
 import numpy as np
 import torch
 from torch import nn
 
+from qanalysis.nn.counting import count
 from qanalysis.nn.sites import Call, SiteMode
-from qanalysis.numerics.histogram import BINS, Histogram, exponent_for
+from qanalysis.numerics.histogram import Histogram, exponent_for
 from qanalysis.schema.observations import Observations
 from qanalysis.schema.site import Coverage, NotCovered, Site, TensorId
 
-#: Values scaled and counted at a time: bounds the memory beside the tensor.
-_CHUNK = 2**20
-#: Tables that neighbouring values are counted in by turns. Adding to one counter twice in a row waits for memory: half
-#: of what ReLU returns is zero, and counts at 0.6 instead of 1.0 ns a value with four tables.
-_TABLES = 4
-#: Below this many values one table, and no second thread, is faster.
-_SMALL = 2**16
 _COMPUTE_MODULES = (
     *(nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
     *(nn.Linear, nn.Bilinear, nn.RNNBase, nn.RNNCellBase),
@@ -45,27 +36,7 @@ def histogram(x: torch.Tensor, name: str = "tensor") -> Histogram:
         bad = int((~torch.isfinite(values)).sum())
         raise ValueError(f"{name}: activations must be finite, but {bad} of {values.numel()} are NaN or infinite")
     exponent = exponent_for(max(-low, high))
-    signed = low < 0
-    tables = _TABLES if values.device.type == "cpu" and values.numel() >= _SMALL else 1
-    bins = 2 * BINS if signed else BINS
-    offsets = _offsets(signed, tables).to(values.device)
-    counts = torch.zeros(tables * bins, dtype=torch.int64, device=values.device)
-    scaled = torch.empty(min(values.numel(), _CHUNK), dtype=values.dtype, device=values.device)
-    index = torch.empty_like(scaled, dtype=torch.int16)
-    for part in values.split(_CHUNK):
-        if part.numel() < len(scaled):
-            scaled, index, offsets = (buffer[: part.numel()] for buffer in (scaled, index, offsets))
-        torch.mul(part, 2.0**-exponent, out=scaled)  # exact: a power of two
-        index.copy_(scaled.floor_() if signed else scaled)
-        if signed and exponent > 0:  # then a small negative value may scale to -0, whose floor is not -1
-            index[(part < 0) & (index == 0)] = -1
-        if signed or tables > 1:
-            index += offsets[: len(index)]
-        counts += _bincount(index, tables * bins)
-    counted = counts.view(tables, bins).sum(0).cpu().numpy()
-    if not signed:
-        counted = np.concatenate((np.zeros(BINS, np.int64), counted))
-    return Histogram(counted, exponent, low, high)
+    return Histogram(count(values, exponent, signed=low < 0), exponent, low, high)
 
 
 @torch.no_grad()
@@ -187,42 +158,3 @@ def flat(x: torch.Tensor) -> torch.Tensor:
     """All values in memory order, so that no layout of a dense tensor is copied."""
     order = sorted(range(x.ndim), key=lambda axis: x.stride(axis), reverse=True)
     return x.permute(order).reshape(-1)
-
-
-@lru_cache(maxsize=4)
-def _offsets(signed: bool, tables: int) -> torch.Tensor:
-    """What makes bins positions in the tables, by turns: `(_CHUNK,)`."""
-    bins = 2 * BINS if signed else BINS
-    first = torch.arange(tables) * bins + (BINS if signed else 0)
-    return first.to(torch.int16).repeat(_CHUNK // tables)
-
-
-def _bincount(index: torch.Tensor, length: int) -> torch.Tensor:
-    """Counts `(length,)`; PyTorch counts in one thread, so that the parts of a large tensor are given to several."""
-    threads = torch.get_num_threads()
-    # With two cores it does not pay: the second is held for a while by PyTorch's own thread, waiting for its next task.
-    if index.device.type != "cpu" or threads < 3 or index.numel() < _SMALL:
-        return torch.bincount(index, minlength=length)
-    parts = index.split(-(-index.numel() // threads))
-    return sum(_pool(threads).map(lambda part: torch.bincount(part, minlength=length), parts), index.new_zeros(()))
-
-
-@lru_cache(maxsize=1)
-def _pool(threads: int) -> ThreadPoolExecutor:
-    """Threads in which PyTorch starts no threads of its own.
-
-    Those would outnumber the cores, and from then on every operation of the process waits longer for its threads.
-    """
-    ready = Barrier(threads + 1)
-
-    def alone() -> None:
-        torch.get_num_threads()  # reads the default now, so that it does not override the next line
-        torch.set_num_threads(1)  # holds for this thread, and for what is created later
-        ready.wait()
-
-    pool = ThreadPoolExecutor(threads, "histogram", alone)
-    for _ in range(threads):
-        pool.submit(int)  # starts a thread
-    ready.wait()
-    torch.set_num_threads(threads)
-    return pool
