@@ -4,11 +4,11 @@ import copy
 import math
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from qanalysis import task as tasks
@@ -17,25 +17,25 @@ from qanalysis.analysis.baseline import float_sites
 from qanalysis.analysis.calibrate import folded, magnitudes, observed, range_tables
 from qanalysis.analysis.checkpoint import Checkpoint
 from qanalysis.analysis.comparison import change, compare
+from qanalysis.analysis.optimizer import train_mode
 from qanalysis.analysis.processes import Processes
+from qanalysis.analysis.qat_checkpoint import architecture, save
 from qanalysis.analysis.recipe import recipe
 from qanalysis.analysis.report import Report, silent, staged
 from qanalysis.analysis.score import Answers, answers, score
-from qanalysis.analysis.training import Loop, Training, finetune, median_seconds, stage, train_mode
+from qanalysis.analysis.training import Loop, Training, finetune, median_seconds, stage
 from qanalysis.analysis.training_batches import Batches
-from qanalysis.names import Name
 from qanalysis.nn.learned import LearnedModel
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.schema import requests
-from qanalysis.schema.catalog import MODEL_SOURCES
 from qanalysis.schema.digest import digest
 from qanalysis.schema.observations import RangeTable, ends
 from qanalysis.schema.params import BEST, QatParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.qat import CalibrationScore, Phase, QatEpoch, QatRecipe, QatResult, QatRun
 from qanalysis.schema.sensitivity import Change
-from qanalysis.schema.trained import KEY, TrainedQuantization
+from qanalysis.schema.trained import TrainedQuantization
 from qanalysis.task import Task
 
 CHECKPOINT = "qat.safetensors"
@@ -62,6 +62,7 @@ def run(params: QatParams, report: Report = silent, folder: Path | None = None) 
             requests.forget_stop(folder)
         checkpoint = Checkpoint(folder, digest("qat", params))
         study = _prepared(params, report, checkpoint, folder, group)
+        study.tell()
         trained = study.quantized()
         run_ = finetune(trained, study.training("qat"))
         ranges = trained.table("trained") if isinstance(trained, LearnedModel) else study.table
@@ -117,6 +118,17 @@ class _Study:
             processes=self.processes,
         )
 
+    def tell(self) -> None:
+        """Tells what is known before training, for whoever watches."""
+        self.report(
+            "table",
+            fp32=score(self.reference.hits(self.reference)).accuracy,
+            ptq=self.ptq.accuracy,
+            calibration=self.table.calibration,
+            recipe=self.recipe.model_dump(),
+            ranges_before=magnitudes(self.table),
+        )
+
     def answers(self, network: nn.Module) -> Answers:
         """Its answers on the evaluation samples."""
         return answers(self.task, network, self.params.evaluation_samples, silent, "")
@@ -155,7 +167,7 @@ class _Study:
         """What the checkpoint says of itself."""
         before = self.task.model.trained_quantization
         return TrainedQuantization(
-            architecture=_architecture(self.task),
+            architecture=architecture(self.task.model),
             folded=self.params.batch_norm == "folded" or (before is not None and before.folded),
             plan=self.plan,
             calibration=self.table.calibration,
@@ -221,10 +233,10 @@ def _prepared(
     report = staged(report, _work(params, given, task, names))
     observations = observed(task, source, params.calibration_samples, report)
     tables = range_tables(observations, names, plan, report)
-    measure = lambda network, name: answers(task, network, params.evaluation_samples, report, name, checkpoint)  # noqa: E731
-    reference = measure(source, "fp32")
+    measure = partial(answers, task, samples=params.evaluation_samples, report=report, checkpoint=checkpoint)
+    reference = measure(source, stage="fp32")
     changes = {
-        name: _change(task, measure(QuantizedModel(source, plan, table), name), reference)
+        name: _change(task, measure(QuantizedModel(source, plan, table), stage=name), reference)
         for name, table in tables.items()
     }
     best = max(changes, key=lambda name: (changes[name].accuracy, -changes[name].kl))
@@ -276,18 +288,6 @@ def timed(network: nn.Module, training: Training) -> float:
     return median_seconds(loop.state.step_times)
 
 
-def save(path: Path, network: nn.Module, described: TrainedQuantization) -> None:
-    """Writes a network's weights with its plan and ranges, whole or not at all.
-
-    Raises:
-        OSError: if the disk is full.
-    """
-    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in network.state_dict().items()}
-    partial = path.with_name(path.name + ".part")
-    save_file(tensors, partial, metadata={KEY: described.model_dump_json()})
-    partial.replace(path)
-
-
 def _work(params: QatParams, given: QatRecipe, task: Task, names: tuple[str, ...]) -> dict[str, float]:
     """The stages in forward passes; a step goes backward, too, which costs two more."""
     evaluation = min(params.evaluation_samples, len(task.data.evaluation))
@@ -308,15 +308,3 @@ def _change(task: Task, given: Answers, reference: Answers) -> Change:
 @torch.no_grad()
 def _classes(task: Task) -> int:
     return int(tasks.logits(task.model.module(task.example())).shape[1])
-
-
-def _architecture(task: Task) -> str:
-    """The name that gives the network's architecture, whatever weights it has."""
-    before = task.model.trained_quantization
-    if before is not None:
-        return before.architecture
-    name = Name.parse(task.model.name, "model", MODEL_SOURCES)
-    if name.source == "checkpoint":
-        classes = name.options.get("classes")
-        return name.options["arch"].partition("@")[0] + (f"?classes={classes}" if classes else "")
-    return str(replace(name, variant=None))

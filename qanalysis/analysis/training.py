@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from qanalysis.analysis.memory import out_of_memory, what_fits
+from qanalysis.analysis.optimizer import optimizer_for, train_mode
 from qanalysis.analysis.processes import ALONE, Processes
 from qanalysis.analysis.recipe import learning_rate
 from qanalysis.analysis.report import Report
@@ -20,7 +22,7 @@ from qanalysis.analysis.training_state import State
 from qanalysis.nn.learned import LearnedModel
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.nn.weight_grid import weight_grid
-from qanalysis.schema.params import BatchNorm, QatParams
+from qanalysis.schema.params import QatParams
 from qanalysis.schema.qat import Phase, QatEpoch, QatRecipe, QatRun, QatStep
 from qanalysis.schema.trace import BINS_PER_CODE, CODES
 from qanalysis.task import logits
@@ -148,10 +150,14 @@ class Loop:
         try:
             loss = self.training.processes.mean(self._gradients(inputs, labels, total))
             self.scaler.step(self.optimizer)
+        except ValueError:
+            if all(bool(torch.isfinite(weight).all()) for weight in self.network.parameters()):
+                raise
+            loss = math.nan  # the last step made weights that cannot be quantized
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-            raise ValueError(self._what_fits(inputs, labels)) from None
+            raise ValueError(what_fits(self.network, inputs, labels, self.training.params.accumulate)) from None
         self.scaler.update()
         if isinstance(self.network, LearnedModel):
             self.network.keep_positive()
@@ -160,7 +166,7 @@ class Loop:
         state.step_times.append(time.perf_counter() - start)
         state.step += 1
         state.losses.append(loss)
-        self._watch(loss, rate)
+        self._watch(loss)
         if state.stopped is None and (state.step % self._every == 0 or state.step == recipe.steps):
             self._note(rate)
         if self.training.processes.first:
@@ -184,25 +190,23 @@ class Loop:
             sums += float(loss.detach())
         return sums / len(inputs)
 
-    def _watch(self, loss: float, rate: float) -> None:
+    def _watch(self, loss: float) -> None:
         """Ends a run whose loss is not finite or rises for good."""
         state, classes = self.state, self.training.batches.classes
         first, last = (float(np.mean(losses)) for losses in (state.losses[:_WINDOW], state.losses[-_WINDOW:]))
         if not math.isfinite(loss):
             what = "NaN" if math.isnan(loss) else "infinite"
-            reason = f"The loss became {what} in step {state.step}, at learning rate {rate:.3g}"
-        elif len(state.losses) >= 2 * _WINDOW and last > max(
-            _DIVERGED * first, math.log(classes)
-        ):
-            reason = (
-                f"The loss rose from {first:.2f} to {last:.2f} by step {state.step}, at learning rate {rate:.3g}: "
-                "training diverges"
-            )
-        else:
-            return
+            self._diverged(f"The loss became {what} in step {state.step}")
+        elif len(state.losses) >= 2 * _WINDOW and last > max(_DIVERGED * first, math.log(classes)):
+            self._diverged(f"The loss rose from {first:.2f} to {last:.2f} by step {state.step}")
+
+    def _diverged(self, what: str) -> None:
+        """Ends the run: its weights are of no use any more, but those of the best epoch may be."""
+        state = self.state
+        rate = learning_rate(self.training.recipe, state.step - 1)
+        kept = f"what was best, after epoch {state.best_epoch}, is kept" if state.best is not None else ""
         state.finite = False
-        kept = f"what was best before, after epoch {state.best_epoch}, is kept" if state.best is not None else ""
-        state.stopped = f"{reason}; {kept or 'use a lower learning rate'}."
+        state.stopped = f"{what}, at learning rate {rate:.3g}; {kept or 'use a lower learning rate'}."
 
     def _note(self, rate: float) -> None:
         state, recipe = self.state, self.training.recipe
@@ -230,10 +234,10 @@ class Loop:
         state, training = self.state, self.training
         epoch = math.ceil(state.step / training.recipe.steps_per_epoch)
         self.network.eval()
-        measured = training.processes.agreed(
-            training.measure(self.network, epoch, state.step) if training.processes.first else None
-        )
-        assert measured is not None
+        measured = training.processes.agreed(self._measured(epoch) if training.processes.first else None)
+        if measured is None:
+            self._diverged(f"The network gave NaN or infinity after step {state.step}")
+            return
         state.epochs.append(measured)
         if epoch > 0 and (state.best is None or better(measured, state.epochs[state.best_index])):
             state.best = {key: value.detach().clone() for key, value in self.network.state_dict().items()}
@@ -247,6 +251,15 @@ class Loop:
         self._tell(measured)
         self._keep()
         self._began, self._since = time.perf_counter(), state.step
+
+    def _measured(self, epoch: int) -> QatEpoch | None:
+        """Accuracies as the network is now; None if training has made it useless."""
+        try:
+            return self.training.measure(self.network, epoch, self.state.step)
+        except ValueError:
+            if not self.state.step:
+                raise
+            return None
 
     def _stop_early(self) -> None:
         state, patience = self.state, self.training.params.patience
@@ -268,59 +281,6 @@ class Loop:
             of = "step" if isinstance(row, QatStep) else "epoch"
             self.training.report("row", phase=self.training.phase, of=of, **row.model_dump())
 
-    def _what_fits(self, inputs: torch.Tensor, labels: torch.Tensor) -> str:
-        """A sentence with the number of samples that fit into memory, found by trying halves."""
-        size = len(inputs) // self.training.params.accumulate
-        fits = size // 2
-        while fits:
-            try:
-                self.optimizer.zero_grad(set_to_none=True)
-                if self.device.type == "cuda":
-                    torch.cuda.empty_cache()
-                functional.cross_entropy(logits(self.network(inputs[:fits])).float(), labels[:fits]).backward()
-                break
-            except (RuntimeError, MemoryError) as error:
-                if not out_of_memory(error):
-                    raise
-            fits //= 2
-        if not fits:
-            return f"A single training sample does not fit into the memory of {self.device}; use a smaller model."
-        parts = math.ceil(len(inputs) / fits)
-        return (
-            f"{size} training samples at once do not fit into the memory of {self.device}, but {fits} do: set "
-            f"accumulate to {parts}, which gives the same steps, or train_batch_size to {fits}."
-        )
-
-
-def optimizer_for(network: nn.Module, params: QatParams, recipe: QatRecipe) -> torch.optim.Optimizer:
-    """SGD or AdamW: matrices and kernels with weight decay, vectors without, learned ranges with their own settings."""
-    alphas = list(network.alphas) if isinstance(network, LearnedModel) else []
-    known = {id(alpha) for alpha in alphas}
-    trained = [p for p in network.parameters() if p.requires_grad and id(p) not in known]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": recipe.weight_decay, "follows": True},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0, "follows": True},
-        {
-            "params": alphas,
-            "weight_decay": params.range_weight_decay,
-            "initial_lr": params.range_learning_rate,
-            "follows": False,
-        },
-    ]
-    groups = [group for group in groups if group["params"]]
-    if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=recipe.learning_rate)
-    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=params.momentum)
-
-
-def train_mode(network: nn.Module, batch_norm: BatchNorm) -> None:
-    """Training mode, with batch norm's statistics moving or as they are."""
-    network.train()
-    if batch_norm != "trained":
-        for module in network.modules():
-            if isinstance(getattr(module, "running_mean", None), torch.Tensor):
-                module.eval()
-
 
 def better(epoch: QatEpoch, best: QatEpoch) -> bool:
     """Whether one epoch is better than another on the samples set aside; the later one where these have no labels."""
@@ -339,9 +299,3 @@ def median_seconds(times: list[float]) -> float:
     """Median time of a step, without the first few."""
     timed = times[_WARM_UP:] or times
     return float(np.median(timed)) if timed else 0.0
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, on a GPU or on the CPU."""
-    text = str(error)
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text

@@ -1,0 +1,456 @@
+"""Quantization-aware training: the step, the control, resuming, stopping, checkpoints, several processes, bad input."""
+
+import copy
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn import functional
+
+import qanalysis
+from qanalysis import models
+from qanalysis.analysis import qat, qat_checkpoint, training
+from qanalysis.analysis.checkpoint import Checkpoint
+from qanalysis.analysis.optimizer import train_mode
+from qanalysis.analysis.processes import ALONE
+from qanalysis.analysis.recipe import learning_rate, recipe
+from qanalysis.analysis.report import silent
+from qanalysis.analysis.training import Loop
+from qanalysis.schema import requests
+from qanalysis.schema.catalog import sample_models
+from qanalysis.schema.observations import Observations
+from qanalysis.schema.params import QatParams
+from qanalysis.schema.trace import Trace
+from qanalysis.schema.trained import read
+
+SMALL = {
+    "model": "sample:resnet20", "calibration": "max", "bits": 4, "calibration_samples": 32, "evaluation_samples": 64,
+    "train_samples": 48, "train_batch_size": 16, "steps": 5, "control": False,
+}  # fmt: skip
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def _few_samples_set_aside(monkeypatch):
+    """The 1,024 calibration images are measured after every epoch; a few say as much here."""
+    real = qat.answers
+
+    def few(task, model, samples, *rest, split=None, **more):
+        return real(task, model, min(samples, 32) if split is not None else samples, *rest, split=split, **more)
+
+    monkeypatch.setattr(qat, "answers", few)
+
+
+def study(**changes):
+    return qat._prepared(QatParams(**{**SMALL, **changes}), silent, Checkpoint(None), None, ALONE)
+
+
+def one_step(given, network=None):
+    """The network after one step, and the batch."""
+    loop = Loop(given.quantized() if network is None else network, given.training("qat"))
+    train_mode(loop.network, given.params.batch_norm)
+    inputs, labels, total = given.batches.of_step(0)
+    loop.step(inputs, labels, total)
+    return loop.network, inputs, labels
+
+
+class Reference(nn.Module):
+    """ResNet-20's quantized forward as a plain loop would have it: patched layers, quantized by clamp and round."""
+
+    def __init__(self, network, amaxes, bits):
+        super().__init__()
+        self.network = network
+        for path, module in network.named_modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                self.patch(module, amaxes[path], 2 ** (bits - 1) - 1)
+
+    def patch(self, module, amax, top):
+        def quantized(x, step):
+            return x + ((x / step).round() * step - x).detach()
+
+        def forward(x):
+            weight = module.weight
+            channels = weight.detach().abs().flatten(1).amax(1).view(-1, *[1] * (weight.ndim - 1))
+            x = quantized(x.clamp(-amax, amax), amax / top)
+            weight = quantized(weight, channels / top)
+            if isinstance(module, nn.Linear):
+                return functional.linear(x, weight, module.bias)
+            return functional.conv2d(x, weight, module.bias, module.stride, module.padding, groups=module.groups)
+
+        module.forward = forward
+
+    def forward(self, x):
+        return self.network(x)
+
+
+@pytest.mark.parametrize("calibration", ["max", "percentile:99.9"])
+@pytest.mark.parametrize("batch_norm", ["trained", "frozen"])
+def test_one_step_is_that_of_a_plain_reference_loop(calibration, batch_norm):
+    given = study(calibration=calibration, batch_norm=batch_norm, weight_decay=0.0, label_smoothing=0.0)
+    before = {key: value.clone() for key, value in given.source.state_dict().items()}
+    network, inputs, labels = one_step(given)
+
+    amaxes = {str(tensor): range_.amax for tensor, range_ in given.table.ranges.items()}
+    plain = Reference(copy.deepcopy(given.source), amaxes, 4)
+    plain.train(batch_norm == "trained")
+    optimizer = torch.optim.SGD(plain.parameters(), lr=given.recipe.learning_rate, momentum=0.9)
+    functional.cross_entropy(plain(inputs), labels).backward()
+    optimizer.step()
+
+    ours, theirs = network.model.state_dict(), plain.network.state_dict()
+    for key in before:
+        if before[key].is_floating_point():
+            moved = (theirs[key] - before[key]).abs().max().item()
+            assert (ours[key] - theirs[key]).abs().max().item() <= 2e-2 * moved + 1e-7, key
+
+
+def test_the_source_model_is_not_changed():
+    given = study()
+    before = {key: value.clone() for key, value in given.source.state_dict().items()}
+    one_step(given)
+    assert all(torch.equal(value, before[key]) for key, value in given.source.state_dict().items())
+
+
+def test_skipping_every_layer_gives_exactly_the_step_of_floating_point():
+    given = study(skip=tuple(site.name for site in study().task.coverage.sites if site.name != "fc"))
+    nothing = study(skip=tuple(site.name for site in given.task.coverage.sites))
+    quantized, *_ = one_step(nothing)
+    plain, *_ = one_step(nothing, nothing.float_copy())
+    assert all(torch.equal(value, quantized.model.state_dict()[key]) for key, value in plain.state_dict().items())
+    other, *_ = one_step(given)
+    assert not torch.equal(other.model.fc.weight, plain.fc.weight)
+
+
+def test_a_skipped_layer_gets_exactly_its_fp32_gradient():
+    """Whatever comes from the quantized layers above: its own gradient is that of the plain convolution."""
+    skipped = "layer2.1.conv1"
+    given = study(skip=(skipped,))
+    network = given.quantized()
+    layer = network.model.get_submodule(skipped)
+    seen = {}
+    layer.register_forward_hook(lambda m, args, out: seen.update(x=args[0].detach()))
+    layer.register_full_backward_hook(lambda m, gi, go: seen.update(upstream=go[0].detach()))
+    inputs, labels, _ = given.batches.of_step(0)
+    functional.cross_entropy(network(inputs), labels).backward()
+    weight = layer.weight.detach().clone().requires_grad_()
+    functional.conv2d(seen["x"], weight, None, layer.stride, layer.padding).backward(seen["upstream"])
+    assert torch.equal(layer.weight.grad, weight.grad)
+
+
+def test_accumulating_gives_the_same_step_where_batch_norm_is_frozen():
+    whole, *_ = one_step(study(batch_norm="frozen"))
+    parts, *_ = one_step(study(batch_norm="frozen", accumulate=4))
+    for key, value in whole.state_dict().items():
+        torch.testing.assert_close(value, parts.state_dict()[key], rtol=1e-4, atol=1e-6)
+
+
+def killed_at(stage, done):
+    def report(kind, **body):
+        if kind == "progress" and (body["stage"], body["done"]) == (stage, done):
+            raise KilledError
+
+    return report
+
+
+def weights(folder):
+    return load_file(folder / qat.CHECKPOINT)
+
+
+@pytest.mark.parametrize("ranges", ["fixed", "learned"])
+def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path, monkeypatch, ranges):
+    monkeypatch.setattr(training, "_KEEP_EVERY", 0.0)
+    params = QatParams(**{**SMALL, "ranges": ranges, "control": True})
+    for name in ("whole", "broken"):
+        (tmp_path / name).mkdir()
+    whole = qat.run(params, silent, tmp_path / "whole")
+    for stage, done in (("training", 2), ("training", 4), ("training in fp32", 1)):
+        with pytest.raises(KilledError):
+            qat.run(params, killed_at(stage, done), tmp_path / "broken")
+    resumed = qat.run(params, silent, tmp_path / "broken")
+    one, other = weights(tmp_path / "whole"), weights(tmp_path / "broken")
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    alike = {"fp32", "ptq", "qat", "fp32_control", "epochs", "ranges", "recipe"}
+    assert resumed.model_dump(include=alike) == whole.model_dump(include=alike)
+    assert [row.loss for row in resumed.run.steps] == [row.loss for row in whole.run.steps]
+    traces = [Trace.load(tmp_path / name / qat.TRACE) for name in ("whole", "broken")]
+    assert np.array_equal(traces[0].ranges, traces[1].ranges)
+    assert np.array_equal(traces[0].weights, traces[1].weights)
+
+
+def test_a_resumed_run_tells_its_rows_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "_KEEP_EVERY", 0.0)
+    params = QatParams(**SMALL)
+    with pytest.raises(KilledError):
+        qat.run(params, killed_at("training", 4), tmp_path)
+    rows = []
+    qat.run(params, lambda kind, **body: rows.append(body) if kind == "row" else None, tmp_path)
+    assert [row["step"] for row in rows if row["of"] == "step"] == [1, 2, 3, 4, 5]
+    assert [row["epoch"] for row in rows if row["of"] == "epoch"] == [0, 1, 2]
+
+
+def test_learned_ranges_move_and_fixed_ones_do_not(tmp_path):
+    for ranges in ("fixed", "learned"):
+        params = {**SMALL, "ranges": ranges, "calibration": "percentile:99", "range_weight_decay": 0.5}
+        result = qat.run(QatParams(**params), silent, tmp_path)
+        moved = [result.ranges[key] != before for key, before in result.ranges_before.items()]
+        assert all(moved) if ranges == "learned" else not any(moved)
+    trace = Trace.load(tmp_path / qat.TRACE)
+    assert trace.ranges.shape == (6, len(result.ranges))
+    assert trace.ranges[0].tolist() == pytest.approx(list(result.ranges_before.values()))
+    best = next(epoch.step for epoch in result.epochs if epoch.epoch == result.run.best_epoch)
+    assert trace.ranges[trace.steps.tolist().index(best)].tolist() == pytest.approx(list(result.ranges.values()))
+    assert trace.weights.sum(2)[0].tolist() == [
+        load_file(tmp_path / qat.CHECKPOINT)[f"{site}.weight"].numel() for site in trace.sites
+    ]
+
+
+@pytest.mark.parametrize("batch_norm", ["trained", "folded"])
+def test_the_checkpoint_is_a_model_for_every_command(tmp_path, batch_norm):
+    params = {**SMALL, "ranges": "learned", "batch_norm": batch_norm}
+    result = qat.run(QatParams(**params), silent, tmp_path)
+    name = f"checkpoint:{tmp_path / qat.CHECKPOINT}"
+    shared = {"model": name, "calibration_samples": 32, "evaluation_samples": 64, "bits": 4}
+    ptq = qanalysis.run("ptq", calibrations=("trained", "max"), **shared)
+    assert ptq.rows[0].calibration == "trained"
+    assert ptq.rows[0].accuracy == result.qat.accuracy
+    assert ptq.ranges["trained"] == pytest.approx(result.ranges)
+    sensitivity = qanalysis.run("sensitivity", calibration="trained", proxies=False, most_skipped=1, **shared)
+    assert sensitivity.quantized == result.qat.accuracy
+    again = qat.run(QatParams(**{**SMALL, "model": name, "calibration": "trained", "steps": 1}), silent, tmp_path)
+    assert again.ptq.accuracy == result.qat.accuracy
+
+
+def test_trained_ranges_are_kept_with_the_histograms(tmp_path):
+    qat.run(QatParams(**SMALL), silent, tmp_path)
+    qanalysis.run(
+        "calibrate", model=f"checkpoint:{tmp_path / qat.CHECKPOINT}", calibrations=("trained",), calibration_samples=8,
+        folder=tmp_path,
+    )  # fmt: skip
+    loaded = Observations.load(tmp_path / "observations.npz")
+    described = read(tmp_path / qat.CHECKPOINT)
+    assert loaded.trained.ranges == described.table().ranges
+
+
+def test_only_a_fine_tuned_model_has_trained_ranges():
+    with pytest.raises(ValueError, match="'trained' is for models that were fine-tuned"):
+        qanalysis.run("ptq", calibrations=("trained",), calibration_samples=8, evaluation_samples=8)
+
+
+def test_a_checkpoint_under_another_architecture_is_refused(tmp_path):
+    qat.run(QatParams(**SMALL), silent, tmp_path)
+    with pytest.raises(ValueError, match=r"does not fit sample:vit"):
+        qanalysis.run("describe", model=f"checkpoint:{tmp_path / qat.CHECKPOINT}?arch=sample:vit")
+    described = read(tmp_path / qat.CHECKPOINT)
+    network = models.load("sample:resnet20").module
+    other = described.model_copy(update={"sites": (*described.sites[1:], "elsewhere")})
+    qat_checkpoint.save(tmp_path / "other.safetensors", network, other)
+    with pytest.raises(ValueError, match="trained under a plan for another network"):
+        qanalysis.run("describe", model=f"checkpoint:{tmp_path / 'other.safetensors'}")
+
+
+def test_stopping_keeps_what_there_is(tmp_path):
+    def report(kind, **body):
+        if kind == "progress" and (body["stage"], body["done"]) == ("training", 2):
+            requests.ask_to_stop(tmp_path)
+
+    result = qat.run(QatParams(**{**SMALL, "control": True}), report, tmp_path)
+    assert result.run.stopped == "It was stopped after 2 of 5 steps, as asked."
+    assert result.run.stopped in result.warnings
+    assert [epoch.step for epoch in result.epochs] == [0, 2]
+    assert (result.control, result.fp32_control) == (None, None)
+    assert result.fp32_step_seconds > 0
+    assert (tmp_path / qat.CHECKPOINT).is_file()
+
+
+def test_the_control_is_the_same_fine_tune_in_floating_point():
+    result = qat.run(QatParams(**{**SMALL, "control": True}))
+    assert result.control.phase == "fp32"
+    assert [row.step for row in result.control.steps] == [row.step for row in result.run.steps]
+    assert [row.learning_rate for row in result.control.steps] == [row.learning_rate for row in result.run.steps]
+    assert result.control.epochs[0].accuracy == result.fp32.accuracy
+    assert result.epochs[0].accuracy == result.ptq.accuracy
+    assert result.control.steps[0].loss < result.run.steps[0].loss
+
+
+def test_best_is_the_calibration_that_loses_least():
+    result = qat.run(QatParams(**{**SMALL, "calibration": "best", "steps": 1}))
+    assert len(result.calibrations) == 6
+    assert result.ptq.accuracy == max(row.accuracy for row in result.calibrations)
+    assert result.calibration in {row.calibration for row in result.calibrations if row.accuracy == result.ptq.accuracy}
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_the_reason():
+    with pytest.raises(ValueError, match=r"The loss became (NaN|infinite) in step \d+, at learning rate .*lower"):
+        qat.run(QatParams(**{**SMALL, "learning_rate": 1e30}))
+
+
+def test_diverging_after_an_epoch_keeps_the_best(tmp_path):
+    params = {**SMALL, "train_samples": 16, "steps": 60, "evaluation_samples": 8, "batch_norm": "frozen"}
+    result = qat.run(QatParams(**params, learning_rate=1e4), silent, tmp_path)
+    assert re.search(r"at learning rate .*; what was best, after epoch \d+, is kept", result.run.stopped)
+    assert result.run.steps[-1].step < 60
+    assert all(bool(torch.isfinite(value).all()) for value in weights(tmp_path).values())
+
+
+def test_a_loss_that_rises_for_good_is_divergence():
+    given = study()
+    loop = Loop(given.quantized(), given.training("qat"))
+    loop.state.step, loop.state.losses = 40, [1.0] * 20 + [1.9] * 20
+    loop._watch(1.9)
+    assert loop.state.stopped is None
+    loop.state.losses = [1.0] * 20 + [5.0] * 20
+    loop._watch(5.0)
+    assert loop.state.stopped.startswith("The loss rose from 1.00 to 5.00 by step 40, at learning rate")
+
+
+def test_patience_ends_a_run_that_gets_no_better():
+    params = {**SMALL, "learning_rate": 1e-9, "train_samples": 16, "steps": 8, "patience": 2, "batch_norm": "frozen"}
+    result = qat.run(QatParams(**params))
+    assert result.run.stopped == "No better epoch came in 2 epochs after epoch 1."
+    assert result.run.epochs[-1].epoch == 3
+
+
+def test_minutes_become_steps():
+    result = qat.run(QatParams(**{**SMALL, "steps": None, "minutes": 0.01}))
+    assert 1 <= result.recipe.steps < 60
+    assert result.run.steps[-1].step == result.recipe.steps
+
+
+def test_memory_that_does_not_suffice_tells_what_fits(monkeypatch):
+    given = study()
+    network = given.quantized()
+    inner = network.forward
+
+    def forward(x):
+        if len(x) > 5:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return inner(x)
+
+    monkeypatch.setattr(network, "forward", forward)
+    with pytest.raises(ValueError, match=r"16 training samples at once do not fit .*but 4 do: set accumulate to 4"):
+        one_step(given, network)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"learning_rate": 0}, "greater than 0"),
+        ({"learning_rate": -1e-3}, "greater than 0"),
+        ({"steps": 3, "epochs": 2}, "one of epochs, steps and minutes"),
+        ({"train_batch_size": 10, "accumulate": 3}, "multiple of accumulate"),
+        ({"ranges": "learned", "plan": None, "calibration": "nonsense"}, "Unknown calibration"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_parameters_out_of_their_domain(changes, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        QatParams(**{**SMALL, **changes})
+
+
+def npz(tmp_path, **arrays):
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 255, (1100, 32, 32, 3), dtype=np.uint8)
+    labels = generator.integers(0, 10, 1100)
+    content = {"x_train": images, "y_train": labels, "x_test": images[:64], "y_test": labels[:64], **arrays}
+    path = tmp_path / "data.npz"
+    np.savez(path, **{key: value for key, value in content.items() if value is not None})
+    return f"npz:{path}"
+
+
+def test_labels_out_of_range(tmp_path):
+    data = npz(tmp_path, y_train=np.full(1100, 10))
+    with pytest.raises(ValueError, match=r"class numbers from 0 to 9, .*but the training samples have 10"):
+        qat.run(QatParams(**{**SMALL, "data": data}))
+
+
+def test_no_labels(tmp_path):
+    with pytest.raises(ValueError, match="training needs labels"):
+        qat.run(QatParams(**{**SMALL, "data": npz(tmp_path, y_train=None)}))
+
+
+def test_no_training_samples(tmp_path):
+    images = np.random.default_rng(0).integers(0, 255, (64, 32, 32, 3), dtype=np.uint8)
+    data = npz(tmp_path, x_train=images, y_train=np.arange(64) % 10)
+    with pytest.raises(ValueError, match="no training samples"):
+        qat.run(QatParams(**{**SMALL, "data": data}))
+
+
+def test_half_precision_on_the_cpu():
+    with pytest.raises(ValueError, match="fp16 needs a GPU"):
+        qat.run(QatParams(**{**SMALL, "autocast": "fp16", "device": "cpu"}))
+
+
+def test_bf16_autocast_starts_close_to_float32():
+    losses = [
+        qat.run(QatParams(**{**SMALL, "autocast": autocast, "steps": 1, "bits": 8})).run.steps[0].loss
+        for autocast in ("none", "bf16")
+    ]
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+
+
+def test_the_recipe_is_the_papers_where_the_original_training_is_known():
+    given = recipe(QatParams(), "resnet20", 8000)
+    original = sample_models()["resnet20"]["recipe"]
+    assert given.learning_rate == pytest.approx(0.01 * original["learning_rate"])
+    assert given.steps * 128 / 50_000 == pytest.approx(0.1 * original["epochs"], rel=0.1)
+    assert given.final_learning_rate == pytest.approx(0.01 * given.learning_rate)
+    assert given.steps_per_epoch == 8000 // 128
+    rates = [learning_rate(given, step) for step in range(given.steps)]
+    assert rates[0] == given.learning_rate
+    assert rates[-1] == pytest.approx(given.final_learning_rate)
+    assert rates == sorted(rates, reverse=True)
+    middle = (given.learning_rate + given.final_learning_rate) / 2
+    assert learning_rate(given, (given.steps - 1) // 2) == pytest.approx(middle, rel=0.01)
+
+
+def test_an_unknown_original_gets_the_papers_learning_rate_and_says_so():
+    given = recipe(QatParams(), "resnet50", 500)
+    assert (given.optimizer, given.learning_rate) == ("sgd", 1e-3)
+    assert all("not known" in note for note in given.notes)
+
+
+def test_two_processes_give_the_weights_of_one(tmp_path):
+    """The same command under torchrun: every batch is shared, gradients are averaged."""
+    arguments = [
+        "qat", "--calibration", "max", "--bits", "4", "--calibration-samples", "16", "--evaluation-samples", "16",
+        "--train-samples", "64", "--train-batch-size", "16", "--steps", "2", "--no-control", "--batch-norm", "frozen",
+        "--quiet",
+    ]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "QANALYSIS_HOME": str(tmp_path / "home")}
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "qanalysis"]
+    for name, command in (("one", [sys.executable, "-m", "qanalysis"]), ("two", launch)):
+        done = subprocess.run(
+            [*command, *arguments, "--keep", str(tmp_path / name), "--json", str(tmp_path / f"{name}.json")],
+            env=environment, capture_output=True, text=True, timeout=200,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-2000:]
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for key in one:
+        torch.testing.assert_close(one[key], two[key], rtol=1e-3, atol=1e-6)
+    results = [json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two")]
+    assert results[0]["qat"]["accuracy"] == results[1]["qat"]["accuracy"]
+    assert results[0]["run"]["steps"][-1]["loss"] == pytest.approx(results[1]["run"]["steps"][-1]["loss"], rel=1e-4)
+
+
+def test_progress_reaches_the_whole(tmp_path):
+    shares = []
+
+    def report(kind, **body):
+        if kind == "progress":
+            shares.append(body["share"])
+
+    qat.run(QatParams(**{**SMALL, "control": True}), report, tmp_path)
+    assert shares == sorted(shares)
+    assert math.isclose(shares[-1], 1.0, abs_tol=1e-3)
