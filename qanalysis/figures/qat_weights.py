@@ -27,8 +27,8 @@ def weights(trace: Trace, site: str, *, epoch: int | None = None, theme: Theme =
         return blank("No quantized weights have been looked at yet.", theme, _HEIGHT)
     palette = PALETTES[theme]
     number = trace.sites.index(site)
-    found = np.flatnonzero(trace.epochs == epoch) if epoch is not None else []
-    now = int(found[-1]) if len(found) else len(trace.epochs) - 1
+    noted = [int(number) for number in trace.epochs]
+    now = noted.index(epoch) if epoch in noted else len(noted) - 1
     largest = int(trace.codes[number])
     view = min(largest, CODES) + 0.5
     per_code = _per_code(trace.weights[0, number])

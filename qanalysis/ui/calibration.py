@@ -83,6 +83,7 @@ def _settings(chosen: selection.Selection) -> CalibrateParams:
         model=chosen.model,
         data=chosen.data,
         calibration_samples=int(samples),
+        calibrations=(*chosen.calibrations[1:], "trained") if chosen.fine_tuned else chosen.calibrations,
         bits=int(bits) if chosen.plan is None else chosen.plan.plan.activation_bits,
         activation_scheme=scheme if chosen.plan is None else chosen.plan.plan.activation_scheme,
         fold_bn=fold,

@@ -39,6 +39,7 @@ _PAGES: dict[str, tuple[Callable[[], StreamlitPage], dict[str, str]]] = {
     "ptq": (navigation.ptq, {}),
     "sensitivity": (navigation.sensitivity, {}),
     "partial": (navigation.sensitivity, {}),
+    "qat": (navigation.qat, {}),
 }
 
 

@@ -11,7 +11,7 @@ st.html(Path(__file__).with_name("style.css"))
 page = st.navigation(
     {
         "": [navigation.home()],
-        "Workflow": [navigation.calibration(), navigation.ptq(), navigation.sensitivity()],
+        "Workflow": [navigation.calibration(), navigation.ptq(), navigation.sensitivity(), navigation.qat()],
         "Runs": [navigation.jobs()],
     }
 )

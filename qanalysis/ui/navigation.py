@@ -28,6 +28,11 @@ def sensitivity() -> StreamlitPage:
     return st.Page(_FOLDER / "3_Sensitivity.py", title="Sensitivity", icon=":material/sort:", url_path="sensitivity")
 
 
+def qat() -> StreamlitPage:
+    """Fine-tuning of the quantized network."""
+    return st.Page(_FOLDER / "4_QAT.py", title="QAT", icon=":material/model_training:", url_path="qat")
+
+
 def jobs() -> StreamlitPage:
     """Everything that runs, waits or ran."""
     return st.Page(_FOLDER / "7_Jobs.py", title="Jobs", icon=":material/list_alt:", url_path="jobs")

@@ -31,6 +31,7 @@ def outcome(
     what: str,
     auto: bool = False,
     live: Callable[[Job], None] | None = None,
+    actions: Callable[[Engine, Job], None] | None = None,
 ) -> tuple[R, Job] | None:
     """The finished result and its job, or None after drawing what there is instead: a button, progress, an error.
 
@@ -44,6 +45,7 @@ def outcome(
         what: what is being done, for the progress bar, e.g. "Measuring accuracy".
         auto: start without being asked if it was never run.
         live: draws what a running job has found so far, from its `rows` or its `table`.
+        actions: draws what else can be done with a live job, beside the button that cancels it.
     """
     try:
         engine = engines.chosen()
@@ -68,7 +70,7 @@ def outcome(
     if opened is not None:
         _own_settings(job)
     if job.live:
-        _watch(engine, job, what, live)
+        _watch(engine, job, what, live, actions)
         return None
     if job.state != "finished":
         ended(engine, job, what)
@@ -112,7 +114,13 @@ def _back() -> None:
         st.rerun()
 
 
-def _watch(engine: Engine, shown: Job, what: str, live: Callable[[Job], None] | None) -> None:
+def _watch(
+    engine: Engine,
+    shown: Job,
+    what: str,
+    live: Callable[[Job], None] | None,
+    actions: Callable[[Engine, Job], None] | None,
+) -> None:
     @st.fragment(run_every=0.5)
     def panel() -> None:
         try:
@@ -125,9 +133,12 @@ def _watch(engine: Engine, shown: Job, what: str, live: Callable[[Job], None] | 
             return
         if not job.live:
             st.rerun()
-        columns = st.columns([6, 1], vertical_alignment="bottom")
+        columns = st.columns([6, 1] if actions is None else [6, 1.4, 1], vertical_alignment="bottom")
         columns[0].progress(job.progress, text=f"{what} · {told(job)}")
-        if columns[1].button("Cancel", key=f"cancel-{job.id}", width="stretch"):
+        if actions is not None:
+            with columns[1]:
+                actions(engine, job)
+        if columns[-1].button("Cancel", key=f"cancel-{job.id}", width="stretch"):
             change(lambda: engine.cancel(job.id))
         if live is not None and (job.rows or job.table is not None):
             live(job)

@@ -7,7 +7,6 @@ import streamlit as st
 
 from qanalysis import figures
 from qanalysis.jobs.state import Job
-from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.schema.paper import paper_row
 from qanalysis.schema.params import PtqParams
 from qanalysis.schema.results import PtqResult
@@ -87,10 +86,10 @@ def _settings(chosen: selection.Selection) -> PtqParams | None:
         scheme = columns[2].selectbox("Activation scheme", ("scale", "affine"), key="ascheme", bind="query-params")
         names = st.multiselect(
             "Calibrations",
-            [*PAPER_CALIBRATIONS, "mse"],
-            default=list(PAPER_CALIBRATIONS),
+            chosen.calibrations,
+            default=[name for name in chosen.calibrations if name != "mse"],
             format_func=figures.theme.calibration_label,
-            key="calibrations",
+            key="calibrations-trained" if chosen.fine_tuned else "calibrations",
             bind="query-params",
         )
     if not names:

@@ -2,9 +2,12 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import streamlit as st
 
+from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
+from qanalysis.schema import trained
 from qanalysis.schema.catalog import sample_models
 from qanalysis.schema.saved_plan import SavedPlan, find, saved
 
@@ -30,6 +33,22 @@ class Selection:
     def sample(self) -> bool:
         """Whether both come with the tool: small enough to be run without being asked."""
         return self.model.startswith("sample:") and self.data.startswith("sample:")
+
+    @property
+    def fine_tuned(self) -> bool:
+        """Whether the model is a checkpoint that quantization-aware training wrote, with ranges of its own."""
+        source, _, rest = self.model.partition(":")
+        if source != "checkpoint":
+            return False
+        try:
+            return trained.read(Path(rest.partition("?")[0]).expanduser()) is not None
+        except ValueError:  # the analysis says what is wrong with it
+            return False
+
+    @property
+    def calibrations(self) -> tuple[str, ...]:
+        """Calibrations to choose from: the ranges that the model was trained with, where it was, and all others."""
+        return (*(("trained",) if self.fine_tuned else ()), *PAPER_CALIBRATIONS, "mse")
 
 
 def sidebar() -> None:

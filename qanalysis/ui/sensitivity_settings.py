@@ -3,7 +3,6 @@
 import streamlit as st
 
 from qanalysis.figures.theme import calibration_label
-from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.schema.params import SensitivityParams
 from qanalysis.ui.selection import Selection
 
@@ -20,9 +19,9 @@ def settings(chosen: Selection) -> SensitivityParams:
         activation_bits = columns[1].slider("Bits of activations", 2, 8, 8, key="abits", bind="query-params")
         calibration = columns[2].selectbox(
             "Calibration",
-            [*PAPER_CALIBRATIONS, "mse"],
+            chosen.calibrations,
             format_func=calibration_label,
-            key="calibration",
+            key="calibration-trained" if chosen.fine_tuned else "calibration",
             bind="query-params",
             help="Of the activations; best the one that won on the PTQ page.",
         )

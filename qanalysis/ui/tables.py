@@ -3,6 +3,7 @@
 import pandas as pd
 
 from qanalysis.figures.theme import calibration_label
+from qanalysis.schema.qat import QatResult
 from qanalysis.schema.results import CalibrateResult, PtqResult, WeightsResult
 from qanalysis.schema.sensitivity import SensitivityResult
 
@@ -58,5 +59,27 @@ def sensitivity_table(result: SensitivityResult) -> pd.DataFrame:
             **{proxy.name: proxy.values[row.site] for proxy in result.proxies},
         }
         for row in result.rows
+    ]
+    return pd.DataFrame(rows)
+
+
+def qat_table(result: QatResult) -> pd.DataFrame:
+    """One row per epoch of the fine-tune and of its control; epoch 0 is before training."""
+    runs = [run for run in (result.run, result.control) if run is not None]
+    rows = [
+        {
+            "run": "QAT" if run.phase == "qat" else "fp32 control",
+            "epoch": epoch.epoch,
+            "step": epoch.step,
+            f"{result.metric} %": round(epoch.accuracy, 2),
+            "relative %": round(100 * (epoch.accuracy - result.fp32.accuracy) / result.fp32.accuracy, 2)
+            if result.fp32.accuracy
+            else None,
+            "set aside %": None if epoch.validation_accuracy is None else round(epoch.validation_accuracy, 2),
+            "loss set aside, nats": epoch.validation_loss,
+            "kept": "★" if epoch.epoch == run.best_epoch else "",
+        }
+        for run in runs
+        for epoch in run.epochs
     ]
     return pd.DataFrame(rows)

@@ -1,0 +1,130 @@
+"""Any number of fine-tunes in one chart."""
+
+import sqlite3
+
+import pandas as pd
+import streamlit as st
+
+from qanalysis import figures
+from qanalysis.jobs import engines
+from qanalysis.jobs.state import Job
+from qanalysis.jobs.summary import duration
+from qanalysis.schema.params import QatParams
+from qanalysis.ui.chart import chart, theme
+from qanalysis.ui.outcome import JOB
+from qanalysis.ui.qat_progress import Progress
+from qanalysis.ui.qat_runs import names, relative, run_of, runs_of
+from qanalysis.ui.selection import Selection
+
+_CHOSEN = "runs"
+#: Runs that are chosen at first.
+_AT_FIRST = 4
+_SECONDS = 1.0
+
+
+def view(chosen: Selection) -> None:
+    """Draws the view."""
+    try:
+        engine = engines.chosen()
+        jobs = runs_of(engine.store, chosen.model, chosen.data)
+    except (OSError, sqlite3.Error, ValueError) as error:
+        st.error(f"The runs cannot be read: {error}.")
+        return
+    if not jobs:
+        st.info(
+            "This model has not been trained on this data yet. Start a run, or the four of Table 8, and come back.",
+            icon=":material/inbox:",
+        )
+        return
+    called = names(jobs)
+    known = list(called)
+    if _CHOSEN not in st.session_state and _CHOSEN not in st.query_params:
+        st.session_state[_CHOSEN] = known[:_AT_FIRST]
+    elif _CHOSEN in st.session_state:  # a run that was deleted meanwhile cannot be drawn
+        st.session_state[_CHOSEN] = [job for job in st.session_state[_CHOSEN] if job in called]
+    picked = st.multiselect(
+        "Runs",
+        known,
+        format_func=lambda job: called.get(job, job),
+        key=_CHOSEN,
+        bind="query-params",
+        placeholder="Choose runs to compare",
+    )
+    if not picked:
+        st.info("Choose at least one run.")
+        return
+    live = any(job.live for job in jobs if job.id in picked)
+
+    @st.fragment(run_every=_SECONDS if live else None)
+    def panel() -> None:
+        try:
+            engine.pump()
+            shown = [engine.store.job(job) for job in picked]
+            told = [Progress.of(job, engine.store) for job in shown]
+        except KeyError:  # deleted by somebody else
+            st.rerun()
+        except (OSError, sqlite3.Error, ValueError) as error:
+            st.error(f"A run cannot be read: {error}")
+            return
+        if live and not any(job.live for job in shown):
+            st.rerun()
+        draw([called[job.id] for job in shown], shown, told)
+
+    panel()
+
+
+def draw(called: list[str], jobs: list[Job], told: list[Progress]) -> None:
+    """Draws the chart and the table of some runs."""
+    fp32 = next((progress.fp32 for progress in told if progress.fp32 is not None), None)
+    metric = told[0].metric
+    runs = [run_of(name, progress, job.live) for name, job, progress in zip(called, jobs, told, strict=True)]
+    chart(
+        figures.qat.comparison(
+            runs, fp32=fp32, metric=metric, last=max(progress.last_epoch for progress in told), theme=theme()
+        ),
+        key="qat-comparison",
+        file="qat-comparison",
+        how_to_read=figures.qat.HOW_TO_READ["comparison"],
+    )
+    if len({progress.fp32 for progress in told if progress.fp32 is not None}) > 1:
+        st.caption("These runs were measured on different images: their fp32 accuracies differ.")
+    table = frame(called, jobs, told)
+    st.dataframe(
+        table,
+        hide_index=True,
+        column_config={"open": st.column_config.LinkColumn("Open", display_text=":material/open_in_new:", width=60)},
+    )
+    st.download_button(
+        "Table (CSV)",
+        table.drop(columns="open").to_csv(index=False),
+        "qat-runs.csv",
+        "text/csv",
+        key="csv-qat-runs",
+        icon=":material/download:",
+    )
+
+
+def frame(called: list[str], jobs: list[Job], told: list[Progress]) -> pd.DataFrame:
+    """One row per run."""
+    rows = []
+    for name, job, progress in zip(called, jobs, told, strict=True):
+        assert isinstance(job.params, QatParams)
+        course, control = progress.course("qat"), progress.course("fp32")
+        trained = [epoch for epoch in course.epochs if epoch.epoch > 0]
+        kept = next((epoch for epoch in trained if epoch.epoch == course.kept), trained[-1] if trained else None)
+        qat = None if kept is None else kept.accuracy
+        rows.append(
+            {
+                "run": name,
+                "state": job.state if not job.live else f"{100 * job.progress:.0f} %",
+                "fp32 %": progress.fp32,
+                "PTQ %": progress.ptq,
+                "QAT %": qat,
+                "relative %": relative(qat, progress.fp32),
+                "fp32 control %": control.epochs[-1].accuracy if len(control.epochs) > 1 else None,
+                "steps": max((row.step for row in course.steps), default=0),
+                "took": duration(job.seconds),
+                "open": f"qat?{JOB}={job.id}&model={job.params.model}&data={job.params.data}",
+            }
+        )
+    return pd.DataFrame(rows).round(2)

@@ -1,0 +1,157 @@
+"""A finished fine-tune on the QAT page: what it gained, its charts, and where its network can go."""
+
+from typing import Any
+
+import streamlit as st
+
+from qanalysis import figures
+from qanalysis.figures.theme import calibration_label
+from qanalysis.jobs.state import Job
+from qanalysis.jobs.store import Store
+from qanalysis.schema.qat import QatResult
+from qanalysis.ui import navigation, qat_charts
+from qanalysis.ui.outcome import notes
+from qanalysis.ui.qat_progress import Progress
+from qanalysis.ui.reproduce import reproduce
+from qanalysis.ui.tables import qat_table
+
+#: Loss that the paper accepts, in % relative to fp32.
+_TARGET = 1.0
+
+
+def finished(result: QatResult, job: Job) -> None:
+    """Draws a finished fine-tune."""
+    notes(result)
+    _numbers(result)
+    _verdict(result)
+    _go_on(result, job)
+    progress = Progress.of_result(result)
+    name = f"{result.model.architecture}-qat"
+    qat_charts.draw(progress, qat_charts.trace_of(Store().folder(job.id)), dict(result.ranges), name)
+    table = qat_table(result)
+    with st.expander("Epochs, and how it was done", icon=":material/table:"):
+        st.dataframe(table, hide_index=True)
+        _recipe(result)
+    reproduce(
+        "qat",
+        result,
+        result.params,
+        table,
+        lambda: figures.export.standalone_html(
+            figures.qat.accuracy(
+                progress.courses,
+                fp32=progress.fp32,
+                ptq=progress.ptq,
+                metric=progress.metric,
+                last=progress.last_epoch,
+                theme="light",
+            ),
+            "Quantization-aware training",
+            caption=figures.qat.HOW_TO_READ["accuracy"],
+        ),
+        name,
+    )
+
+
+def _numbers(result: QatResult) -> None:
+    columns = st.columns(5)
+    interval = result.fp32.interval
+    columns[0].metric(
+        "fp32",
+        f"{result.fp32.accuracy:.2f} %",
+        help=f"On {result.fp32.samples:,} images; 95 % interval {interval[0]:.2f} to {interval[1]:.2f} %.",
+    )
+    changes: list[tuple[str, Any]] = [
+        (f"PTQ, {calibration_label(result.calibration)}", result.ptq),
+        ("QAT", result.qat),
+        ("fp32 control", result.fp32_control),
+    ]
+    for column, (label, change) in zip(columns[1:4], changes, strict=True):
+        if change is None:
+            column.metric(label, "not run", help="The same fine-tune in floating point; switch it on in the settings.")
+            continue
+        low, high = change.interval
+        column.metric(
+            label,
+            f"{change.accuracy:.2f} %",
+            f"{change.relative:+.2f} % relative",
+            help=f"Change from fp32 on the same images: {low:+.2f} to {high:+.2f} points (95 %).",
+        )
+    ratio = result.step_seconds / result.fp32_step_seconds if result.fp32_step_seconds else float("nan")
+    columns[4].metric(
+        "Time of a step",
+        f"{ratio:.2f} × fp32",
+        f"{1000 * result.step_seconds:,.0f} ms",
+        delta_color="off",
+        delta_arrow="off",
+        help="Median of forward, backward and update, over the same in floating point.",
+    )
+
+
+def _verdict(result: QatResult) -> None:
+    """What training gained, and whether more training alone would have."""
+    gained = result.qat.accuracy - result.ptq.accuracy
+    lost = result.fp32.accuracy - result.ptq.accuracy
+    share = f", {100 * gained / lost:.0f} % of what was lost" if lost > 0.5 and gained > 0 else ""
+    sentence = (
+        f"Training brings **{gained:+.2f} points** over PTQ{share}: {result.qat.accuracy:.2f} % in "
+        f"{result.plan.weight_bits}/{result.plan.activation_bits} bits, {result.qat.relative:+.2f} % relative to fp32."
+    )
+    if result.fp32_control is not None:
+        more = result.fp32_control.accuracy - result.fp32.accuracy
+        low, high = result.fp32_control.interval
+        clear = low > 0 or high < 0
+        sentence += (
+            f" The same training in floating point changes fp32 by {more:+.2f} points"
+            + ("." if clear else ", which so few images cannot tell from nothing.")
+            + (f" Against that control QAT is at {result.qat.accuracy - result.fp32_control.accuracy:+.2f} points.")
+        )
+    if result.qat.relative >= -_TARGET:
+        st.success(sentence, icon=":material/check_circle:")
+        return
+    tips = []
+    if result.params.ranges == "fixed":
+        tips.append("learn the ranges")
+    tips += [
+        "train longer or with a higher learning rate (the preset for low bits)",
+        "keep the most sensitive layers in floating point",
+    ]
+    st.warning(f"{sentence} To come closer: {'; '.join(tips)}.", icon=":material/warning:")
+
+
+def _go_on(result: QatResult, job: Job) -> None:
+    """Links that take the trained network to other pages."""
+    if result.checkpoint is None:
+        return
+    path = Store().folder(job.id) / result.checkpoint
+    if not path.is_file():
+        st.caption(f"The trained network is gone from `{path}`.")
+        return
+    query = {
+        "model": f"checkpoint:{path}",
+        "data": result.data.name,
+        "wbits": str(result.plan.weight_bits),
+        "abits": str(result.plan.activation_bits),
+    }
+    if result.params.plan is not None:
+        query["plan"] = result.params.plan.name
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        st.markdown("**Open this network**", width="content")
+        for page in (navigation.ptq(), navigation.sensitivity(), navigation.calibration()):
+            st.page_link(page, label=page.title, icon=page.icon, query_params=query, width="content")
+        st.caption("It brings the ranges that it was trained with, as calibration `trained`.", width="content")
+
+
+def _recipe(result: QatResult) -> None:
+    recipe = result.recipe
+    st.markdown(
+        f"{recipe.optimizer.upper() if recipe.optimizer == 'sgd' else 'AdamW'}, learning rate "
+        f"{recipe.learning_rate:g} to {recipe.final_learning_rate:g}, weight decay {recipe.weight_decay:g}, label "
+        f"smoothing {recipe.label_smoothing:g}; {recipe.steps:,} steps of {recipe.batch_size} images, "
+        f"{recipe.steps_per_epoch:,} in an epoch of {recipe.samples:,}."
+    )
+    for note in recipe.notes:
+        st.caption(note)
+    if len(result.calibrations) > 1:
+        tried = ", ".join(f"{calibration_label(one.calibration)} {one.accuracy:.2f} %" for one in result.calibrations)
+        st.caption(f"Without training: {tried}.")
