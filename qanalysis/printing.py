@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from qanalysis.schema.catalog import DATA_SOURCES, MODEL_SOURCES, sample_models
+from qanalysis.schema.export import ExportResult
 from qanalysis.schema.qat import QatResult
 from qanalysis.schema.result import Result
 from qanalysis.schema.results import CalibrateResult, DescribeResult, EvaluateResult, PtqResult, WeightsResult
@@ -38,6 +39,8 @@ def result(console: Console, value: Result) -> None:
         _partial(console, value.partial, value.params.target)
     elif isinstance(value, PlanResult):
         _plan(console, value)
+    elif isinstance(value, ExportResult):
+        _export(console, value)
     elif isinstance(value, QatResult):
         _qat(console, value)
     for warning in (*value.warnings, *value.data.warnings):
@@ -195,6 +198,31 @@ def _qat(console: Console, value: QatResult) -> None:
         f"best after epoch {value.run.best_epoch}; a step takes {1000 * value.step_seconds:.0f} ms, in fp32 "
         f"{1000 * value.fp32_step_seconds:.0f} ms ({value.step_seconds / max(value.fp32_step_seconds, 1e-9):.2f} x)"
     )
+
+
+def _export(console: Console, value: ExportResult) -> None:
+    for file in value.files:
+        console.print(f"{value.folder}/{file.name}  {file.bytes / 1e6:.2f} MB", highlight=False, soft_wrap=True)
+    console.print(
+        f"{len(value.quantized_sites)} of {len(value.coverage.sites)} sites in int8; parameters in fp32 "
+        f"{value.fp32_bytes / 1e6:.2f} MB; traced and written in {value.export_seconds:.1f} s"
+    )
+    seen = value.verification
+    worst = max(seen.sites, key=lambda site: max(site.before, site.output))
+    console.print(
+        f"verified with {seen.runtime}: every site computes what the simulation does (largest relative difference "
+        f"{max(worst.before, worst.output):.1e}, at {worst.site})",
+        highlight=False,
+    )
+    console.print(
+        f"top-1 answers equal to the simulation's: {seen.agreement:.2f} % of {seen.samples:,}; {value.metric} of the "
+        f"file {seen.measured:.2f} %, of the simulation {seen.simulated:.2f} %, in fp32 {value.fp32:.2f} %"
+    )
+    console.print(f"logits differ by {100 * seen.logits:.2g} %; rounding alone gives {100 * seen.noise:.2g} %")
+    if seen.half_agreement is not None:
+        console.print(f"fp16 file: {seen.half_agreement:.2f} % of the answers are equal")
+    for site, reason in value.float_sites.items():
+        console.print(f"in floating point: {site} ({reason})", highlight=False)
 
 
 def _interval(interval: tuple[float, float]) -> str:

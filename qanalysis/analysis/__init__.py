@@ -4,7 +4,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from qanalysis.analysis import calibrate, describe, evaluate, partial, plan, ptq, qat, sensitivity, trials, weights
+from qanalysis.analysis import (
+    calibrate,
+    describe,
+    evaluate,
+    export,
+    partial,
+    plan,
+    ptq,
+    qat,
+    sensitivity,
+    trials,
+    weights,
+)
 from qanalysis.analysis.report import Report
 from qanalysis.schema.result import Result
 
@@ -17,6 +29,7 @@ ANALYSES: dict[str, Callable[[Any, Report, Path | None], Result]] = {
     "sensitivity": sensitivity.run,
     "partial": partial.run,
     "plan": plan.run,
+    "export": export.run,
     "qat": qat.run,
     "trials": trials.run,
 }

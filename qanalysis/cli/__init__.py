@@ -155,5 +155,7 @@ def _add_option(command: argparse.ArgumentParser, name: str, field: FieldInfo) -
         kind = (
             annotation if isinstance(annotation, type) else (types[0] if types and types[0] is not type(None) else str)
         )
+        if kind not in (int, float, str):
+            kind = str  # a plan's name or file: the parameters read it
         metavar = None if literals else name.split("_")[-1].upper()
         command.add_argument(option, type=kind, choices=literals or None, metavar=metavar, help=help_)

@@ -58,14 +58,18 @@ def fold_batch_norm(model: nn.Module, example: torch.Tensor) -> Folded:
     return Folded(folded, tuple(pairs), tuple(sorted(norms - {norm for _, norm in pairs})))
 
 
+def factor(norm: nn.Module) -> torch.Tensor:
+    """What a batch norm multiplies each channel by: c of Eq. 14, `(C,)` in float64."""
+    c = torch.rsqrt(norm.running_var.double() + norm.eps)  # type: ignore[operator]
+    return c if norm.weight is None else c * norm.weight.double()  # type: ignore[operator]
+
+
 def _fold(layer: nn.Module, norm: nn.Module) -> None:
     """Eq. 16: w' = c w and b' = c b + d, with c and d of Eq. 14, computed in float64."""
     weight, bias = layer.weight, layer.bias
     assert isinstance(weight, nn.Parameter)
-    mean, variance, eps = norm.running_mean.double(), norm.running_var.double(), norm.eps
-    c = torch.rsqrt(variance + eps)  # type: ignore[operator]
-    if norm.weight is not None:
-        c = c * norm.weight.double()  # type: ignore[operator]
+    mean = norm.running_mean.double()
+    c = factor(norm)
     d = -mean * c if norm.bias is None else norm.bias.double() - mean * c  # type: ignore[operator]
     transposed = isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d)
     if transposed:

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS, parse
 from qanalysis.numerics.spec import Scheme
 from qanalysis.schema.base import Record
+from qanalysis.schema.flavours import FLAVOURS, Residual
 from qanalysis.schema.plan import Granularity, Parts, Plan
 from qanalysis.schema.saved_plan import SavedPlan, find
 from qanalysis.schema.site import Coverage
@@ -233,6 +234,38 @@ class QatParams(QuantizationParams):
         return self.plan.calibration if self.plan is not None else self.calibration
 
 
+class DeployParams(QuantizationParams):
+    """A plan under one calibration, for an engine."""
+
+    calibration: str = Field("max", description="calibration of the activations")
+    residual: Residual = Field("fp", description="skip connections in floating point (the paper) or int8 (TensorRT)")
+
+    @field_validator("calibration")
+    @classmethod
+    def _one(cls, name: str) -> str:
+        return str(parse(name))
+
+    @property
+    def effective_calibration(self) -> str:
+        """The saved plan's calibration, or the one given."""
+        return self.plan.calibration if self.plan is not None else self.calibration
+
+
+class ExportParams(DeployParams):
+    """The plan as files that engines take, verified against the simulation."""
+
+    flavours: tuple[str, ...] = Field(("onnx",), min_length=1, description="any of " + ", ".join(FLAVOURS))
+    output: str = Field("", description="folder for the files; the job's, or the current one, if not given")
+
+    @field_validator("flavours")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in FLAVOURS:
+                raise ValueError(f"Unknown flavour {name!r}; choose from {', '.join(FLAVOURS)}.")
+        return tuple(dict.fromkeys(names))
+
+
 class PlanParams(OneCalibrationParams):
     """One plan measured: accuracy, share of integer work, predicted size."""
 
@@ -260,6 +293,7 @@ PARAMS: dict[str, type[TaskParams]] = {
     "sensitivity": SensitivityParams,
     "partial": PartialParams,
     "plan": PlanParams,
+    "export": ExportParams,
     "qat": QatParams,
     "trials": TrialsParams,
 }

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from qanalysis.schema.base import Record
+from qanalysis.schema.export import ExportResult
 from qanalysis.schema.params import CalibrateParams, DescribeParams, EvaluateParams, PtqParams, WeightsParams
 from qanalysis.schema.qat import QatResult
 from qanalysis.schema.result import Metric, Result, Score
@@ -170,6 +171,7 @@ RESULTS: dict[str, type[Result]] = {
     "sensitivity": SensitivityResult,
     "partial": PartialResult,
     "plan": PlanResult,
+    "export": ExportResult,
     "qat": QatResult,
     "trials": TrialsResult,
 }

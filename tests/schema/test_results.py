@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from qanalysis.schema.base import Record, finite
+from qanalysis.schema.export import ExportedFile, ExportResult, SiteParity, Verification
 from qanalysis.schema.paper import TABLE_5, paper_row
 from qanalysis.schema.params import (
     PARAMS,
@@ -170,6 +171,33 @@ INSTANCES = {
         int8_mac_share=100.0,
         model_bytes=1000,
         fp32_bytes=4000,
+    ),
+    "export": ExportResult(
+        **COMMON,
+        params=PARAMS["export"](flavours=("onnx", "openvino"), residual="int8"),
+        coverage=COVERAGE,
+        metric="accuracy",
+        folder="/tmp",
+        files=(ExportedFile(name="m_int8.onnx", flavour="onnx", bytes=10, sha256="0" * 64),),
+        plan=Plan(),
+        opset=19,
+        fp32=91.0,
+        quantized_sites=("fc",),
+        float_sites={},
+        residuals=("block:add_0",),
+        verification=Verification(
+            runtime="onnxruntime 1",
+            sites=(SiteParity(site="fc", int8=True, before=1e-7, output=1e-6),),
+            tolerance=1e-3,
+            samples=4,
+            agreement=99.5,
+            simulated=90.5,
+            measured=90.4,
+            logits=0.01,
+            noise=0.005,
+        ),
+        fp32_bytes=48,
+        export_seconds=1.5,
     ),
     "trials": TrialsResult(
         **COMMON,

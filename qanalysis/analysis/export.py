@@ -1,0 +1,203 @@
+"""The plan as a file that engines take, and whether it computes what the simulation promised."""
+
+import copy
+import re
+import time
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from qanalysis.analysis.deployment import Deployment, needs, prepared
+from qanalysis.analysis.report import Report, silent, staged
+from qanalysis.analysis.score import Answers, answers, score
+from qanalysis.schema.export import ExportedFile, ExportResult, SiteParity, Verification
+from qanalysis.schema.params import ExportParams
+from qanalysis.schema.size import fp32_bytes
+from qanalysis.task import logits
+
+#: Top-1 agreement with the simulation, in %, below which a file whose sites all agree is suspected nevertheless.
+_SUSPICIOUS = 95.0
+#: Samples whose inner tensors are compared site by site.
+_SITE_SAMPLES = 4
+#: Samples on which the effect of rounding is measured.
+_NOISE_SAMPLES = 32
+
+
+@torch.no_grad()
+def run(params: ExportParams, report: Report = silent, folder: Path | None = None) -> ExportResult:
+    """Calibrates, writes the files, reads them back, and compares them with the simulation.
+
+    Raises:
+        ValueError: with one sentence: bad names, files or data; a plan that cannot be exported; a folder that cannot be
+            written to; or a file that computes something else, naming the site where that starts.
+        OSError: if the disk is full.
+    """
+    start = time.perf_counter()
+    where = Path(params.output).expanduser() if params.output else folder or Path()
+    needs("onnx", "onnxruntime", *(("openvino",) if "openvino" in params.flavours else ()))
+    from qanalysis.engines import files
+    from qanalysis.engines.trace import OPSET
+
+    files.check_writable(where)
+    report = staged(report, _work(params))
+    given = prepared(params, report)
+    began = time.perf_counter()
+    operands = given.operands(given.plan)
+    network = given.network(given.plan)
+    task = given.task
+    paths = files.write(
+        where,
+        _stem(params.model),
+        params.flavours,
+        network,
+        given.float_network(),
+        operands,
+        given.ranges,
+        _about(params, given),
+    )
+    seconds = time.perf_counter() - began
+    verification, fp32 = _verified(params, given, {flavour: path for path, flavour in paths}, report)
+    cards = task.cards()
+    floats = given.float_sites(given.plan)
+    return ExportResult(
+        **cards,
+        params=params,
+        coverage=given.observations.coverage,
+        metric=task.metric,
+        folder=str(where.resolve()),
+        files=tuple(
+            ExportedFile(name=path.name, flavour=flavour, bytes=path.stat().st_size, sha256=files.sha256(path))
+            for path, flavour in paths
+        ),
+        plan=given.plan,
+        opset=OPSET,
+        fp32=fp32,
+        quantized_sites=tuple(s.name for s in given.observations.coverage.sites if s.name not in floats),
+        float_sites=floats,
+        residuals=tuple(tensor.site for tensor in operands.steps if tensor.role == "residual"),
+        verification=verification,
+        fp32_bytes=fp32_bytes(cards["model"].parameters),
+        export_seconds=given.trace_seconds + seconds,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _work(params: ExportParams) -> dict[str, float]:
+    """The stages in forward passes."""
+    return {
+        "trace": 200,
+        "calibration": 1.5 * params.calibration_samples,
+        "fp32": params.evaluation_samples,
+        "simulation": 1.5 * params.evaluation_samples,
+        "file": 2.5 * params.evaluation_samples,
+    }
+
+
+def _stem(model: str) -> str:
+    """What file names begin with: the model's name without source and path."""
+    rest = model.partition(":")[2].partition("?")[0]
+    return re.sub(r"[^\w.-]+", "_", Path(rest).name).removesuffix(".safetensors").strip("._") or "model"
+
+
+def _about(params: ExportParams, given: Deployment) -> dict[str, str]:
+    return {
+        "qanalysis": version("qanalysis"),
+        "model": params.model,
+        "calibration": given.ranges.calibration,
+        "residual": params.residual,
+        "plan": given.plan.model_dump_json(),
+    }
+
+
+def _verified(
+    params: ExportParams, given: Deployment, paths: dict[str, Path], report: Report
+) -> tuple[Verification, float]:
+    """Compares the files on disk with the simulation; also the accuracy in floating point.
+
+    Raises:
+        ValueError: if a file computes something else.
+    """
+    import onnx
+
+    from qanalysis.engines.graph import network as make_network
+    from qanalysis.engines.parity import TOLERANCE, differences, first_wrong
+    from qanalysis.engines.reference import Reference
+
+    task, plan = given.task, given.plan
+    operands = given.operands(plan)
+    network = make_network(given.traced, operands)
+    if "onnx" in paths:
+        stored = onnx.load(paths["onnx"])
+        onnx.checker.check_model(stored, full_check=True)
+        network = replace(network, proto=stored)
+    first, _ = next(task.batches(task.data.evaluation, _SITE_SAMPLES))
+    found = differences(network, given.folded.model, operands, first.cpu())
+    wrong = first_wrong(found)
+    if wrong is not None:
+        raise ValueError(
+            f"The exported file does not compute what the simulation does: it differs from there on: {wrong}."
+        )
+    samples = params.evaluation_samples
+    reference = answers(task, task.model.module, samples, report, "fp32")
+    simulated = answers(task, given.simulation(plan), samples, report, "simulation")
+    runtime = Reference(network.proto)
+    measured = answers(task, lambda x: torch.from_numpy(runtime.run(_numpy(x))), samples, report, "file")
+    agreement = _agreement(measured, simulated)
+    some, _ = next(task.batches(task.data.evaluation, _NOISE_SAMPLES))
+    noise = _noise(given, operands, some.cpu())
+    distance = _distance(measured.logits, simulated.logits)
+    if agreement < _SUSPICIOUS and distance > max(10 * noise, TOLERANCE):
+        raise ValueError(
+            f"The exported file gives the simulation's answer for {agreement:.1f} % of {len(measured.logits)} samples "
+            f"only, and its logits differ by {distance:.2g}, although every site agrees: please report this model."
+        )
+    half = None
+    if "onnx-fp16" in paths:
+        proto = onnx.load(paths["onnx-fp16"])
+        onnx.checker.check_model(proto, full_check=True)
+        fp16 = Reference(proto)
+        half = _agreement(
+            answers(task, lambda x: torch.from_numpy(fp16.run(_numpy(x))), min(samples, 256), silent, "fp16"), simulated
+        )
+    verification = Verification(
+        runtime=f"onnxruntime {version('onnxruntime')}, graph optimizations off",
+        sites=tuple(
+            SiteParity(site=d.site, int8=d.site in operands.sites, before=d.before, output=d.output) for d in found
+        ),
+        tolerance=TOLERANCE,
+        samples=len(measured.logits),
+        agreement=agreement,
+        simulated=score(simulated.hits(reference)).accuracy,
+        measured=score(measured.hits(reference)).accuracy,
+        logits=distance,
+        noise=noise,
+        half_agreement=half,
+    )
+    return verification, score(reference.hits(reference)).accuracy
+
+
+def _noise(given: Deployment, operands: object, inputs: torch.Tensor) -> float:
+    """What rounding alone does: the same computation in float64 and in float32."""
+    from qanalysis.engines.parity import Deployed
+
+    double = copy.deepcopy(given.folded.model).double()
+    exact = logits(Deployed(double, operands)(inputs.double()))  # type: ignore[arg-type]
+    single = logits(Deployed(given.folded.model, operands)(inputs))  # type: ignore[arg-type]
+    return _distance(single.numpy(), exact.numpy())
+
+
+def _agreement(one: Answers, other: Answers) -> float:
+    count = min(len(one.logits), len(other.logits))
+    return 100 * float((one.predictions[:count] == other.predictions[:count]).mean())
+
+
+def _distance(values: np.ndarray, expected: np.ndarray) -> float:
+    return float(np.linalg.norm(values - expected) / max(float(np.linalg.norm(expected)), 1e-30))
+
+
+def _numpy(inputs: torch.Tensor) -> np.ndarray:
+    array: np.ndarray = inputs.cpu().contiguous().numpy()
+    return array

@@ -1,0 +1,168 @@
+"""Parity: whether an exported file computes what the simulation does, site by site, and where it starts to differ.
+
+The model runs in PyTorch with the engine's own tensors fed in at every site: what lies before the site and what the
+site computes are compared one by one, so that one difference does not hide the next.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from qanalysis.engines.graph import Network
+from qanalysis.engines.operands import Operands
+from qanalysis.engines.reference import Reference
+from qanalysis.nn.residual import ROLE, Addition, ResidualMode
+from qanalysis.nn.sites import Call
+from qanalysis.schema.site import TensorId
+
+#: Relative difference above which two executions of a site are not the same computation; rounding gives 1e-6.
+TOLERANCE = 1e-3
+#: Engines use all codes of int8, the paper's scale scheme all but this one.
+_LOWEST, _HIGHEST = -128, 127
+
+
+@dataclass(frozen=True)
+class SiteDifference:
+    """How far engine and simulation are apart at one site.
+
+    Attributes:
+        site: its name.
+        before: of the site's inputs, given the outputs of all earlier sites, relative to their largest magnitude.
+        output: of its output, given its inputs, likewise.
+    """
+
+    site: str
+    before: float
+    output: float
+
+    @property
+    def largest(self) -> float:
+        """The larger of the two."""
+        return max(self.before, self.output)
+
+
+class Deployed(nn.Module):
+    """The folded model with integers and steps of a file, computed in PyTorch as an engine does.
+
+    It differs from the simulation in two things: a value is divided by its step (not multiplied by the inverse), and
+    the code -128 is used.
+
+    Args:
+        model: the folded model.
+        operands: what the file holds.
+    """
+
+    def __init__(self, model: nn.Module, operands: Operands) -> None:
+        super().__init__()
+        self.model = model
+        self._steps = {tensor: torch.tensor(step) for tensor, step in operands.steps.items()}
+        self._codes = {key: torch.from_numpy(codes.values()) for key, codes in operands.codes.items()}
+
+    def forward(self, x: torch.Tensor) -> Any:
+        """The model's outputs."""
+        with ResidualMode(self.model, self.site, self.add):
+            return self.model(x)
+
+    def site(self, call: Call) -> torch.Tensor:
+        """A site's output from its operands as an engine sees them."""
+        return self.compute(call, {role: x for role, x in call.operands.items() if role != "weight"})
+
+    def compute(self, call: Call, inputs: Mapping[Any, torch.Tensor]) -> torch.Tensor:
+        """A site's output from these inputs, by role."""
+        replaced = {role: self._fake(TensorId(call.site, role), x) for role, x in inputs.items()}
+        codes = self._codes.get((call.site, call.operation.channel_axis))
+        if codes is not None:
+            replaced["weight"] = codes.to(call.operands["weight"].dtype)
+        return call.compute(**replaced)
+
+    def add(self, addition: Addition) -> torch.Tensor:
+        """A residual addition."""
+        return addition.compute(self._fake(TensorId(addition.name, ROLE), addition.residual))
+
+    def _fake(self, tensor: TensorId, x: torch.Tensor) -> torch.Tensor:
+        step = self._steps.get(tensor)
+        if step is None:
+            return x
+        step = step.to(x.dtype)
+        return torch.clamp(torch.round(x / step), _LOWEST, _HIGHEST) * step
+
+
+@torch.no_grad()
+def differences(
+    network: Network, model: nn.Module, operands: Operands, inputs: torch.Tensor
+) -> tuple[SiteDifference, ...]:
+    """Compares every site of a file with the simulation on the same inputs.
+
+    Args:
+        network: the file.
+        model: the folded model.
+        operands: what was put into the file.
+        inputs: `(N, …)`; all inner tensors of these are held in memory.
+
+    Returns:
+        one entry for each site, in the order of execution, and one named `logits` for what comes after the last.
+
+    Raises:
+        ValueError: if the runtime cannot load or execute the file, or the sites are not those of the model.
+    """
+    names = dict.fromkeys(name for call in network.calls for name in (*call.operands.values(), call.output))
+    given = inputs.contiguous().numpy()
+    reference = Reference(network.proto, tuple(name for name in names if name not in _ends(network)))
+    tensors: dict[str, NDArray[Any]] = reference.tensors(given)
+    ends = _ends(network)
+    logits = reference.run(given)
+    tensors |= dict(zip(ends, (given, logits), strict=True))
+    pending = defaultdict(list)
+    for call in network.calls:
+        pending[call.site].append(call)
+    deployed = Deployed(model, operands)
+    found: dict[str, SiteDifference] = {}
+
+    def site(call: Call) -> torch.Tensor:
+        if not pending[call.site]:
+            raise ValueError(f"the file has no execution of site {call.site!r}, but the model has one more")
+        entry = pending[call.site].pop(0)
+        real = {role: torch.from_numpy(tensors[name]) for role, name in entry.operands.items()}
+        before = max(_difference(call.operands[role], x) for role, x in real.items())  # type: ignore[index]
+        output = torch.from_numpy(tensors[entry.output])
+        after = _difference(deployed.compute(call, real), output)
+        known = found.get(call.site)
+        if known is not None:
+            before, after = max(before, known.before), max(after, known.output)
+        found[call.site] = SiteDifference(call.site, before, after)
+        return output
+
+    with ResidualMode(model, site, deployed.add):
+        result = model(inputs)
+    value = getattr(result, "logits", result)
+    last = _difference(value[0] if isinstance(value, list | tuple) else value, torch.from_numpy(logits))
+    return (*found.values(), SiteDifference("logits", last, 0.0))
+
+
+def first_wrong(found: tuple[SiteDifference, ...]) -> str | None:
+    """Where a file starts to compute something else, as the end of a sentence; None if it does not."""
+    previous = ""
+    for entry in found:
+        if not entry.before <= TOLERANCE:
+            place = "after the last site" if entry.site == "logits" else f"in the input of site {entry.site!r}"
+            return f"{place}{f', after {previous!r}' if previous else ''} (relative difference {entry.before:.2g})"
+        if not entry.output <= TOLERANCE:
+            return f"at site {entry.site!r} (relative difference {entry.output:.2g})"
+        previous = entry.site
+    return None
+
+
+def _ends(network: Network) -> tuple[str, str]:
+    return network.proto.graph.input[0].name, network.proto.graph.output[0].name
+
+
+def _difference(expected: torch.Tensor, actual: torch.Tensor) -> float:
+    if expected.shape != actual.shape:
+        return float("inf")
+    scale = max(float(actual.abs().max()), float(expected.abs().max()), 1e-30)
+    return float((expected - actual).abs().max()) / scale

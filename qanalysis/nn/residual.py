@@ -1,0 +1,193 @@
+"""Residual additions: the skip connections around convolutions, whose identity branch an engine may want in int8.
+
+TensorRT adds a residual inside the convolution's kernel and hands int8 on only if the other operand is int8, too (its
+"Q/DQ layer-placement recommendations"); the paper leaves all additions in floating point (section 4).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.weak import WeakIdKeyDictionary
+
+from qanalysis.nn.attention import EXPANSIONS
+from qanalysis.nn.observe import histogram
+from qanalysis.nn.operations import OPERATIONS
+from qanalysis.nn.quantized import QuantizedModel
+from qanalysis.nn.sites import Handler, SiteMode
+from qanalysis.numerics.histogram import Histogram
+from qanalysis.numerics.quantize import fake_quantize, per_tensor
+from qanalysis.schema.observations import RangeTable
+from qanalysis.schema.plan import Plan
+from qanalysis.schema.site import TensorId
+
+ROLE = "residual"
+_ADDITIONS: frozenset[Callable[..., Any]] = frozenset(
+    {
+        *(torch.add, torch.Tensor.add, torch.Tensor.add_),
+        *(torch.Tensor.__add__, torch.Tensor.__iadd__, torch.Tensor.__radd__),
+    }
+)
+_NORMS: frozenset[Callable[..., Any]] = frozenset({F.batch_norm, torch.batch_norm})
+
+
+@dataclass
+class Addition:
+    """One sum of a convolution's output and what skipped it.
+
+    Attributes:
+        name: module path and number, e.g. `layer1.0:add_0`.
+        residual: the operand that fewer layers have been through.
+        around: name of the convolution whose output it is added to.
+    """
+
+    name: str
+    residual: torch.Tensor
+    around: str
+    _function: Callable[..., torch.Tensor]
+    _args: list[Any]
+    _slot: int
+
+    def compute(self, residual: torch.Tensor) -> torch.Tensor:
+        """The sum with this residual."""
+        args = list(self._args)
+        args[self._slot] = residual
+        return self._function(*args)
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """How many sites a tensor has been through, and the convolution that it is the plain output of, if any."""
+
+    depth: int = 0
+    product_of: str | None = None
+
+
+class ResidualMode(SiteMode):
+    """A site mode that also meets residual additions around convolutions.
+
+    Which operand is the residual is decided by depth: it has been through fewer sites. Sums of branches that are alike
+    are left alone.
+    """
+
+    def __init__(self, model: nn.Module, handler: Handler, add: Callable[[Addition], torch.Tensor]) -> None:
+        super().__init__(model, self._follow(handler))
+        self._add = add
+        self._origins = WeakIdKeyDictionary()
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in _ADDITIONS and not kwargs:
+            addition = self._addition(func, args)
+            if addition is not None:
+                return self._note(self._add(addition), self._depth(args), None)
+        result = super().__torch_function__(func, types, args, kwargs)
+        if func in OPERATIONS or func in EXPANSIONS or not isinstance(result, torch.Tensor | tuple | list):
+            return result
+        product = self._origin(args[0]).product_of if func in _NORMS else None
+        return self._note(result, self._depth((args, kwargs)), product)
+
+    def _follow(self, handler: Handler) -> Handler:
+        def handle(call: Any) -> torch.Tensor:
+            output = handler(call)
+            product = call.site if call.operation.kind == "convolution" else None
+            self._note(output, 1 + self._depth(tuple(call.operands.values())), product)
+            return output
+
+        return handle
+
+    def _addition(self, func: Callable[..., Any], args: tuple[Any, ...]) -> Addition | None:
+        if len(args) != 2 or not all(isinstance(x, torch.Tensor) and x.is_floating_point() for x in args):
+            return None
+        if args[0].shape != args[1].shape or args[0].ndim < 3:
+            return None
+        first, second = (self._origin(x) for x in args)
+        if first.depth == second.depth:
+            return None
+        slot = 0 if first.depth < second.depth else 1
+        around = (second if slot == 0 else first).product_of
+        if around is None:
+            return None
+        frame = self._stack[-1]
+        number = frame.calls["add"]
+        frame.calls["add"] += 1
+        return Addition(f"{frame.path or 'model'}:add_{number}", args[slot], around, func, list(args), slot)
+
+    def _origin(self, x: Any) -> _Origin:
+        if not isinstance(x, torch.Tensor):
+            return _Origin()
+        origin = self._origins.get(x, _Origin())
+        assert isinstance(origin, _Origin)
+        return origin
+
+    def _depth(self, value: Any) -> int:
+        if isinstance(value, torch.Tensor):
+            return self._origin(value).depth
+        if isinstance(value, dict):
+            value = tuple(value.values())
+        if isinstance(value, tuple | list):
+            return max((self._depth(item) for item in value), default=0)
+        return 0
+
+    def _note(self, result: Any, depth: int, product: str | None) -> Any:
+        if isinstance(result, torch.Tensor):
+            self._origins[result] = _Origin(depth, product)
+        elif isinstance(result, tuple | list):
+            for item in result:
+                self._note(item, depth, product)
+        return result
+
+
+class ResidualQuantizedModel(QuantizedModel):
+    """A quantized model whose residuals are quantized, too, as an engine does with `residual="int8"`.
+
+    A residual is quantized where the convolution that it is added to is.
+
+    Args:
+        model: in evaluation mode.
+        plan: which sites, and how.
+        ranges: of the activations, and of residuals under their names and the role `residual`.
+    """
+
+    def __init__(self, model: nn.Module, plan: Plan, ranges: RangeTable) -> None:
+        super().__init__(model, plan, ranges)
+        self._table: Mapping[TensorId, Any] = ranges.ranges
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The model's own forward, with its sites and residuals quantized."""
+        with ResidualMode(self.model, self.compute, self._add):
+            return self.model(*args, **kwargs)
+
+    def _add(self, addition: Addition) -> torch.Tensor:
+        spec = self.plan.activation_spec(addition.around)
+        range_ = self._table.get(TensorId(addition.name, ROLE))
+        if spec is None or range_ is None or addition.around in self._unranged:
+            return addition.compute(addition.residual)
+        params = per_tensor(range_, spec).to(addition.residual.device, addition.residual.dtype)
+        return addition.compute(fake_quantize(addition.residual, params))
+
+
+@torch.no_grad()
+def observe_residuals(model: nn.Module, batches: Iterable[torch.Tensor]) -> dict[TensorId, Histogram]:
+    """Histograms of all residuals, from one pass over the data.
+
+    Raises:
+        ValueError: if a residual holds NaN or infinity (it is named).
+    """
+    found: dict[TensorId, Histogram] = {}
+
+    def add(addition: Addition) -> torch.Tensor:
+        tensor = TensorId(addition.name, ROLE)
+        seen = histogram(addition.residual, str(tensor))
+        found[tensor] = found[tensor].merge(seen) if tensor in found else seen
+        return addition.compute(addition.residual)
+
+    with ResidualMode(model, lambda call: call.compute(), add) as mode:
+        for batch in batches:
+            mode.reset()
+            model(batch)
+    return found

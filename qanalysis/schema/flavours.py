@@ -1,0 +1,16 @@
+"""Flavours: the forms in which a quantized network can be exported, and what each is for."""
+
+from typing import Literal
+
+Flavour = Literal["onnx", "onnx-fp16", "onnx-fp32", "openvino", "calibration", "tensorrt-cache"]
+Residual = Literal["fp", "int8"]
+
+#: What each flavour is for.
+FLAVOURS: dict[Flavour, str] = {
+    "onnx": "QDQ ONNX, the rest in fp32: OpenVINO, ONNX Runtime, TensorRT up to 10",
+    "onnx-fp16": "QDQ ONNX, the rest in fp16: TensorRT",
+    "onnx-fp32": "ONNX in floating point, to compare with",
+    "openvino": "OpenVINO IR, .xml and .bin",
+    "calibration": "ranges and steps as JSON, for other tools",
+    "tensorrt-cache": "calibration cache for TensorRT up to 10 (implicit quantization), and its fp32 ONNX",
+}

@@ -1,0 +1,55 @@
+"""A small network on its way to a file."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import nn
+
+from qanalysis.engines.graph import Network, network
+from qanalysis.engines.operands import Operands, operands
+from qanalysis.engines.trace import Traced, trace
+from qanalysis.nn.fold import Folded, fold_batch_norm
+from qanalysis.nn.observe import observe
+from qanalysis.nn.residual import observe_residuals
+from qanalysis.numerics.calibrate import parse
+from qanalysis.numerics.spec import QuantizerSpec
+from qanalysis.schema.observations import RangeTable
+from qanalysis.schema.plan import Plan
+from tests.engines.networks import Attention, Residual, Transposed, images, prepared
+
+
+@dataclass(frozen=True)
+class Case:
+    module: nn.Module
+    folded: Folded
+    traced: Traced
+    ranges: RangeTable
+    inputs: torch.Tensor
+
+    def operands(self, plan: Plan | None = None, residual: bool = False) -> Operands:
+        chosen = self.traced.residuals if residual else None
+        return operands(self.module, self.folded, self.inputs[:1], plan or Plan(), self.ranges, chosen)
+
+    def network(self, plan: Plan | None = None, residual: bool = False) -> Network:
+        return network(self.traced, self.operands(plan, residual))
+
+
+def case(module: nn.Module, calibration: str = "max") -> Case:
+    inputs = images()
+    folded = fold_batch_norm(module, inputs[:1])
+    observations = observe(module, [images(16, seed=2), inputs])
+    table = observations.ranges(parse(calibration))
+    residuals = observe_residuals(module, [images(16, seed=2), inputs])
+    ranges = dict(table.ranges) | {t: parse(calibration)(h, QuantizerSpec()) for t, h in residuals.items()}
+    return Case(module, folded, trace(folded.model, inputs[:1]), RangeTable(calibration, ranges), inputs)
+
+
+@pytest.fixture(scope="package", params=[Residual, Attention, Transposed], ids=lambda kind: kind.__name__)
+def any_case(request):
+    return case(prepared(request.param))
+
+
+@pytest.fixture(scope="package")
+def residual_case():
+    return case(prepared(Residual))
