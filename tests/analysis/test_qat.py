@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import nn
 from torch.nn import functional
 
 import qanalysis
@@ -30,6 +29,7 @@ from qanalysis.schema.observations import Observations
 from qanalysis.schema.params import QatParams
 from qanalysis.schema.trace import Trace
 from qanalysis.schema.trained import read
+from tests import reference_training
 
 SMALL = {
     "model": "sample:resnet20", "calibration": "max", "bits": 4, "calibration_samples": 32, "evaluation_samples": 64,
@@ -65,35 +65,6 @@ def one_step(given, network=None):
     return loop.network, inputs, labels
 
 
-class Reference(nn.Module):
-    """ResNet-20's quantized forward as a plain loop would have it: patched layers, quantized by clamp and round."""
-
-    def __init__(self, network, amaxes, bits):
-        super().__init__()
-        self.network = network
-        for path, module in network.named_modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                self.patch(module, amaxes[path], 2 ** (bits - 1) - 1)
-
-    def patch(self, module, amax, top):
-        def quantized(x, step):
-            return x + ((x / step).round() * step - x).detach()
-
-        def forward(x):
-            weight = module.weight
-            channels = weight.detach().abs().flatten(1).amax(1).view(-1, *[1] * (weight.ndim - 1))
-            x = quantized(x.clamp(-amax, amax), amax / top)
-            weight = quantized(weight, channels / top)
-            if isinstance(module, nn.Linear):
-                return functional.linear(x, weight, module.bias)
-            return functional.conv2d(x, weight, module.bias, module.stride, module.padding, groups=module.groups)
-
-        module.forward = forward
-
-    def forward(self, x):
-        return self.network(x)
-
-
 @pytest.mark.parametrize("calibration", ["max", "percentile:99.9"])
 @pytest.mark.parametrize("batch_norm", ["trained", "frozen"])
 def test_one_step_is_that_of_a_plain_reference_loop(calibration, batch_norm):
@@ -102,13 +73,10 @@ def test_one_step_is_that_of_a_plain_reference_loop(calibration, batch_norm):
     network, inputs, labels = one_step(given)
 
     amaxes = {str(tensor): range_.amax for tensor, range_ in given.table.ranges.items()}
-    plain = Reference(copy.deepcopy(given.source), amaxes, 4)
-    plain.train(batch_norm == "trained")
-    optimizer = torch.optim.SGD(plain.parameters(), lr=given.recipe.learning_rate, momentum=0.9)
-    functional.cross_entropy(plain(inputs), labels).backward()
-    optimizer.step()
+    plain = reference_training.quantized(copy.deepcopy(given.source), amaxes, 4).train(batch_norm == "trained")
+    reference_training.train(plain, [(inputs, labels)], [given.recipe.learning_rate])
 
-    ours, theirs = network.model.state_dict(), plain.network.state_dict()
+    ours, theirs = network.model.state_dict(), plain.state_dict()
     for key in before:
         if before[key].is_floating_point():
             moved = (theirs[key] - before[key]).abs().max().item()
