@@ -25,7 +25,7 @@ class Run:
     Attributes:
         name: what tells it from the others.
         epochs: accuracies so far.
-        control: those of the same fine-tune in floating point.
+        control: those of the same fine-tune in floating point; alone they are drawn in its colour.
         live: whether more is to come.
     """
 
@@ -58,16 +58,18 @@ def comparison(
     data: list[dict[str, Any]] = []
     names = [] if fp32 is None else [End(fp32, f"fp32 {fp32:.2f} %", precision_colour("fp32", theme))]
     for number, run in drawn:
-        colour = series.colour(number, theme)
+        colour = _colour(run, number, theme)
         for epochs, control in ((run.epochs, False), (run.control, True)):
             if epochs:
                 data.append(_trace(run, epochs, control, number, theme))
         if run.epochs:
             value = run.epochs[-1].accuracy
-            dots = " …" if run.live else ""
-            names.append(End(value, f"{run.name[: series.LONGEST - 8]} {value:.1f} %{dots}", colour))
+            so_far = " so far" if run.live else ""
+            name = series.cut(run.name, series.LONGEST - len(so_far) - 8)
+            names.append(End(value, f"{name} {value:.1f} %{so_far}", colour))
         if run.control:
-            names.append(End(run.control[-1].accuracy, f"fp32 control {run.control[-1].accuracy:.1f} %", colour))
+            name = "fp32 control" if run.epochs else run.name
+            names.append(End(run.control[-1].accuracy, f"{name} {run.control[-1].accuracy:.1f} %", colour))
     values = [[e.accuracy for e in epochs] for _, run in drawn for epochs in (run.epochs, run.control) if epochs]
     span = lowest(values, [] if fp32 is None else [fp32])
     look = line(precision_colour("fp32", theme), 2)
@@ -116,9 +118,13 @@ def lowest(values: Sequence[Sequence[float]], lines: Sequence[float]) -> tuple[f
     return series.air(shown, 1.0)
 
 
+def _colour(run: Run, number: int, theme: Theme) -> str:
+    return series.colour(number, theme) if run.epochs else precision_colour("fp32", theme)
+
+
 def _trace(run: Run, epochs: Sequence[QatEpoch], control: bool, number: int, theme: Theme) -> dict[str, Any]:
-    colour = series.colour(number, theme)
-    kind = ", fp32 control" if control else ""
+    colour = _colour(run, number, theme)
+    kind = ", fp32 control" if control and run.epochs else ""
     return {
         "type": "scatter",
         "mode": "lines+markers",

@@ -14,7 +14,7 @@ from qanalysis.schema.qat import Phase, QatEpoch, QatStep
 HEIGHT, TOP, BOTTOM = 340, 54, 48
 NAMES: dict[Phase, str] = {"qat": "QAT", "fp32": "fp32 control"}
 NOTHING = "Training has not begun yet."
-#: Share of all steps over which the running mean of the loss goes.
+#: Share of the planned steps over which the running mean of the loss goes.
 _SMOOTH = 0.04
 
 
@@ -55,11 +55,12 @@ def loss(courses: Sequence[Course], *, steps: int, steps_per_epoch: int, theme: 
         hover = "step %{x:,} (epoch %{customdata:.2f})<br>loss %{y:.4f} nats<extra>" + NAMES[course.phase] + "</extra>"
         custom = np.array([row.epoch for row in course.steps], np.float32)
         shared = {"type": "scatter", "mode": "lines", "x": x, "customdata": custom}
-        if len(x) > 8:
+        width = max(1, round(_SMOOTH * steps * len(x) / max(int(x[-1]), 1)))
+        if width > 1 and len(x) > 2:
             thin = {"y": y, "line": line(faded(colour, 0.35), 1), "showlegend": False, "hoverinfo": "skip"}
             data.append(shared | thin)
         mode = "lines" if len(x) > 1 else "markers"
-        thick = {"y": _smooth(y), "line": line(colour, 2.2, dash), "name": NAMES[course.phase], "mode": mode}
+        thick = {"y": _smooth(y, width), "line": line(colour, 2.2, dash), "name": NAMES[course.phase], "mode": mode}
         data.append(shared | thick | {"marker": {"color": colour, "size": 8}, "hovertemplate": hover})
     shapes, notes = _epoch_marks(steps, steps_per_epoch, theme)
     losses = np.concatenate([[row.loss for row in course.steps] for course in drawn])
@@ -140,9 +141,8 @@ def look(course: Course, theme: Theme) -> tuple[str, str]:
     return precision_colour("int8", theme), "solid"
 
 
-def _smooth(values: np.ndarray) -> np.ndarray:
-    """Running mean over the last few per cent of a full run's rows."""
-    width = max(1, round(_SMOOTH * len(values)))
+def _smooth(values: np.ndarray, width: int) -> np.ndarray:
+    """Running mean over the last rows."""
     sums = np.cumsum(np.insert(values.astype(np.float64), 0, 0.0))
     first = np.maximum(np.arange(1, len(values) + 1) - width, 0)
     last = np.arange(1, len(values) + 1)

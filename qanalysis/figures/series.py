@@ -15,7 +15,7 @@ COLOURS: dict[Theme, tuple[str, ...]] = {
 }
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "pentagon", "star", "hexagon", "cross")
 #: Names longer than this are cut at the end of a line.
-LONGEST = 34
+LONGEST = 44
 
 
 def colour(number: int, theme: Theme) -> str:
@@ -62,9 +62,9 @@ def room(lines: Sequence[End]) -> int:
     return 28 + round(max((text_width(cut(line.words)) for line in lines), default=0))
 
 
-def cut(words: str) -> str:
+def cut(words: str, most: int = LONGEST) -> str:
     """Words that fit beside a plot."""
-    return words if len(words) <= LONGEST else words[: LONGEST - 1] + "…"
+    return words if len(words) <= most else words[: most - 1].rstrip(" ·") + "…"
 
 
 def air(values: Sequence[float], least: float = 1e-3) -> tuple[float, float]:

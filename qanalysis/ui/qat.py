@@ -35,13 +35,15 @@ def page() -> None:
         required=True,
         label_visibility="collapsed",
     )
+    if view == "Compare runs":
+        qat_compare.view(chosen)
+        return
+    st.query_params.pop(qat_compare.RUNS, None)
     params = settings(chosen)
     if params is None:
         return
     if view == "Table 8":
         qat_grid.view(params)
-    elif view == "Compare runs":
-        qat_compare.view(chosen)
     else:
         found = outcome("qat", params, QatResult, button="Start training", what="QAT", live=_live, actions=_stop_button)
         if found is not None:
@@ -89,5 +91,16 @@ def _live(job: Job) -> None:
     name = "Learning rate" if phase == "qat" else "Learning rate, control"
     columns[3].metric(name, "…" if row is None else f"{row.learning_rate:.2g}")
     columns[4].metric("Images per second", "…" if row is None else f"{row.images_per_second:,.0f}")
-    columns[5].metric("Time left", "…" if job.eta is None else duration(job.eta))
+    columns[5].metric("Time left", "…" if job.eta is None else _rounded(job.eta))
     qat_charts.draw(progress, trace, qat_charts.ranges_now(trace, progress.before), "qat")
+
+
+def _rounded(seconds: float) -> str:
+    """A time in one unit, since nobody can tell it better."""
+    return (
+        duration(seconds)
+        if seconds < 60
+        else f"{seconds / 60:.0f} min"
+        if seconds < 5400
+        else f"{seconds / 3600:.1f} h"
+    )

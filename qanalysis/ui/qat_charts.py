@@ -101,7 +101,8 @@ def _weights(trace: Trace, name: str) -> None:
         st.caption("The weights are shown as soon as training has begun.")
         return
     columns = st.columns([3, 2])
-    site = columns[0].selectbox("Layer", trace.sites, key="qat-weights-site")
+    middle = len(trace.sites) // 2
+    site = columns[0].selectbox("Layer", trace.sites, index=middle, key="qat-weights-site")
     epochs = [int(epoch) for epoch in trace.epochs]
     epoch = epochs[-1]
     if len(epochs) > 2:
@@ -118,15 +119,17 @@ def _weights(trace: Trace, name: str) -> None:
 
 
 def _ranges(progress: Progress, trace: Trace, after: dict[str, float | None], name: str) -> None:
-    every = "all layers, as a share"
-    tensors = st.multiselect(
+    columns = st.columns([7, 3], vertical_alignment="bottom")
+    every = columns[1].toggle("All layers", key="qat-ranges-all", help="How far each one has moved.")
+    tensors = columns[0].multiselect(
         "Layers",
-        [every, *trace.tensors],
-        default=list(trace.tensors[1:4]) or list(trace.tensors),
+        trace.tensors,
+        default=list(trace.tensors[1:3]) or list(trace.tensors),
         max_selections=_LAYERS,
         key="qat-ranges-of",
+        disabled=every,
     )
-    if every in tensors:
+    if every:
         chart(
             figures.qat.moves(progress.before, after, theme=theme()),
             key="qat-moves",
@@ -136,7 +139,7 @@ def _ranges(progress: Progress, trace: Trace, after: dict[str, float | None], na
         return
     chart(
         figures.qat.ranges(trace, tensors, fixed=progress.before, steps=progress.steps, theme=theme()),
-        key="qat-ranges",
+        key="qat-learned-ranges",
         file=f"{name}-ranges",
         how_to_read=_READ["ranges"],
     )

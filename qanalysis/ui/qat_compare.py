@@ -1,6 +1,7 @@
 """Any number of fine-tunes in one chart."""
 
 import sqlite3
+from urllib.parse import quote
 
 import pandas as pd
 import streamlit as st
@@ -16,7 +17,8 @@ from qanalysis.ui.qat_progress import Progress
 from qanalysis.ui.qat_runs import names, relative, run_of, runs_of
 from qanalysis.ui.selection import Selection
 
-_CHOSEN = "runs"
+#: Ids of the runs in the address, and the key of the widget: names depend on what other runs there are.
+RUNS, _KEY = "runs", "qat-runs"
 #: Runs that are chosen at first.
 _AT_FIRST = 4
 _SECONDS = 1.0
@@ -37,19 +39,15 @@ def view(chosen: Selection) -> None:
         )
         return
     called = names(jobs)
-    known = list(called)
-    if _CHOSEN not in st.session_state and _CHOSEN not in st.query_params:
-        st.session_state[_CHOSEN] = known[:_AT_FIRST]
-    elif _CHOSEN in st.session_state:  # a run that was deleted meanwhile cannot be drawn
-        st.session_state[_CHOSEN] = [job for job in st.session_state[_CHOSEN] if job in called]
+    if _KEY not in st.session_state:
+        asked = [job for job in st.query_params.get(RUNS, "").split(",") if job in called]
+        st.session_state[_KEY] = asked or list(called)[:_AT_FIRST]
+    else:  # a run that was deleted meanwhile, or belongs to another model, cannot be drawn
+        st.session_state[_KEY] = [job for job in st.session_state[_KEY] if job in called]
     picked = st.multiselect(
-        "Runs",
-        known,
-        format_func=lambda job: called.get(job, job),
-        key=_CHOSEN,
-        bind="query-params",
-        placeholder="Choose runs to compare",
+        "Runs", list(called), format_func=called.__getitem__, key=_KEY, placeholder="Choose runs to compare"
     )
+    st.query_params[RUNS] = ",".join(picked)
     if not picked:
         st.info("Choose at least one run.")
         return
@@ -89,11 +87,9 @@ def draw(called: list[str], jobs: list[Job], told: list[Progress]) -> None:
     if len({progress.fp32 for progress in told if progress.fp32 is not None}) > 1:
         st.caption("These runs were measured on different images: their fp32 accuracies differ.")
     table = frame(called, jobs, told)
-    st.dataframe(
-        table,
-        hide_index=True,
-        column_config={"open": st.column_config.LinkColumn("Open", display_text=":material/open_in_new:", width=60)},
-    )
+    numbers = {name: st.column_config.NumberColumn(format="%.2f") for name in table.columns if name.endswith("%")}
+    link = st.column_config.LinkColumn("", display_text=":material/open_in_new:", width=40, help="Open this run.")
+    st.dataframe(table, hide_index=True, column_config={"open": link, **numbers})
     st.download_button(
         "Table (CSV)",
         table.drop(columns="open").to_csv(index=False),
@@ -115,6 +111,7 @@ def frame(called: list[str], jobs: list[Job], told: list[Progress]) -> pd.DataFr
         qat = None if kept is None else kept.accuracy
         rows.append(
             {
+                "open": f"qat?{JOB}={job.id}&model={quote(job.params.model)}&data={quote(job.params.data)}",
                 "run": name,
                 "state": job.state if not job.live else f"{100 * job.progress:.0f} %",
                 "fp32 %": progress.fp32,
@@ -124,7 +121,6 @@ def frame(called: list[str], jobs: list[Job], told: list[Progress]) -> pd.DataFr
                 "fp32 control %": control.epochs[-1].accuracy if len(control.epochs) > 1 else None,
                 "steps": max((row.step for row in course.steps), default=0),
                 "took": duration(job.seconds),
-                "open": f"qat?{JOB}={job.id}&model={job.params.model}&data={job.params.data}",
             }
         )
-    return pd.DataFrame(rows).round(2)
+    return pd.DataFrame(rows).dropna(axis="columns", how="all").round(2)

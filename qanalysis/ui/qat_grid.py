@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from qanalysis import figures
+from qanalysis.figures.qat import Run
 from qanalysis.figures.theme import calibration_label
 from qanalysis.jobs import engines
 from qanalysis.jobs.engine import Engine
@@ -14,7 +15,7 @@ from qanalysis.schema.params import BEST, QatParams, Ranges
 from qanalysis.ui.chart import chart, theme
 from qanalysis.ui.outcome import change
 from qanalysis.ui.qat_progress import Progress
-from qanalysis.ui.qat_runs import relative, run_of
+from qanalysis.ui.qat_runs import relative
 
 _SECONDS = 1.0
 _RANGES: dict[Ranges, str] = {"fixed": "QAT, fixed ranges", "learned": "QAT, learned ranges"}
@@ -25,15 +26,15 @@ Cell = tuple[Ranges, str]
 def cells(params: QatParams) -> dict[Cell, QatParams]:
     """The runs of the table: the page's settings with each kind of ranges and each start.
 
-    The first one also trains the control, which is the same for all. Where a plan names the calibration, it takes the
-    place of the best one.
+    None of them trains the control, which is the same for all. Where a plan names the calibration, it takes the place
+    of the best one.
     """
     plan = params.plan
     starts = dict.fromkeys(("max", BEST if plan is None else plan.calibration))
     found: dict[Cell, QatParams] = {}
     for ranges in _RANGES:
         for start in starts:
-            values = {"ranges": ranges, "calibration": start, "control": not found}
+            values = {"ranges": ranges, "calibration": start, "control": False}
             if plan is not None:
                 values |= {"plan": plan.model_copy(update={"calibration": start}), "calibration": "best"}
             found[ranges, start] = params.model_copy(update=values)
@@ -60,13 +61,11 @@ def view(params: QatParams) -> None:
     except (OSError, sqlite3.Error, ValueError) as error:
         st.error(f"The runs cannot be read: {error}.")
         return
-    wanting = [cell for cell, job in jobs.items() if job is None or not (job.live or job.state == "finished")]
-    if wanting:
-        some = "the missing ones of " if 0 < len(wanting) < len(grid) else ""
-        if st.button(
-            f"Run {some}these {len(grid)}", type="primary", key="qat-grid-start", icon=":material/play_arrow:"
-        ):
-            change(lambda: _start(engine, [grid[cell] for cell in wanting]))
+    wanted = missing(grid, jobs)
+    if wanted:
+        what = f"these {len(grid)}" if len(wanted) == len(grid) else f"the missing {len(wanted)} of these {len(grid)}"
+        if st.button(f"Run {what}", type="primary", key="qat-grid-start", icon=":material/play_arrow:"):
+            change(lambda: _start(engine, wanted))
     if all(job is None for job in jobs.values()):
         return
     live = any(job is not None and job.live for job in jobs.values())
@@ -100,18 +99,40 @@ def _cancel(engine: Engine, jobs: dict[Cell, Job | None]) -> None:
             engine.cancel(job.id)
 
 
+def missing(grid: dict[Cell, QatParams], jobs: dict[Cell, Job | None]) -> list[QatParams]:
+    """What is still to be run: cells without a job that ended well or runs, and the control once."""
+    good = {cell: job for cell, job in jobs.items() if job is not None and (job.live or job.state == "finished")}
+    controlled = any(isinstance(job.params, QatParams) and job.params.control for job in good.values())
+    cells_ = [cell for cell in grid if cell not in good] or ([] if controlled else [next(iter(grid))])
+    wanted = [grid[cell] for cell in cells_]
+    return wanted if controlled else [wanted[0].model_copy(update={"control": True}), *wanted[1:]]
+
+
 def _jobs(engine: Engine, grid: dict[Cell, QatParams]) -> dict[Cell, Job | None]:
-    return {cell: engine.store.latest("qat", params) for cell, params in grid.items()}
+    """The newest job of each cell, with the control or without: one that ended well or runs before any other."""
+    found: dict[Cell, Job | None] = {}
+    for cell, params in grid.items():
+        kinds = [engine.store.latest("qat", params.model_copy(update={"control": one})) for one in (True, False)]
+        jobs = [job for job in kinds if job is not None]
+        well = [job for job in jobs if job.live or job.state == "finished"]
+        found[cell] = next(iter([*well, *jobs]), None)
+    return found
 
 
 def _draw(jobs: dict[Cell, Job | None], told: dict[Cell, Progress]) -> None:
     table = frame(jobs, told)
     st.dataframe(table, hide_index=True)
     st.caption(
-        "Accuracy in %, and in brackets the loss relative to fp32. A run that is not finished shows how far it is."
+        "Accuracy in %, and in brackets the change relative to fp32, of the epoch that was best on images set aside. A "
+        "run that is not finished shows how far it is."
     )
     started = [(cell, job, told[cell]) for cell, job in jobs.items() if job is not None]
-    runs = [run_of(f"{ranges} from {_start_name(start)}", one, job.live) for (ranges, start), job, one in started]
+    runs = [
+        Run(f"{ranges} from {_start_name(start)}", one.course("qat").epochs, live=job.live)
+        for (ranges, start), job, one in started
+    ]
+    control = next((epochs for _, _, one in started if (epochs := one.course("fp32").epochs)), ())
+    runs += [Run("fp32 control", control=control)] if control else []
     chart(
         figures.qat.comparison(
             runs,

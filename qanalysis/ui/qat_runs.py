@@ -2,14 +2,12 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping
 
 from qanalysis.figures.qat import Run
 from qanalysis.figures.theme import calibration_label
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import Store
-from qanalysis.schema.params import QatParams
-from qanalysis.schema.qat import QatResult
+from qanalysis.schema.params import BEST, QatParams
 from qanalysis.ui.qat_progress import Progress
 
 #: Jobs that are looked through at the most.
@@ -23,11 +21,12 @@ _WORDS = {
     "weight_decay": "decay",
     "range_learning_rate": "range lr",
     "range_weight_decay": "range decay",
-    "evaluation_samples": "evaluated on",
-    "calibration_samples": "calibrated on",
 }
 #: What the first words of a name say already, and what changes nothing that is compared.
-_SAID = {"model", "data", "bits", "weight_bits", "activation_bits", "ranges", "calibration", "control", "device"}
+_SAID = frozenset(
+    {"model", "data", "plan", "bits", "weight_bits", "activation_bits", "ranges", "calibration"}
+    | {"control", "device", "batch_size", "evaluation_samples"}
+)
 
 
 def runs_of(store: Store, model: str, data: str) -> list[Job]:
@@ -44,8 +43,12 @@ def runs_of(store: Store, model: str, data: str) -> list[Job]:
 
 
 def names(jobs: list[Job]) -> dict[str, str]:
-    """Job → a name: bits, ranges, calibration; what else tells it from others of the same; at last when it was made."""
-    first = {job.id: _first(job.params) for job in jobs if isinstance(job.params, QatParams)}
+    """Job → a name: bits where they differ, ranges, calibration; what else tells it from others; at last the time."""
+    bits = {job.id: _bits(job.params) for job in jobs if isinstance(job.params, QatParams)}
+    mixed = len(set(bits.values())) > 1
+    first = {
+        job.id: f"{bits[job.id]} " * mixed + _first(job.params) for job in jobs if isinstance(job.params, QatParams)
+    }
     told = {}
     for job in jobs:
         alike = [other for other in jobs if first[other.id] == first[job.id]]
@@ -67,30 +70,23 @@ def relative(accuracy: float | None, fp32: float | None) -> float | None:
     return None if accuracy is None or not fp32 else 100 * (accuracy - fp32) / fp32
 
 
-def ended_with(result: QatResult) -> Mapping[str, float | None]:
-    """Accuracies of a finished run, in %."""
-    control = result.fp32_control
-    return {
-        "fp32": result.fp32.accuracy,
-        "ptq": result.ptq.accuracy,
-        "qat": result.qat.accuracy,
-        "control": None if control is None else control.accuracy,
-    }
+def _bits(params: QatParams) -> str:
+    plan = params.effective_plan()
+    return f"{plan.weight_bits}/{plan.activation_bits}"
 
 
 def _first(params: QatParams) -> str:
-    plan = params.effective_plan()
-    start = "best" if params.calibration == "best" else calibration_label(params.calibration)
+    start = BEST if params.calibration == BEST else calibration_label(params.calibration)
     if params.plan is not None:
         start = f"{calibration_label(params.effective_calibration)} ({params.plan.name})"
-    return f"{plan.weight_bits}/{plan.activation_bits} {params.ranges} from {start}"
+    return f"{params.ranges} from {start}"
 
 
 def _differences(job: Job, alike: list[Job]) -> list[str]:
     parts = []
     for name in type(job.params).model_fields:
         value = getattr(job.params, name)
-        if name in _SAID or name == "plan" or all(getattr(other.params, name) == value for other in alike):
+        if name in _SAID or all(getattr(other.params, name) == value for other in alike):
             continue
         if name in ("epochs", "steps", "minutes"):
             parts += [] if value is None else [f"{value:g} {name}"]

@@ -46,16 +46,13 @@ _SPOKEN_OF = (
     "range_learning_rate",
     "range_weight_decay",
     "batch_norm",
-    "train_samples",
     "train_batch_size",
-    "accumulate",
     "optimizer",
     "learning_rate",
     "final_share",
     "momentum",
     "weight_decay",
     "label_smoothing",
-    "augment",
     "patience",
 )
 _LENGTH_FIELDS = ("epochs", "steps", "minutes")
@@ -106,9 +103,7 @@ def _presets(params: QatParams | None) -> None:
         if picked is not None:
             _fill(PRESETS[picked])
 
-    st.segmented_control(
-        "Preset", list(PRESETS), key=_PRESET, on_change=take, label_visibility="collapsed", width="stretch"
-    )
+    st.pills("Preset", list(PRESETS), key=_PRESET, on_change=take)
     st.caption(_WORDS[now] if now is not None else "Settings of your own.")
 
 
@@ -118,8 +113,7 @@ def _fill(preset: Mapping[str, Any]) -> None:
         st.session_state[key_of(field)] = _value(preset, field)
     length = next((field for field in _LENGTH_FIELDS if field in preset), "recipe")
     st.session_state[_LENGTH] = length
-    if length != "recipe":
-        st.session_state[_AMOUNT] = float(preset[length])
+    st.session_state[_AMOUNT] = None if length == "recipe" else float(preset[length])
 
 
 def _network(chosen: Selection) -> dict[str, Any]:
@@ -179,9 +173,10 @@ def _training() -> dict[str, Any]:
         "How many" if length == "recipe" else f"How many {length}",
         0.1,
         1e6,
-        1.0,
+        None,
         1.0,
         format="%g",
+        placeholder="open" if length == "recipe" else "1",
         key=_AMOUNT,
         bind="query-params",
         disabled=length == "recipe",
@@ -209,7 +204,7 @@ def _training() -> dict[str, Any]:
     )
     values = {"learning_rate": rate, "optimizer": optimizer, "train_samples": samples, "train_batch_size": batch}
     if length != "recipe":
-        values[length] = float(amount) if length == "minutes" else max(1, round(amount))
+        values[length] = float(amount or 1) if length == "minutes" else max(1, round(amount or 1))
     return values | {"control": control, "augment": augment}
 
 
@@ -230,7 +225,14 @@ def _details() -> dict[str, Any]:
         1024,
         help_="Images of a step pass in so many parts, to save memory. The steps are the same.",
     )
-    patience = _whole(columns[3], "patience", "Stop after epochs without a better one", 1000, 0, help_="0 never stops.")
+    patience = _whole(
+        columns[3],
+        "patience",
+        "Patience, epochs",
+        1000,
+        0,
+        help_="Training stops after so many epochs without a better one; 0 never does.",
+    )
     columns = st.columns(4)
     autocast = columns[0].selectbox(
         "Precision of the float part",

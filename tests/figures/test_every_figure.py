@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from qanalysis.figures import costs, divergence, histogram, model, overview, partial, ptq, sensitivity, weights
+from qanalysis.figures import costs, divergence, histogram, model, overview, partial, ptq, qat, sensitivity, weights
 from qanalysis.numerics.calibrate import clipped_at, kl_divergence_curve
 from qanalysis.numerics.error import quantization_error
 from qanalysis.numerics.spec import QuantizerSpec
 from qanalysis.schema.paper import paper_row
-from tests.figures import factories
+from tests.figures import factories, trainings
 
 CUTOFFS = {"max": 30.0, "entropy": 30.0, "percentile:99.9": 3.3}
 ERRORS = {
@@ -43,6 +43,15 @@ FIGURES = {
     "sensitivity.proxies": lambda theme: sensitivity.proxies(factories.sensitivity(ROWS), theme=theme),
     "partial.steps": lambda theme: partial.steps(STEPS, theme=theme, **AGAINST),
     "partial.tradeoff": lambda theme: partial.tradeoff(STEPS, PINS, theme=theme, **AGAINST),
+    "qat.loss": lambda theme: qat.loss(trainings.COURSES, steps=80, steps_per_epoch=20, theme=theme),
+    "qat.accuracy": lambda theme: qat.accuracy(trainings.COURSES, fp32=91.0, ptq=65.0, last=4, theme=theme),
+    "qat.pace": lambda theme: qat.pace(trainings.COURSES, steps=80, theme=theme),
+    "qat.ranges": lambda theme: qat.ranges(trainings.trace(), ["conv1"], fixed=trainings.BEFORE, steps=80, theme=theme),
+    "qat.moves": lambda theme: qat.moves(trainings.BEFORE, {"conv1": 1.0}, theme=theme),
+    "qat.weights": lambda theme: qat.weights(trainings.trace(), "conv1", theme=theme),
+    "qat.comparison": lambda theme: qat.comparison(
+        [qat.Run("a", trainings.epochs(65, 80), trainings.epochs(91, 90))], fp32=91.0, theme=theme
+    ),
 }
 
 
@@ -92,7 +101,7 @@ def test_themes_differ(name):
 @pytest.mark.parametrize("name", FIGURES)
 def test_says_how_to_read_it(name):
     module, function = name.split(".")
-    modules = (costs, divergence, histogram, model, overview, partial, ptq, sensitivity, weights)
+    modules = (costs, divergence, histogram, model, overview, partial, ptq, qat, sensitivity, weights)
     sentences = {m.__name__.rpartition(".")[2]: m for m in modules}
     words = sentences[module].HOW_TO_READ[function]
     assert words.endswith(".")
