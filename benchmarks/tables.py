@@ -3,7 +3,7 @@
 Every result is kept in the folder of runs and read from there the next time, so that a new model or a new table costs
 no more than itself.
 
-    python benchmarks/tables.py --runs runs/results --out docs/results.md
+    python -m benchmarks.tables --runs runs/results --out docs/results.md
 """
 
 import argparse
@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 import qanalysis
+from benchmarks import sections
 from qanalysis.figures.theme import calibration_label
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.schema.catalog import sample_models
@@ -33,7 +34,7 @@ MOST_SKIPPED = 20
 
 INTRODUCTION = """# Results
 
-Measured by `python benchmarks/tables.py`, on {samples:,} test images of the bundled CIFAR-10 subset, calibrated on
+Measured by `python -m benchmarks.tables`, on {samples:,} test images of the bundled CIFAR-10 subset, calibrated on
 {calibration} training images, seed 0. PyTorch {torch}, {machine}, {threads} threads, {date}. Accuracies are
 top-1 in %; a standard error is about {error:.1f} points, but all rows of a model are measured on the same images, so
 differences between rows are known better than that: bold is the best row, and "change" is the 95 % interval of its
@@ -174,7 +175,7 @@ def main() -> None:
     searched = [case for case in hard if case[0] in args.greedy]
     text += GREEDY + greedy_table({case: (studies[case].partial, runs.greedy(*case)) for case in searched})
     text += PROXIES + proxy_table(studies)
-    args.out.write_text(text)
+    sections.write(args.out, "post-training quantization", text)
 
 
 def markdown(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -15,11 +15,13 @@ from qanalysis.schema.params import (
     PartialParams,
     PlanParams,
     PtqParams,
+    QatParams,
     SensitivityParams,
     TaskParams,
     TrialsParams,
 )
 from qanalysis.schema.plan import Override, Plan
+from qanalysis.schema.qat import CalibrationScore, QatEpoch, QatRecipe, QatResult, QatRun, QatStep
 from qanalysis.schema.result import DataCard, Environment, ModelCard, Score
 from qanalysis.schema.results import (
     RESULTS,
@@ -86,6 +88,14 @@ PARTIAL = Partial(
 )
 OVERRIDES = {"fc": Override(weight_bits=8, calibration="entropy")}
 SAVED = SavedPlan(name="mine", model="sample:n", sites=("fc",), plan=Plan(weight_bits=4, overrides=OVERRIDES))
+RUN = QatRun(
+    phase="qat",
+    steps=(QatStep(step=2, epoch=1.0, loss=0.5, learning_rate=1e-5, images_per_second=300.0),),
+    epochs=(QatEpoch(epoch=1, step=2, validation_accuracy=None, validation_loss=None, accuracy=88.0),),
+    best_epoch=1,
+    step_seconds=0.25,
+    stopped="as asked",
+)
 INSTANCES = {
     "describe": DescribeResult(**COMMON, params=PARAMS["describe"](), coverage=COVERAGE),
     "evaluate": EvaluateResult(
@@ -198,6 +208,41 @@ INSTANCES = {
         ),
         fp32_bytes=48,
         export_seconds=1.5,
+    ),
+    "qat": QatResult(
+        **COMMON,
+        params=QatParams(bits=4, minutes=1.5),
+        coverage=COVERAGE,
+        metric="accuracy",
+        fp32=SCORE,
+        calibration="percentile:99.9",
+        ptq=Change(**CHANGE),
+        qat=Change(**CHANGE),
+        fp32_control=None,
+        calibrations=(CalibrationScore(calibration="max", accuracy=66.2, relative=-28.4),),
+        epochs=RUN.epochs,
+        run=RUN,
+        control=RUN.model_copy(update={"phase": "fp32"}),
+        recipe=QatRecipe(
+            optimizer="sgd",
+            learning_rate=1e-3,
+            final_learning_rate=1e-5,
+            weight_decay=5e-4,
+            label_smoothing=0.1,
+            steps=2,
+            steps_per_epoch=2,
+            samples=256,
+            batch_size=128,
+            notes=("n",),
+        ),
+        step_seconds=0.25,
+        fp32_step_seconds=0.2,
+        plan=Plan(weight_bits=4, activation_bits=4),
+        sites=("fc",),
+        float_sites={},
+        ranges_before={"fc": 1 / 3, "dead": None},
+        ranges={"fc": 0.25, "dead": None},
+        checkpoint="qat.safetensors",
     ),
     "trials": TrialsResult(
         **COMMON,
