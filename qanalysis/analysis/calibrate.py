@@ -1,11 +1,9 @@
 """Which range each activation gets from each calibration (section 3.4, Fig. 2): one pass over the data for all."""
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from qanalysis import task as tasks
@@ -67,11 +65,9 @@ def observed(task: Task, module: nn.Module, samples: int, report: Report) -> Obs
 def range_tables(
     observations: Observations, calibrations: tuple[str, ...], plan: Plan, report: Report
 ) -> dict[str, RangeTable]:
-    """Ranges by calibration name; the searches of the tensors run side by side."""
+    """Ranges by calibration name."""
     report("progress", stage="ranges", done=0, total=len(calibrations))
-    with ThreadPoolExecutor(max(1, torch.get_num_threads())) as pool:
-        tables = pool.map(lambda name: observations.ranges(parse(name), plan), calibrations)
-        return dict(zip(calibrations, tables, strict=True))
+    return {name: observations.ranges(parse(name), plan) for name in calibrations}
 
 
 def magnitudes(table: RangeTable) -> dict[str, float | None]:

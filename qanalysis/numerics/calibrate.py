@@ -185,12 +185,15 @@ def _kl_divergence_curve(magnitudes: bytes, width: float, bits: int) -> Divergen
     n_log_n = np.concatenate(([0.0], np.cumsum(_xlogx(counts))))
 
     candidates = np.arange(first, n + 1)
-    edges = _level_edges(levels)[first : n + 1]
-    level_mass = np.diff(mass[edges], axis=1)
-    level_bins = np.diff(nonempty[edges], axis=1)
-    spread = np.divide(level_mass, level_bins, out=np.ones_like(level_mass), where=level_bins > 0)
-    cross = (level_mass * np.log(spread)).sum(1)
-    log_spread_last = np.log(spread[:, -1])
+    levels_of = _levels(levels)
+    used = int(np.searchsorted(levels_of.ends, n, "right"))
+    ends, starts = levels_of.ends[:used], levels_of.starts[:used]
+    level_mass = mass[ends] - mass[starts]
+    level_bins = nonempty[ends] - nonempty[starts]
+    log_spread = np.log(np.divide(level_mass, level_bins, out=np.ones_like(level_mass), where=level_bins > 0))
+    numbers = levels_of.of_candidate[first : n + 1]
+    cross = (level_mass * log_spread)[numbers].sum(1)
+    log_spread_last = log_spread[numbers[:, -1]]
 
     last = counts[candidates - 1]
     outside = total - mass[candidates]
@@ -202,11 +205,35 @@ def _kl_divergence_curve(magnitudes: bytes, width: float, bits: int) -> Divergen
     return DivergenceCurve(candidates * width, divergence)
 
 
+@dataclass(frozen=True)
+class _Levels:
+    """The different groups of bins that are a level of some candidate, by their ends; candidates share most of them.
+
+    Attributes:
+        starts: `(k,)` first bin.
+        ends: `(k,)` bin after the last, ascending.
+        of_candidate: `(BINS + 1, levels)` which groups are the levels of the first i bins; of no use below `levels`.
+    """
+
+    starts: NDArray[np.intp]
+    ends: NDArray[np.intp]
+    of_candidate: NDArray[np.intp]
+
+
 @lru_cache(maxsize=8)
-def _level_edges(levels: int) -> NDArray[np.intp]:
-    """First bin of every level for every candidate: `(BINS + 1, levels + 1)`, ceil(i * g / levels), exact."""
-    candidates = np.arange(BINS + 1)
-    return np.asarray(-(-candidates[:, None] * np.arange(levels + 1)[None, :] // levels), np.intp)
+def _levels(levels: int) -> _Levels:
+    """Level j of candidate i begins at bin ceil(i * j / levels), exact."""
+    edges = -(-np.arange(BINS + 1)[:, None] * np.arange(levels + 1)[None, :] // levels)
+    longest = -(-BINS // levels)
+    codes = edges[:, 1:] * (longest + 1) + np.diff(edges, axis=1)  # end and length in one number
+    if levels < 32:  # few levels are long, of many lengths: a table of all would be larger than what is looked for
+        found, numbers = np.unique(codes, return_inverse=True)
+    else:
+        present = np.zeros((BINS + 1) * (longest + 1), bool)
+        present[codes] = True
+        found, numbers = np.flatnonzero(present), (np.cumsum(present) - 1)[codes]
+    ends, lengths = np.divmod(found, longest + 1)
+    return _Levels(ends - lengths, ends, numbers)
 
 
 def clipped_at(threshold: float, histogram: Histogram, spec: QuantizerSpec) -> Range | None:

@@ -134,7 +134,7 @@ class TestEntropy:
             reference.kullback_leibler(p, np.array([1.0, 0, 1, 1])) == scipy.stats.entropy(p, [1, 0, 1, 1]) == math.inf
         )
 
-    @pytest.mark.parametrize("bits", [4, 5, 6, 7])
+    @pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 7])
     @pytest.mark.parametrize("name", ["signed", "one-sided heavy tail", "relu, nearly all zero"])
     def test_equals_the_plain_search_with_fewer_levels(self, name, bits):
         histogram = histogram_of(to_2101_bins(DISTRIBUTIONS[name]))
