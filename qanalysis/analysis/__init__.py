@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from qanalysis.analysis import (
+    benchmark,
     calibrate,
     describe,
     evaluate,
@@ -30,6 +31,7 @@ ANALYSES: dict[str, Callable[[Any, Report, Path | None], Result]] = {
     "partial": partial.run,
     "plan": plan.run,
     "export": export.run,
+    "benchmark": benchmark.run,
     "qat": qat.run,
     "trials": trials.run,
 }

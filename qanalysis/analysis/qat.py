@@ -116,6 +116,7 @@ class _Study:
             trace=folder / TRACE if folder is not None and phase == "qat" else None,
             stop_asked=(lambda: False) if folder is None else lambda: requests.stop_asked(folder),
             processes=self.processes,
+            teacher=self.source if self.params.teacher else None,
         )
 
     def tell(self) -> None:
@@ -227,7 +228,16 @@ def _prepared(
         raise ValueError("autocast fp16 needs a GPU; choose bf16 or none on the CPU.")
     source = folded(task) if params.batch_norm == "folded" else task.model.module
     given = recipe(params, task.model.architecture, len(task.data.train))
-    batches = Batches(task.data.train, given, params.augment, params.seed, _classes(task), task.device, processes=group)
+    batches = Batches(
+        split=task.data.train,
+        recipe=given,
+        augmented=params.augment,
+        seed=params.seed,
+        classes=_classes(task),
+        device=task.device,
+        processes=group,
+        labelled=not params.teacher,
+    )
     batches.of_step(0)  # refuses bad labels before anything takes long
     names = PAPER_CALIBRATIONS if params.effective_calibration == BEST else (params.effective_calibration,)
     report = staged(report, _work(params, given, task, names))

@@ -64,7 +64,7 @@ def recipe(params: QatParams, architecture: str, samples: int, steps: int | None
         decay = float(original.get("weight_decay", 0.0))
     smoothing = params.label_smoothing
     if smoothing is None:
-        smoothing = float(original.get("label_smoothing", 0.0))
+        smoothing = 0.0 if params.teacher else float(original.get("label_smoothing", 0.0))
     return QatRecipe(
         optimizer=optimizer,
         learning_rate=rate,

@@ -49,6 +49,7 @@ class Training:
         state: file in which a killed run is kept; None keeps nothing.
         trace: file of ranges and weights, for whoever watches; None keeps nothing.
         stop_asked: whether somebody wants it to end early.
+        teacher: network whose class probabilities are learned in place of the labels; None where labels are.
         processes: this process among those that train together.
     """
 
@@ -61,6 +62,7 @@ class Training:
     state: Path | None = None
     trace: Path | None = None
     stop_asked: Callable[[], bool] = lambda: False
+    teacher: nn.Module | None = None
     processes: Processes = ALONE
 
 
@@ -184,11 +186,17 @@ class Loop:
             with self.parallel.no_sync() if waits else nullcontext():  # type: ignore[operator]
                 with torch.autocast(self.device.type, kind, enabled=params.autocast != "none"):
                     output = logits(self.parallel(x)).float()
-                loss = functional.cross_entropy(output, y, label_smoothing=smoothing, reduction="sum")
+                loss = functional.cross_entropy(output, self._truth(x, y), label_smoothing=smoothing, reduction="sum")
                 scaled = self.scaler.scale(loss * self.training.processes.count / total)
                 scaled.backward()
             sums += float(loss.detach())
         return sums / len(inputs)
+
+    @torch.no_grad()
+    def _truth(self, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """What is to be learned: the labels `(N,)`, or the teacher's probabilities `(N, classes)`."""
+        teacher = self.training.teacher
+        return labels if teacher is None else logits(teacher(inputs)).float().softmax(1)
 
     def _watch(self, loss: float) -> None:
         """Ends a run whose loss is not finite or rises for good."""

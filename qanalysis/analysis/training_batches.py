@@ -29,6 +29,7 @@ class Batches:
         classes: number of classes that the network tells apart.
         device: where tensors go.
         processes: this process among those that share every batch.
+        labelled: whether labels are learned; they need not be there if not.
     """
 
     split: Split
@@ -38,6 +39,7 @@ class Batches:
     classes: int
     device: torch.device
     processes: Processes = ALONE
+    labelled: bool = True
 
     def of_step(self, step: int) -> tuple[torch.Tensor, torch.Tensor, int]:
         """Inputs and labels of a step (from 0), this process's part of them, and how many all processes have.
@@ -50,8 +52,13 @@ class Batches:
         size = self.recipe.batch_size
         chosen = self.split.reordered(order[position * size : (position + 1) * size])
         inputs, labels = next(iter(chosen.batches(size)))
+        if not self.labelled:
+            labels = torch.zeros(len(inputs), dtype=torch.int64)
         if labels is None:
-            raise ValueError("training needs labels, but the training samples have none; use data with labels.")
+            raise ValueError(
+                "training needs labels, but the training samples have none: use data with labels, or learn the fp32 "
+                "model's answers (teacher)."
+            )
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= self.classes:
             raise ValueError(

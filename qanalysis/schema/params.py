@@ -1,13 +1,13 @@
 """Parameters of the analyses: what the CLI's options and the dashboard's forms are made from."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS, parse
 from qanalysis.numerics.spec import Scheme
 from qanalysis.schema.base import Record
-from qanalysis.schema.flavours import FLAVOURS, Residual
+from qanalysis.schema.flavours import ENGINES, FLAVOURS, PRECISIONS, Residual
 from qanalysis.schema.plan import Granularity, Parts, Plan
 from qanalysis.schema.saved_plan import SavedPlan, find
 from qanalysis.schema.site import Coverage
@@ -206,6 +206,9 @@ class QatParams(QuantizationParams):
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD")
     weight_decay: float | None = Field(None, ge=0, description="of matrices and kernels; by default the original's")
     label_smoothing: float | None = Field(None, ge=0, lt=1, description="by default the original training's")
+    teacher: bool = Field(
+        False, description="learn the fp32 model's own answers instead of the labels (distillation), which need not be"
+    )
     augment: bool = Field(True, description="random flips and crops of the training images")
     autocast: Autocast = Field("none", description="precision of the float part: none is float32")
     control: bool = Field(True, description="also fine-tune in floating point, to tell apart what training alone gains")
@@ -266,6 +269,61 @@ class ExportParams(DeployParams):
         return tuple(dict.fromkeys(names))
 
 
+class BenchmarkParams(DeployParams):
+    """Engines and precisions side by side: latency, agreement, layers (Table 1)."""
+
+    engines: tuple[str, ...] = Field(
+        ("openvino", "onnxruntime", "torch"), min_length=1, description="any of " + ", ".join(ENGINES)
+    )
+    precisions: tuple[str, ...] = Field(
+        ("fp32", "bf16", "int8"), min_length=1, description="any of " + ", ".join(PRECISIONS)
+    )
+    batches: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 8), min_length=1, description="samples per inference")
+    plans: tuple[SavedPlan, ...] = Field((), description="saved plans to measure, too, by name or file")
+    threads: int = Field(0, ge=0, description="threads of the engines; 0 takes all cores")
+    seconds: float = Field(3.0, gt=0, description="time for each row")
+    rounds: int = Field(10, ge=2, description="rounds in which the rows take turns")
+    layers: bool = Field(True, description="measure single layers, for the last batch size")
+    gemm: bool = Field(True, description="measure products of matrices, and memory")
+    predict: bool = Field(True, description="measure what predicts the latency of other plans")
+
+    @field_validator("engines", "precisions")
+    @classmethod
+    def _listed(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        known = ENGINES if info.field_name == "engines" else PRECISIONS
+        for name in names:
+            if name not in known:
+                raise ValueError(f"Unknown name {name!r}; choose from {', '.join(known)}.")
+        return tuple(dict.fromkeys(names))
+
+    @field_validator("plans", mode="before")
+    @classmethod
+    def _all_found(cls, plans: object) -> object:
+        if not isinstance(plans, list | tuple):
+            return plans
+        return tuple(find(plan) if isinstance(plan, str) else plan for plan in plans)
+
+
+class FastestParams(DeployParams):
+    """The fastest plan whose loss of accuracy is within a target, by predicted latency."""
+
+    engine: str = Field("openvino", description="engine to be fast in")
+    batch: int = Field(1, ge=1, description="samples per inference")
+    threads: int = Field(0, ge=0, description="threads of the engine; 0 takes all cores")
+    target: float = Field(1.0, ge=0, description="loss to accept, in % relative to fp32")
+    most_tried: int = Field(24, ge=1, description="plans to measure the accuracy of at the most")
+    seconds: float = Field(3.0, gt=0, description="time for each latency")
+    evaluation_samples: int = Field(512, ge=1, description="samples to measure accuracy on")
+    memory_mb: int = Field(1024, ge=0, description="memory for recorded outputs; less is slower, not different")
+
+    @field_validator("engine")
+    @classmethod
+    def _known_engine(cls, name: str) -> str:
+        if name not in ENGINES:
+            raise ValueError(f"Unknown engine {name!r}; choose from {', '.join(ENGINES)}.")
+        return name
+
+
 class PlanParams(OneCalibrationParams):
     """One plan measured: accuracy, share of integer work, predicted size."""
 
@@ -294,6 +352,8 @@ PARAMS: dict[str, type[TaskParams]] = {
     "partial": PartialParams,
     "plan": PlanParams,
     "export": ExportParams,
+    "benchmark": BenchmarkParams,
+    "fastest": FastestParams,
     "qat": QatParams,
     "trials": TrialsParams,
 }

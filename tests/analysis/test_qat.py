@@ -347,6 +347,21 @@ def test_no_labels(tmp_path):
         qat.run(QatParams(**{**SMALL, "data": npz(tmp_path, y_train=None)}))
 
 
+def test_a_teacher_needs_no_labels_and_its_own_network_has_nothing_to_learn(tmp_path):
+    """In floating point the control starts where its teacher stands: at the entropy of its answers."""
+    data = npz(tmp_path, y_train=None)
+    params = {**SMALL, "data": data, "teacher": True, "control": True, "batch_norm": "frozen", "augment": False}
+    result = qat.run(QatParams(**params))
+    given = study(**{name: params[name] for name in ("data", "teacher", "augment")})
+    inputs, *_ = given.batches.of_step(0)
+    with torch.no_grad():
+        answers = given.source(inputs).softmax(1)
+    entropy = -(answers * answers.log()).sum(1).mean().item()
+    assert result.control.steps[0].loss == pytest.approx(entropy, rel=1e-4)
+    assert result.control.epochs[-1].accuracy == result.fp32.accuracy
+    assert result.run.steps[0].loss > entropy
+
+
 def test_no_training_samples(tmp_path):
     images = np.random.default_rng(0).integers(0, 255, (64, 32, 32, 3), dtype=np.uint8)
     data = npz(tmp_path, x_train=images, y_train=np.arange(64) % 10)
