@@ -98,7 +98,7 @@ def moves(
     labels = [shortened(key) for key, _, _ in rows]
     shares = [100 * now / start for _, start, now in rows]
     low, high = min([*shares, 100.0]), max([*shares, 100.0])
-    space = max(0.14 * (high - low), 2.0)  # for the numbers at the ends of the bars
+    space = max(0.26 * (high - low), 2.0)  # for the numbers at the ends of the bars
     span = [low - space if low < 100 else 100 - space / 2, high + space if high > 100 else 100 + space / 2]
     notes = []
     for row, share in enumerate(shares):

@@ -8,12 +8,12 @@ from qanalysis.ui import navigation, selection
 
 st.set_page_config(page_title="Quantization analysis", page_icon=Path(__file__).with_name("icon.png"), layout="wide")
 st.html(Path(__file__).with_name("style.css"))
-page = st.navigation(
-    {
-        "": [navigation.home()],
-        "Workflow": [navigation.calibration(), navigation.ptq(), navigation.sensitivity(), navigation.qat()],
-        "Runs": [navigation.jobs()],
-    }
-)
+pages = {
+    "": [navigation.home()],
+    "Workflow": [navigation.calibration(), navigation.ptq(), navigation.sensitivity(), navigation.qat()],
+    "Runs": [navigation.jobs()],
+}
+page = st.navigation(pages)
+navigation.arrive(page, [one for section in pages.values() for one in section])
 selection.sidebar()
 page.run()

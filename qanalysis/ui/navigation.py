@@ -1,11 +1,13 @@
 """The pages, in the order of the paper's workflow; links between them keep the choice of model and data."""
 
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 _FOLDER = Path(__file__).parents[2] / "pages"
+_GOING = "going-to"
 
 
 def home() -> StreamlitPage:
@@ -42,3 +44,29 @@ def link(page: StreamlitPage, label: str) -> None:
     """A link to another page that carries model, data and plan along."""
     query = {key: value for key in ("model", "data", "plan") if (value := st.query_params.get(key))}
     st.page_link(page, label=label, icon=page.icon, query_params=query)
+
+
+def go(page: StreamlitPage, **choice: Any) -> None:
+    """Opens another page with other choices, by the keys of their widgets; a callback, as of a button.
+
+    A link cannot do that: what was chosen in a session counts more than what the address of a link says.
+    """
+    st.session_state[_GOING] = (page.url_path, choice)
+
+
+def arrive(page: StreamlitPage, pages: list[StreamlitPage]) -> None:
+    """Goes on to where `go` wants to, or makes its choices there; called before any widget is drawn.
+
+    Args:
+        page: the one that is open.
+        pages: all of them.
+    """
+    if _GOING not in st.session_state:
+        return
+    path, choice = st.session_state[_GOING]
+    target = next(one for one in pages if one.url_path == path)
+    if page.url_path != path:
+        st.switch_page(target, query_params={})  # without, it refuses to leave an address that widgets are bound to
+    del st.session_state[_GOING]
+    for key, value in choice.items():
+        st.session_state[key] = value

@@ -84,7 +84,7 @@ def _live(job: Job) -> None:
     latest = quantized.epochs[-1] if quantized.epochs else None
     gain = None if latest is None or progress.ptq is None else f"{latest.accuracy - progress.ptq:+.2f} points"
     columns[2].metric(
-        "QAT so far",
+        "QAT so far" if latest is None or not latest.epoch else f"QAT, epoch {latest.epoch}",
         "…" if latest is None else f"{latest.accuracy:.2f} %",
         gain if latest is not None and latest.epoch else None,
     )

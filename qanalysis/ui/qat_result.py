@@ -110,13 +110,16 @@ def _verdict(result: QatResult) -> None:
         st.success(sentence, icon=":material/check_circle:")
         return
     tips = []
+    early = result.run.best_epoch < result.epochs[-1].epoch / 2
+    if early:
+        less = ", or less weight decay of the ranges" if result.params.ranges == "learned" else ""
+        tips.append(f"a lower learning rate{less}, since the best epoch came early")
+    else:
+        tips.append("more epochs, or a higher learning rate")
     if result.params.ranges == "fixed":
-        tips.append("learn the ranges")
-    tips += [
-        "train longer or with a higher learning rate (the preset for low bits)",
-        "keep the most sensitive layers in floating point",
-    ]
-    st.warning(f"{sentence} To come closer: {'; '.join(tips)}.", icon=":material/warning:")
+        tips.append("learned ranges")
+    tips.append("the most sensitive layers in floating point")
+    st.warning(f"{sentence} What may help: {'; '.join(tips)}.", icon=":material/warning:")
 
 
 def _go_on(result: QatResult, job: Job) -> None:
@@ -127,18 +130,28 @@ def _go_on(result: QatResult, job: Job) -> None:
     if not path.is_file():
         st.caption(f"The trained network is gone from `{path}`.")
         return
-    query = {
+    choice = {
         "model": f"checkpoint:{path}",
         "data": result.data.name,
-        "wbits": str(result.plan.weight_bits),
-        "abits": str(result.plan.activation_bits),
+        "wbits": result.plan.weight_bits,
+        "abits": result.plan.activation_bits,
+        "eval-samples": result.params.evaluation_samples,
+        "cal-samples": result.params.calibration_samples,
     }
     if result.params.plan is not None:
-        query["plan"] = result.params.plan.name
+        choice["plan"] = result.params.plan.name
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         st.markdown("**Open this network**", width="content")
         for page in (navigation.ptq(), navigation.sensitivity(), navigation.calibration()):
-            st.page_link(page, label=page.title, icon=page.icon, query_params=query, width="content")
+            st.button(
+                page.title,
+                key=f"open-{page.url_path}",
+                icon=page.icon,
+                type="tertiary",
+                on_click=navigation.go,
+                args=(page,),
+                kwargs=choice,
+            )
         st.caption("It brings the ranges that it was trained with, as calibration `trained`.", width="content")
 
 

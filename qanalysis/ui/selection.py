@@ -133,6 +133,6 @@ def _plan() -> None:
 
 
 def _with_current(key: str, options: list[str]) -> list[str]:
-    """The options, and a value typed earlier or carried by the URL."""
-    value = st.session_state.get(key) or st.query_params.get(key)
-    return options if not value or value in options else [*options, value]
+    """The options, a value typed earlier, and the one that the URL carries: a link may bring another than that."""
+    values = (st.session_state.get(key), st.query_params.get(key))
+    return list(dict.fromkeys([*options, *(value for value in values if value)]))
