@@ -15,6 +15,7 @@ from qanalysis.analysis import (
     ptq,
     qat,
     sensitivity,
+    speed_search,
     trials,
     weights,
 )
@@ -32,6 +33,7 @@ ANALYSES: dict[str, Callable[[Any, Report, Path | None], Result]] = {
     "plan": plan.run,
     "export": export.run,
     "benchmark": benchmark.run,
+    "fastest": speed_search.run,
     "qat": qat.run,
     "trials": trials.run,
 }

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from qanalysis import printing
-from qanalysis.cli import jobs, plans
+from qanalysis.cli import engines, jobs, plans
 from qanalysis.schema.params import INTERACTIVE, PARAMS, TaskParams
 from qanalysis.schema.results import RESULTS
 
@@ -30,12 +30,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         if options.command == "plans":
             return plans.run(options, _output())
+        if options.command == "engines":
+            return engines.run(options, _output())
         if options.command == "jobs":
             return jobs.run(options, _output())
         if options.command == "job":
-            from qanalysis.jobs import engines, worker
+            from qanalysis.jobs import engines as runners
+            from qanalysis.jobs import worker
 
-            return worker.work(engines.chosen(), options.id)
+            return worker.work(runners.chosen(), options.id)
         return _analyse(options)
     except (ValueError, OSError, KeyError) as error:
         message = error.args[0] if isinstance(error, KeyError) else error
@@ -133,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--quiet", action="store_true", help="no progress bar")
     plans.add(commands)
     jobs.add(commands)
+    engines.add(commands)
     job = commands.add_parser("job")  # started by the dashboard, one process each
     job.add_argument("id")
     return parser
@@ -141,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_option(command: argparse.ArgumentParser, name: str, field: FieldInfo) -> None:
     option = "--" + name.replace("_", "-")
     default = field.default
-    described = ",".join(default) if isinstance(default, tuple) else default
+    described = ",".join(map(str, default)) if isinstance(default, tuple) else default
     help_ = f"{field.description or ''} (default: {described})".replace("%", "%%")
     annotation = field.annotation
     if annotation is bool:

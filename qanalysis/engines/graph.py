@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from qanalysis.engines.operands import Codes, Operands
-from qanalysis.engines.trace import DOMAIN, INPUT, OPSET, Traced, attributes, is_marker
+from qanalysis.engines.trace import DOMAIN, INPUT, OPSET, OUTPUT, Traced, attributes, is_marker
 from qanalysis.schema.site import TensorId
 
 _ZERO = "zero_point"
@@ -36,7 +36,7 @@ class Network:
     Attributes:
         proto: ONNX with QuantizeLinear and DequantizeLinear at the operands of quantized sites.
         calls: the executions of all sites, in order.
-        nodes: name of every node that computes a site → the site.
+        nodes: name of every node that computes a site → the site; and the network's output, if a site gives it.
     """
 
     proto: onnx.ModelProto
@@ -232,6 +232,8 @@ def _computing(nodes: list[onnx.NodeProto], calls: tuple[SiteCall, ...]) -> dict
     producers = {output: node for node in nodes for output in node.output}
     found: dict[str, str] = {}
     for call in calls:
+        if call.output == OUTPUT:
+            found[OUTPUT] = call.site  # some engines name the last step so
         ends = set(call.operands.values())
         pending = [call.output]
         while pending:

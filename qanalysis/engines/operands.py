@@ -18,7 +18,6 @@ from qanalysis.schema.observations import RangeTable
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.site import TensorId
 
-
 #: A site and the axis of its weight's channels, as the operation has it.
 WeightKey = tuple[str, int | None]
 

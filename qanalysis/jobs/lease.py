@@ -22,7 +22,9 @@ WEIGHTS: dict[str, Weight] = {
     "sensitivity": "heavy",
     "partial": "heavy",
     "qat": "heavy",
+    "export": "light",
     "benchmark": "exclusive",
+    "fastest": "exclusive",
 }
 #: Jobs of a weight that a device runs at the same time.
 MOST: dict[Weight, int] = {"light": 2, "interactive": 4, "heavy": 1, "exclusive": 1}

@@ -1,4 +1,4 @@
-"""Flavours: the forms in which a quantized network can be exported, and what each is for."""
+"""Flavours: the forms in which a quantized network can be exported, and the engines and precisions to run it in."""
 
 from typing import Literal
 
@@ -14,3 +14,7 @@ FLAVOURS: dict[Flavour, str] = {
     "calibration": "ranges and steps as JSON, for other tools",
     "tensorrt-cache": "calibration cache for TensorRT up to 10 (implicit quantization), and its fp32 ONNX",
 }
+
+#: Names of the engines, in the order of preference, and of precisions they may be asked for.
+ENGINES = ("openvino", "onnxruntime", "torch", "torch-compiled", "tensorrt")
+PRECISIONS = ("fp32", "bf16", "fp16", "int8", "int8+bf16")

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from qanalysis.schema.base import Record
+from qanalysis.schema.benchmark import BenchmarkResult, FastestResult
 from qanalysis.schema.export import ExportResult
 from qanalysis.schema.params import CalibrateParams, DescribeParams, EvaluateParams, PtqParams, WeightsParams
 from qanalysis.schema.qat import QatResult
@@ -172,6 +173,8 @@ RESULTS: dict[str, type[Result]] = {
     "partial": PartialResult,
     "plan": PlanResult,
     "export": ExportResult,
+    "benchmark": BenchmarkResult,
+    "fastest": FastestResult,
     "qat": QatResult,
     "trials": TrialsResult,
 }

@@ -7,6 +7,21 @@ import pytest
 from pydantic import ValidationError
 
 from qanalysis.schema.base import Record, finite
+from qanalysis.schema.benchmark import (
+    AgreementRow,
+    BenchmarkEnvironment,
+    BenchmarkResult,
+    BenchmarkRow,
+    FastestResult,
+    GemmRow,
+    Latency,
+    LayerRow,
+    Layers,
+    Load,
+    PlanPoint,
+    Roofline,
+    SpeedStep,
+)
 from qanalysis.schema.export import ExportedFile, ExportResult, SiteParity, Verification
 from qanalysis.schema.paper import TABLE_5, paper_row
 from qanalysis.schema.params import (
@@ -48,6 +63,7 @@ from qanalysis.schema.sensitivity import (
     TrialsResult,
 )
 from qanalysis.schema.site import Coverage, NotCovered, Site
+from qanalysis.schema.speed import Check, Edge, SiteSpeed, SpeedModel
 
 SITE = Site(name="fc", kind="linear", macs=12, roles=("input",), input_shape=(1, 3), weight_shape=(4, 3))
 COVERAGE = Coverage(sites=(SITE,), not_covered=(NotCovered(module="lstm", operation="lstm", reason="not yet"),))
@@ -95,6 +111,28 @@ RUN = QatRun(
     best_epoch=1,
     step_seconds=0.25,
     stopped="as asked",
+)
+BENCHED = BenchmarkEnvironment(
+    **Environment.here("cpu", 2).model_dump(),
+    cpu="CPU",
+    cores=2,
+    cpu_features=("AVX-512 VNNI",),
+    gpus=(),
+    gpu_features=(),
+    int8_ratio=4.0,
+    bf16_ratio=1.0,
+    engines={"openvino": "2026"},
+    missing={"tensorrt": "no GPU"},
+    machine_load=Load(average=0.5, others=0.01),
+)
+SPEED = SpeedModel(
+    engine="openvino",
+    batch=1,
+    threads=0,
+    sites=(SiteSpeed(site="fc", int8_ms=0.1, float_ms=0.3, inputs=(Edge(sources=(), megabytes=0.1),)),),
+    int8_ms=1.0,
+    float_ms=2.0,
+    checks=(Check(skipped=1, measured_ms=2.0, predicted_ms=2.1, fitted=False),),
 )
 INSTANCES = {
     "describe": DescribeResult(**COMMON, params=PARAMS["describe"](), coverage=COVERAGE),
@@ -243,6 +281,85 @@ INSTANCES = {
         ranges_before={"fc": 1 / 3, "dead": None},
         ranges={"fc": 0.25, "dead": None},
         checkpoint="qat.safetensors",
+    ),
+    "benchmark": BenchmarkResult(
+        **{**COMMON, "environment": BENCHED},
+        params=PARAMS["benchmark"](batches=(1,), plans=(SAVED,)),
+        coverage=COVERAGE,
+        metric="accuracy",
+        fp32=91.0,
+        rows=(
+            BenchmarkRow(
+                engine="openvino",
+                precision="int8",
+                plan="plan",
+                batch=1,
+                latency_ms=Latency(min=1.0, median=1.1, p95=1.3, spread=0.1, runs=50),
+                throughput=909.0,
+                speedup=2.5,
+                speedup_interval=(2.4, 2.6),
+                int8_sites=1,
+                planned_sites=1,
+                sites=1,
+                memory_mb=150.0,
+                file_mb=0.3,
+                compile_seconds=0.5,
+            ),
+        ),
+        agreement=(
+            AgreementRow(
+                engine="openvino",
+                precision="int8",
+                plan="plan",
+                samples=4,
+                agreement=99.5,
+                accuracy=90.4,
+                simulated=90.5,
+            ),
+        ),
+        layers=Layers(
+            engine="openvino",
+            batch=1,
+            rows=(
+                LayerRow(
+                    site="fc",
+                    kind="linear",
+                    macs=12,
+                    planned=True,
+                    ms={"fp32": 0.2, "int8": 0.1},
+                    conversion_ms={"fp32": 0.0, "int8": 0.01},
+                    ran={"fp32": "fp32", "int8": "int8"},
+                    kernel={"int8": "brgemm"},
+                    bound={"int8": "memory"},
+                    speedup=1.8,
+                ),
+            ),
+            other_ms={"fp32": 0.1},
+            total_ms={"fp32": 0.3},
+        ),
+        gemm=(GemmRow(engine="openvino", size=128, precision="int8", ms=0.02, gops=200.0),),
+        roofline=Roofline(peak_gops={"int8": 500.0}, bandwidth_gbs=12.0),
+        speed=SPEED,
+        points=(
+            PlanPoint(name="plan", plan=Plan(), engine="openvino", batch=1, latency_ms=1.1, accuracy=90.5, front=True),
+        ),
+        float_sites={},
+    ),
+    "fastest": FastestResult(
+        **{**COMMON, "environment": BENCHED},
+        params=PARAMS["fastest"](target=0.5),
+        coverage=COVERAGE,
+        metric="accuracy",
+        fp32=91.0,
+        quantized=88.0,
+        speed=SPEED,
+        steps=(SpeedStep(skipped=("fc",), accuracy=91.0, relative=0.0, predicted_ms=2.0, accepted=True, why="all"),),
+        plan=Plan(skip=frozenset({"fc"})),
+        accuracy=91.0,
+        predicted_ms=2.0,
+        measured_ms=2.1,
+        float_ms=2.0,
+        int8_ms=1.0,
     ),
     "trials": TrialsResult(
         **COMMON,

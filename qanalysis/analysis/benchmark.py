@@ -1,0 +1,385 @@
+"""Engines and precisions side by side: what int8 gains, where, and whether the engines compute what was promised."""
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from qanalysis.analysis.deployment import Deployment, needs, prepared
+from qanalysis.analysis.report import Report, silent, staged
+from qanalysis.analysis.score import Answers, answers, score
+from qanalysis.schema.benchmark import (
+    AgreementRow,
+    BenchmarkEnvironment,
+    BenchmarkResult,
+    BenchmarkRow,
+    GemmRow,
+    Layers,
+    Load,
+    PlanPoint,
+    Roofline,
+)
+from qanalysis.schema.params import BenchmarkParams
+from qanalysis.schema.plan import Plan
+from qanalysis.schema.speed import SpeedModel, pareto_front
+from qanalysis.task import Task
+
+if TYPE_CHECKING:
+    from qanalysis.analysis.speed_rounds import LoadMeter, Timed
+    from qanalysis.engines.graph import Network
+
+#: Name of the plan that was asked for, in rows.
+PLAN = "plan"
+#: Inferences over which the shortest time of each layer is taken.
+_REPEATS = 20
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One network to be measured.
+
+    Attributes:
+        engine: name of the engine.
+        precision: what the engine is asked for.
+        plan: name of the plan; empty in floating point.
+    """
+
+    engine: str
+    precision: str
+    plan: str = ""
+
+
+def run(params: BenchmarkParams, report: Report = silent, folder: Path | None = None) -> BenchmarkResult:
+    """Measures latency by turns, then agreement, then layers, products of matrices, and what predicts other plans.
+
+    Nothing of an earlier attempt is used again: times of different moments are not comparable.
+
+    Raises:
+        ValueError: with one sentence: bad names, files or data; a plan that engines cannot execute; no engine that can.
+    """
+    start = time.perf_counter()
+    needs("onnx", "onnxscript", "onnxruntime")
+    report = staged(report, _work(params))
+    given = prepared(params, report)
+    with tempfile.TemporaryDirectory(prefix="qanalysis-benchmark-") as place:
+        result = _Benchmark(params, given, report, Path(place)).result()
+    return result.model_copy(update={"seconds": time.perf_counter() - start})
+
+
+def _work(params: BenchmarkParams) -> dict[str, float]:
+    """The stages in seconds, roughly."""
+    rows = len(params.engines) * len(params.precisions) + len(params.plans)
+    return {
+        "trace": 5,
+        "calibration": 0.02 * params.calibration_samples,
+        **{f"batch {batch}": rows * (params.seconds + 3) for batch in params.batches},
+        "agreement": 0.02 * params.evaluation_samples * (2 + len(params.plans)),
+        "layers": 10.0 * params.layers,
+        "gemm": 15.0 * params.gemm,
+        "prediction": 8 * (params.seconds + 2) * params.predict,
+    }
+
+
+class _Benchmark:
+    """One benchmark in its parts; each adds to the notes what could not be measured."""
+
+    def __init__(self, params: BenchmarkParams, given: Deployment, report: Report, folder: Path) -> None:
+        self._params = params
+        self._given = given
+        self._report = report
+        self._folder = folder
+        self._notes: list[str] = []
+        self._plans: dict[str, Plan] = {PLAN: given.plan}
+        for saved in params.plans:
+            saved.check([site.name for site in given.observations.coverage.sites])
+            self._plans[saved.name] = saved.plan
+        self._networks: dict[str, Network] = {"": given.float_network()}
+        self._networks |= {name: given.network(plan) for name, plan in self._plans.items()}
+        self._files = {name: folder / f"network-{number}.onnx" for number, name in enumerate(self._networks)}
+        for name, path in self._files.items():
+            path.write_bytes(self._networks[name].proto.SerializeToString())
+        self._subjects = self._chosen()
+
+    def result(self) -> BenchmarkResult:
+        """All parts, in turn."""
+        from qanalysis.analysis.speed_rounds import LoadMeter, warning
+
+        given, params = self._given, self._params
+        meter = LoadMeter()
+        rows = [row for batch in params.batches for row in self._timed(batch, meter)]
+        load = meter.load()
+        agreement, fp32, simulated = self._agreement()
+        gemm, roofline = self._gemm() if params.gemm else ((), None)
+        layers = self._layers(roofline) if params.layers else None
+        speed = self._speed() if params.predict else None
+        doubt = warning(load)
+        cards = given.task.cards()
+        cards["warnings"] = (*cards["warnings"], *((doubt,) if doubt else ()), *self._notes)
+        cards["environment"] = environment(given.task, load)
+        return BenchmarkResult(
+            **cards,
+            params=params,
+            coverage=given.observations.coverage,
+            metric=given.task.metric,
+            fp32=fp32,
+            rows=tuple(rows),
+            agreement=tuple(agreement),
+            layers=layers,
+            gemm=gemm,
+            roofline=roofline,
+            speed=speed,
+            points=self._points(rows, simulated, fp32),
+            float_sites=given.float_sites(given.plan),
+            seconds=0.0,
+        )
+
+    def _chosen(self) -> list[Subject]:
+        """Networks to measure; what an engine cannot do is noted."""
+        from qanalysis.engines.registry import ENGINES
+
+        subjects = []
+        for name in self._params.engines:
+            reason = ENGINES[name].available()
+            if reason is not None:
+                self._notes.append(f"{name} was not measured: {reason}")
+                continue
+            able = ENGINES[name].precisions()
+            for precision in self._params.precisions:
+                if precision not in able:
+                    self._notes.append(f"{name} was not measured in {precision}, which it does not offer here.")
+                elif precision.startswith("int8"):
+                    subjects += [Subject(name, precision, plan) for plan in self._plans]
+                else:
+                    subjects.append(Subject(name, precision))
+        if not subjects:
+            raise ValueError("There is nothing to measure: " + " ".join(self._notes))
+        return subjects
+
+    def _open(self, subject: Subject, batch: int) -> "Timed | None":
+        from qanalysis.analysis.speed_rounds import Timed
+        from qanalysis.engines.process import EngineProcess
+        from qanalysis.engines.protocol import Source
+
+        source = Source(
+            path=str(self._files[subject.plan]),
+            model=self._given.task.model.name,
+            precision=subject.precision,  # type: ignore[arg-type]
+            batch=batch,
+            shape=tuple(self._given.example.shape[1:]),
+            threads=self._params.threads,
+            device=str(self._given.task.device) if subject.engine.startswith("torch") else "cpu",
+        )
+        try:
+            return Timed(EngineProcess(subject.engine, source))
+        except ValueError as error:
+            self._notes.append(f"{subject.engine} in {subject.precision}, batch {batch}: {error}")
+            return None
+
+    def _timed(self, batch: int, meter: "LoadMeter") -> list[BenchmarkRow]:
+        """All networks at one batch size, by turns."""
+        from qanalysis.analysis.speed_rounds import measure
+
+        opened = {subject: timed for subject in self._subjects if (timed := self._open(subject, batch)) is not None}
+        stage = f"batch {batch}"
+        tell = lambda done, total: self._report("progress", stage=stage, done=done, total=total)  # noqa: E731
+        rows = []
+        try:
+            for subject in list(opened):
+                try:
+                    opened[subject].process.latency(0)
+                except ValueError as error:
+                    self._notes.append(f"{subject.engine} in {subject.precision}, batch {batch}: {error}")
+                    opened.pop(subject).process.close()
+            measure(list(opened.values()), self._params.seconds, self._params.rounds, tell)
+            for subject, timed in opened.items():
+                row = self._row(subject, timed, batch, opened)
+                self._report("row", **row.model_dump(mode="json"))
+                rows.append(row)
+            meter.closing(*(timed.process for timed in opened.values()))
+        finally:
+            for timed in opened.values():
+                timed.process.close()
+        return rows
+
+    def _row(self, subject: Subject, timed: "Timed", batch: int, all_: dict[Subject, "Timed"]) -> BenchmarkRow:
+        from qanalysis.analysis.speed_rounds import speedup
+        from qanalysis.engines.layers import int8_sites
+
+        base = all_.get(Subject(subject.engine, "fp32"))
+        if base is None:
+            base = next((one for other, one in all_.items() if other.precision == "fp32"), None)
+        faster, interval = (None, None) if base is None else speedup(base, timed)
+        latency = timed.latency()
+        floats = self._given.float_sites(self._plans[subject.plan]) if subject.plan else {}
+        total = len(self._given.observations.coverage.sites)
+        done = int8_sites(timed.process.int8_layers(), self._networks[subject.plan].nodes) if subject.plan else ()
+        uses_file = not subject.engine.startswith("torch")
+        return BenchmarkRow(
+            engine=subject.engine,
+            precision=subject.precision,
+            plan=subject.plan,
+            batch=batch,
+            latency_ms=latency,
+            throughput=1e3 * batch / latency.median,
+            speedup=faster,
+            speedup_interval=interval,
+            int8_sites=len(done),
+            planned_sites=total - len(floats) if subject.plan else 0,
+            sites=total,
+            memory_mb=timed.process.peak_bytes() / 1e6,
+            file_mb=self._files[subject.plan].stat().st_size / 1e6 if uses_file else None,
+            compile_seconds=timed.process.compile_seconds,
+        )
+
+    def _agreement(self) -> tuple[list[AgreementRow], float, dict[str, float]]:
+        """Every engine that reads files against the simulation; also accuracies in fp32 and of every plan."""
+        task, samples = self._given.task, self._params.evaluation_samples
+        expected = {"": answers(task, task.model.module, samples, self._report, "agreement")}
+        for name, plan in self._plans.items():
+            expected[name] = answers(task, self._given.simulation(plan), samples, self._report, "agreement")
+        reference = expected[""]
+        accuracy = {name: score(one.hits(reference)).accuracy for name, one in expected.items()}
+        rows = []
+        for subject in self._subjects:
+            timed = None if subject.engine.startswith("torch") else self._open(subject, self._params.batch_size)
+            if timed is None:
+                continue
+            with timed.process as process:
+                try:
+                    measured = answers(
+                        task,
+                        lambda x: torch.from_numpy(process.run(x.cpu().contiguous().numpy())),
+                        samples,
+                        self._report,
+                        "agreement",
+                    )
+                except ValueError as error:
+                    self._notes.append(f"agreement of {subject.engine} in {subject.precision}: {error}")
+                    continue
+            rows.append(_agreement_row(subject, measured, expected[subject.plan], reference, accuracy[subject.plan]))
+        return rows, accuracy[""], accuracy
+
+    @property
+    def _detailed(self) -> str | None:
+        """The engine whose layers are looked at: the first that executes files."""
+        return next((s.engine for s in self._subjects if not s.engine.startswith("torch")), None)
+
+    def _layers(self, roofline: Roofline | None) -> Layers | None:
+        from qanalysis.analysis import benchmark_layers
+        from qanalysis.engines.layers import gathered
+
+        given, engine, batch = self._given, self._detailed, self._params.batches[-1]
+        coverage = given.observations.coverage
+        measured = {}
+        for subject in self._subjects:
+            if subject.engine != engine or subject.plan not in ("", PLAN):
+                continue
+            timed = self._open(subject, batch)
+            if timed is not None:
+                with timed.process as process:
+                    steps = process.per_layer(_REPEATS)
+                macs = {site.name: site.macs for site in coverage.sites}
+                measured[subject.precision] = gathered(steps, self._networks[subject.plan].nodes, macs)
+        self._report("progress", stage="layers", done=1, total=1)
+        if engine is None or not any(one.sites for one in measured.values()):
+            self._notes.append("No engine that was measured tells the times of its layers.")
+            return None
+        floats = given.float_sites(given.plan)
+        planned = frozenset(site.name for site in coverage.sites if site.name not in floats)
+        sizes = benchmark_layers.operand_elements(given.module, given.example)
+        return benchmark_layers.layers(engine, batch, measured, coverage, planned, sizes, roofline)
+
+    def _gemm(self) -> tuple[tuple[GemmRow, ...], Roofline | None]:
+        from qanalysis.analysis.benchmark_layers import products
+
+        engine = self._detailed
+        if engine is None:
+            return (), None
+        try:
+            return products(engine, self._params.threads)
+        except ValueError as error:
+            self._notes.append(f"Products of matrices were not measured: {error}")
+            return (), None
+        finally:
+            self._report("progress", stage="gemm", done=1, total=1)
+
+    def _speed(self) -> SpeedModel | None:
+        from qanalysis.analysis.speed_model import speed_model
+
+        engine, params = self._detailed, self._params
+        if engine is None:
+            return None
+        tell = lambda done, total: self._report("progress", stage="prediction", done=done, total=total)  # noqa: E731
+        try:
+            return speed_model(
+                self._given,
+                engine,
+                params.batches[-1],
+                params.threads,
+                params.seconds,
+                params.rounds,
+                self._folder,
+                tell,
+            )
+        except ValueError as error:
+            self._notes.append(f"Latencies of other plans cannot be predicted: {error}")
+            return None
+
+    def _points(self, rows: list[BenchmarkRow], simulated: dict[str, float], fp32: float) -> tuple[PlanPoint, ...]:
+        """Every plan in the engine that reads files, at the last batch size."""
+        batch = self._params.batches[-1]
+        wanted = [row for row in rows if row.engine == self._detailed and row.batch == batch]
+        points = [
+            PlanPoint(
+                name=row.plan or row.precision,
+                plan=self._plans.get(row.plan),
+                engine=row.engine,
+                batch=batch,
+                latency_ms=row.latency_ms.median,
+                accuracy=simulated.get(row.plan, fp32),
+                front=False,
+            )
+            for row in wanted
+            if row.precision in ("fp32", "int8")
+        ]
+        front = pareto_front([(point, point.latency_ms, point.accuracy) for point in points])
+        return tuple(point.model_copy(update={"front": point in front}) for point in points)
+
+
+def environment(task: Task, load: Load) -> BenchmarkEnvironment:
+    """Versions, processors, engines, and what else the machine did."""
+    from qanalysis.engines.features import features
+    from qanalysis.engines.registry import ENGINES
+
+    here = features()
+    reasons = {name: engine.available() for name, engine in ENGINES.items()}
+    return BenchmarkEnvironment(
+        **task.environment().model_dump(),
+        cpu=here.cpu,
+        cores=here.cores,
+        cpu_features=here.cpu_features,
+        gpus=tuple(name for name, _ in here.gpus),
+        gpu_features=here.gpu_features,
+        int8_ratio=here.int8_ratio,
+        bf16_ratio=here.bf16_ratio,
+        engines={name: ENGINES[name].version() for name, reason in reasons.items() if reason is None},
+        missing={name: reason for name, reason in reasons.items() if reason is not None},
+        machine_load=load,
+    )
+
+
+def _agreement_row(
+    subject: Subject, measured: Answers, expected: Answers, reference: Answers, simulated: float
+) -> AgreementRow:
+    return AgreementRow(
+        engine=subject.engine,
+        precision=subject.precision,
+        plan=subject.plan,
+        samples=len(measured.logits),
+        agreement=100 * float((measured.predictions == expected.predictions).mean()),
+        accuracy=score(measured.hits(reference)).accuracy,
+        simulated=simulated,
+    )

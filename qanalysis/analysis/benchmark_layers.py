@@ -1,0 +1,126 @@
+"""Where the time goes: every site in each precision, against what this machine reaches at best."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from qanalysis.engines import gemm
+from qanalysis.engines.layers import Gathered
+from qanalysis.engines.registry import ENGINES
+from qanalysis.nn.sites import Call, SiteMode
+from qanalysis.schema.benchmark import GemmRow, LayerRow, Layers, Roofline
+from qanalysis.schema.site import Coverage
+
+_BYTES = {"int8": 1, "bf16": 2, "fp16": 2, "fp32": 4}
+
+
+@torch.no_grad()
+def operand_elements(module: nn.Module, example: torch.Tensor) -> dict[tuple[str, str], int]:
+    """Values of every activation of every site, and of its output (role `output`), for one sample."""
+    found: dict[tuple[str, str], int] = {}
+    batch = len(example)
+
+    def see(call: Call) -> torch.Tensor:
+        output = call.compute()
+        tensors = [(str(role), x) for role, x in call.operands.items() if role != "weight"]
+        for role, x in (*tensors, ("output", output)):
+            found[call.site, role] = found.get((call.site, role), 0) + x.numel() // batch
+        return output
+
+    with SiteMode(module, see):
+        module(example)
+    return found
+
+
+def layers(
+    engine: str,
+    batch: int,
+    measured: Mapping[str, Gathered],
+    coverage: Coverage,
+    planned: frozenset[str],
+    sizes: Mapping[tuple[str, str], int],
+    roofline: Roofline | None,
+) -> Layers:
+    """One row for each site.
+
+    Args:
+        engine: name of the engine.
+        batch: samples of one inference.
+        measured: by precision.
+        coverage: the sites.
+        planned: sites that the plan has in int8.
+        sizes: of `operand_elements`.
+        roofline: what the machine reaches; None leaves the shares out.
+    """
+    rows = []
+    for site in coverage.sites:
+        times = {name: one.sites[site.name] for name, one in measured.items() if site.name in one.sites}
+        weights = 0
+        if site.weight_shape is not None:
+            weights = int(torch.Size(site.weight_shape).numel())
+        operations = 2 * site.macs * batch
+        values = sum(sizes.get((site.name, role), 0) for role in (*site.roles, "output"))
+        gops, intensity, roof, bound = {}, {}, {}, {}
+        for name, time in times.items():
+            ran = time.ran if time.ran in _BYTES else name
+            moved = (batch * values + weights) * _BYTES.get(ran, 4)
+            if time.ms <= 0 or not moved:
+                continue
+            gops[name] = operations / time.ms / 1e6
+            intensity[name] = operations / moved
+            peak = None if roofline is None else roofline.peak_gops.get(ran)
+            if roofline is not None and peak is not None:
+                memory = intensity[name] * roofline.bandwidth_gbs
+                roof[name] = gops[name] / min(peak, memory)
+                bound[name] = "compute" if memory >= peak else "memory"
+        whole = {name: time.ms + time.conversion_ms for name, time in times.items()}
+        faster = whole["fp32"] / whole["int8"] if whole.get("int8") and "fp32" in whole else None
+        rows.append(
+            LayerRow(
+                site=site.name,
+                kind="depthwise convolution" if site.depthwise else site.kind,
+                macs=site.macs,
+                planned=site.name in planned,
+                ms={name: time.ms for name, time in times.items()},
+                conversion_ms={name: time.conversion_ms for name, time in times.items()},
+                ran={name: time.ran for name, time in times.items()},
+                kernel={name: time.kernel for name, time in times.items()},
+                fused_with=tuple(dict.fromkeys(other for time in times.values() for other in time.fused_with)),
+                gops=gops,
+                intensity=intensity,
+                roof=roof,
+                bound=bound,
+                speedup=faster,
+            )
+        )
+    return Layers(
+        engine=engine,
+        batch=batch,
+        rows=tuple(rows),
+        other_ms={name: one.other_ms for name, one in measured.items()},
+        total_ms={name: one.total_ms for name, one in measured.items()},
+    )
+
+
+def products(engine: str, threads: int) -> tuple[tuple[GemmRow, ...], Roofline]:
+    """Throughput of matrix products in the engine, and the peaks that follow from it.
+
+    Raises:
+        ValueError: if the engine cannot multiply.
+    """
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="qanalysis-gemm-") as folder:
+        for precision in ("fp32", "bf16", "int8"):
+            if precision not in ENGINES[engine].precisions():
+                continue
+            for size in gemm.SIZES:
+                ms, _ = gemm.fastest_ms(engine, precision, size, threads, 0.3, Path(folder))
+                gops = 2 * size**3 / ms / 1e6
+                rows.append(GemmRow(engine=engine, size=size, precision=precision, ms=ms, gops=gops))
+    peaks: dict[str, float] = {}
+    for row in rows:
+        peaks[row.precision] = max(row.gops, peaks.get(row.precision, 0.0))
+    return tuple(rows), Roofline(peak_gops=peaks, bandwidth_gbs=gemm.bandwidth(threads))

@@ -1,0 +1,156 @@
+"""OpenVINO: the engine for CPUs; int8 kernels for the paper's placement (inputs and weights of each layer)."""
+
+import importlib.util
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qanalysis.engines.protocol import Compiled, Inputs, LayerTime, Precision, Source, one_sentence
+
+_PRECISIONS = {"i8": "int8", "u8": "int8", "f32": "fp32", "bf16": "bf16", "f16": "fp16"}
+
+
+class OpenVino:
+    """The CPU plugin of OpenVINO."""
+
+    name = "openvino"
+    purpose = "int8, bf16 and fp32 on CPUs"
+
+    def available(self) -> str | None:
+        """Whether the package is installed."""
+        if importlib.util.find_spec("openvino") is None:
+            return "The package openvino is not installed: pip install 'qanalysis[engines]'."
+        return None
+
+    def version(self) -> str:
+        """Version of the package."""
+        if self.available() is not None:
+            return ""
+        import openvino
+
+        return str(openvino.__version__).partition("-")[0]
+
+    def precisions(self) -> tuple[Precision, ...]:
+        """What the plugin says this CPU can do."""
+        if self.available() is not None:
+            return ()
+        import openvino
+
+        able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        found: list[Precision] = ["fp32"]
+        if "BF16" in able:
+            found.append("bf16")
+        if "FP16" in able:
+            found.append("fp16")
+        if "INT8" in able:
+            found.append("int8")
+            if "BF16" in able:
+                found.append("int8+bf16")
+        return tuple(found)
+
+    def compile(self, source: Source) -> Compiled:
+        """Compiles for one batch size; static shapes are at least as fast as dynamic ones."""
+        return _Network(source)
+
+
+class _Network:
+    def __init__(self, source: Source) -> None:
+        import openvino
+
+        self._source = source
+        rest = source.precision.removeprefix("int8").lstrip("+") or "fp32"
+        self._config: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": {"fp32": "f32"}.get(rest, rest.replace("fp", "f")),
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+        }
+        if source.threads:
+            self._config["INFERENCE_NUM_THREADS"] = source.threads
+        self._core = openvino.Core()
+        with one_sentence("OpenVINO", source):
+            self._model = self._core.read_model(source.path)
+            self._model.reshape([source.batch, *source.shape])
+            self._compiled = self._core.compile_model(self._model, "CPU", self._config)
+            self._request = self._compiled.create_infer_request()
+        self._dynamic: Any = None
+
+    def run(self, inputs: Inputs) -> NDArray[np.float32]:
+        if len(inputs) != self._source.batch:
+            return self._run_other(inputs)
+        with one_sentence("OpenVINO", self._source):
+            self._request.infer([inputs], share_inputs=True)
+            return np.array(self._request.get_output_tensor().data)
+
+    def latency(self, inputs: Inputs, seconds: float) -> list[float]:
+        with one_sentence("OpenVINO", self._source):
+            self._request.infer([inputs])
+            return timed(self._request.infer, seconds)  # inputs stay in the request
+
+    def per_layer(self, inputs: Inputs, repeats: int) -> tuple[LayerTime, ...]:
+        with one_sentence("OpenVINO", self._source):
+            compiled = self._core.compile_model(self._model, "CPU", self._config | {"PERF_COUNT": True})
+            request = compiled.create_infer_request()
+            request.infer([inputs])
+            best: dict[str, float] = {}
+            kinds: dict[str, tuple[str, str]] = {}
+            for _ in range(repeats):
+                request.infer()
+                for entry in request.profiling_info:
+                    if entry.status != entry.Status.EXECUTED:
+                        continue
+                    ms = entry.real_time.total_seconds() * 1e3
+                    best[entry.node_name] = min(ms, best.get(entry.node_name, ms))
+                    kinds[entry.node_name] = (entry.node_type, entry.exec_type)
+        described = _described(compiled)
+        layers = []
+        for name, ms in best.items():
+            kind, kernel = kinds[name]
+            about = described.get(name, {})
+            nodes = tuple(filter(None, about.get("originalLayersNames", "").split(",")))
+            precision = _precision(kernel, about.get("runtimePrecision", "")) if _multiplies(kind) else ""
+            layers.append(LayerTime(name, nodes, kind, kernel, precision, ms))
+        return tuple(layers)
+
+    def int8_layers(self) -> frozenset[str]:
+        found: set[str] = set()
+        for about in _described(self._compiled).values():
+            kernel, precision = about.get("primitiveType", ""), about.get("runtimePrecision", "")
+            if _multiplies(about.get("layerType", "")) and _precision(kernel, precision) == "int8":
+                found.update(filter(None, about.get("originalLayersNames", "").split(",")))
+        return frozenset(found)
+
+    def _run_other(self, inputs: Inputs) -> NDArray[np.float32]:
+        """The last batch of a data set is smaller."""
+        padded = np.concatenate([inputs, np.zeros((self._source.batch - len(inputs), *inputs.shape[1:]), np.float32)])
+        return self.run(padded)[: len(inputs)]
+
+
+def timed(call: Any, seconds: float) -> list[float]:
+    """Times of single calls in ms, for about so many seconds; at least one."""
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while not times or time.perf_counter() < end:
+        start = time.perf_counter()
+        call()
+        times.append(1e3 * (time.perf_counter() - start))
+    return times
+
+
+def _described(compiled: Any) -> dict[str, dict[str, str]]:
+    """What the runtime graph says of every step, by its name."""
+    return {
+        operation.get_friendly_name(): {key: value.astype(str) for key, value in operation.get_rt_info().items()}
+        for operation in compiled.get_runtime_model().get_ops()
+    }
+
+
+def _multiplies(kind: str) -> bool:
+    """Whether a step may hold products: subgraphs do, where attention is fused."""
+    return kind.startswith(("Convolution", "Deconvolution", "FullyConnected", "MatMul", "Subgraph", "RNN", "MHA"))
+
+
+def _precision(kernel: str, runtime: str) -> str:
+    suffix = kernel.rsplit("_", 1)[-1].lower()
+    return _PRECISIONS.get(suffix) or _PRECISIONS.get(runtime, runtime)

@@ -1,0 +1,130 @@
+"""Process: an engine at arm's length; what it does wrong ends with an error here, not with this process."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from signal import Signals
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qanalysis.engines.protocol import Inputs, LayerTime, Source
+
+
+class EngineProcess:
+    """A network compiled by an engine in a process of its own; use as a context manager, or close it.
+
+    Args:
+        engine: name of the engine.
+        source: what to compile.
+
+    Raises:
+        ValueError: if the engine cannot be used, cannot compile it, or crashes.
+    """
+
+    def __init__(self, engine: str, source: Source) -> None:
+        self.engine = engine
+        self.source = source
+        self._folder = tempfile.TemporaryDirectory(prefix="qanalysis-engine-")
+        self._log = Path(self._folder.name) / "log"
+        environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "qanalysis.engines.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=environment,
+            )
+        try:
+            self.compile_seconds = float(self._ask("compile", engine=engine, source=source.json())["seconds"])
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> "EngineProcess":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """Number of the process."""
+        return self._process.pid
+
+    def close(self) -> None:
+        """Ends the process."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None and not pipe.closed:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    continue
+        self._folder.cleanup()
+
+    def run(self, inputs: Inputs) -> NDArray[np.float32]:
+        """Logits `(N, classes)` for inputs `(N, …)` of any number, a batch at a time."""
+        parts = []
+        given, outputs = Path(self._folder.name) / "inputs.npy", Path(self._folder.name) / "outputs.npy"
+        for start in range(0, len(inputs), self.source.batch):
+            np.save(given, inputs[start : start + self.source.batch])
+            self._ask("run", inputs=str(given), outputs=str(outputs))
+            parts.append(np.load(outputs))
+        return np.concatenate(parts)
+
+    def latency(self, seconds: float) -> list[float]:
+        """Times of single inferences in ms on random inputs."""
+        times: list[float] = self._ask("latency", seconds=seconds)
+        return times
+
+    def per_layer(self, repeats: int) -> tuple[LayerTime, ...]:
+        """Time of every step."""
+        return tuple(
+            LayerTime(**{**entry, "nodes": tuple(entry["nodes"])}) for entry in self._ask("per_layer", repeats=repeats)
+        )
+
+    def int8_layers(self) -> frozenset[str]:
+        """The file's nodes that are executed in integers."""
+        return frozenset(self._ask("int8_layers"))
+
+    def peak_bytes(self) -> int:
+        """The most memory that the process has used so far."""
+        return int(self._ask("memory")["peak_bytes"])
+
+    def _ask(self, verb: str, **values: Any) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps({"do": verb, **values}) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise ValueError(self._crash(verb))
+        answer = json.loads(line)
+        if "error" in answer:
+            raise ValueError(answer["error"])
+        return answer["result"]
+
+    def _crash(self, verb: str) -> str:
+        code = self._process.wait()
+        how = f"with exit code {code}"
+        if code < 0:
+            how = f"by signal {Signals(-code).name}"
+            if Signals(-code).name == "SIGKILL":
+                how += ", most likely for lack of memory: use a smaller batch"
+        last = self._log.read_text(errors="replace").strip().splitlines()[-1:] if self._log.exists() else []
+        said = f" It said last: {last[0]}" if last else ""
+        return (
+            f"Engine {self.engine} crashed in {verb} (batch {self.source.batch}, {self.source.precision}) {how}.{said}"
+        )

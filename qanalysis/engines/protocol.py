@@ -1,0 +1,127 @@
+"""Protocol: what every engine can be asked, so that a benchmark treats all of them alike."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Precision = Literal["fp32", "bf16", "fp16", "int8", "int8+bf16"]
+Inputs = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What to compile, and for what.
+
+    Attributes:
+        path: the ONNX file.
+        model: name of the model, for engines that take PyTorch's own.
+        precision: what is asked for; with int8 the file says which layers, and what follows the plus is for the rest.
+        batch: samples of one inference.
+        shape: of one sample.
+        threads: of the engine; 0 takes all cores.
+        device: `cpu` or `cuda:N`.
+    """
+
+    path: str
+    model: str
+    precision: Precision
+    batch: int
+    shape: tuple[int, ...]
+    threads: int = 0
+    device: str = "cpu"
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> "Source":
+        """The inverse of `asdict`, after a trip through JSON."""
+        return cls(**{**values, "shape": tuple(values["shape"])})
+
+    def json(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class LayerTime:
+    """One step of a compiled network.
+
+    Attributes:
+        name: the engine's own name of it.
+        nodes: names of the file's nodes that it executes.
+        kind: the engine's name of what it does (Convolution, Reorder, …).
+        kernel: the engine's name of how.
+        precision: of its arithmetic, as it really ran: int8, fp32, bf16, fp16, or empty where there is none.
+        ms: shortest time of one execution.
+    """
+
+    name: str
+    nodes: tuple[str, ...]
+    kind: str
+    kernel: str
+    precision: str
+    ms: float
+
+
+class Compiled(Protocol):
+    """A network ready to run."""
+
+    def run(self, inputs: Inputs) -> NDArray[np.float32]:
+        """Logits `(batch, classes)`."""
+        ...
+
+    def latency(self, inputs: Inputs, seconds: float) -> list[float]:
+        """Times of single inferences in ms, one after the other for about so many seconds; at least one."""
+        ...
+
+    def per_layer(self, inputs: Inputs, repeats: int) -> tuple[LayerTime, ...]:
+        """Time of every step; empty where the engine does not tell."""
+        ...
+
+    def int8_layers(self) -> frozenset[str]:
+        """Names of the file's nodes that are executed in integers, from the engine's own account."""
+        ...
+
+
+class Engine(Protocol):
+    """A runtime that may be on this machine."""
+
+    name: str
+    #: What it is for, in a few words.
+    purpose: str
+
+    def available(self) -> str | None:
+        """None if it can be used; else why not, as a sentence that says how to get it."""
+        ...
+
+    def version(self) -> str:
+        """Version of the runtime; empty if it is not here."""
+        ...
+
+    def precisions(self) -> tuple[Precision, ...]:
+        """What it can be asked for on this machine."""
+        ...
+
+    def compile(self, source: Source) -> Compiled:
+        """Makes a network ready to run.
+
+        Raises:
+            ValueError: if the engine cannot: one sentence.
+        """
+        ...
+
+
+@contextmanager
+def one_sentence(engine: str, source: Source) -> Iterator[None]:
+    """Turns what a runtime raises into a `ValueError` of one sentence, naming memory where that is the reason."""
+    try:
+        yield
+    except (RuntimeError, MemoryError, ValueError) as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, MemoryError) or any(part in text.lower() for part in ("bad_alloc", "memory", "allocate")):
+            raise ValueError(
+                f"{engine} has not enough memory for batch {source.batch} in {source.precision}: use a smaller batch."
+            ) from error
+        raise ValueError(f"{engine} cannot execute the network in {source.precision}: {text[:300]}") from error

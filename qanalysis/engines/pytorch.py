@@ -1,0 +1,96 @@
+"""PyTorch: the model itself as a baseline, eager and compiled, in fp32, bf16 and fp16."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qanalysis.engines.openvino import timed
+from qanalysis.engines.protocol import Compiled, Inputs, LayerTime, Precision, Source, one_sentence
+
+Mode = Literal["eager", "compiled"]
+
+
+class PyTorch:
+    """PyTorch on a CPU or GPU; fake quantization is not a way to run int8, so there is no int8 here."""
+
+    def __init__(self, mode: Mode) -> None:
+        self._mode = mode
+        self.name = "torch" if mode == "eager" else "torch-compiled"
+        self.purpose = f"{mode} baseline of the model itself"
+
+    def available(self) -> str | None:
+        """Eager always; compiled needs a C++ compiler on CPUs."""
+        import shutil
+
+        if self._mode == "compiled" and not any(shutil.which(name) for name in ("g++", "clang++", "c++", "cl")):
+            return "torch.compile needs a C++ compiler, and there is none: install g++."
+        return None
+
+    def version(self) -> str:
+        """Version of the package; read without importing it."""
+        from importlib.metadata import version
+
+        return version("torch")
+
+    def precisions(self) -> tuple[Precision, ...]:
+        """Floating point only."""
+        return ("fp32", "bf16", "fp16")
+
+    def compile(self, source: Source) -> Compiled:
+        """Loads the model by its name and casts it."""
+        return _Network(source, self._mode)
+
+
+class _Network:
+    def __init__(self, source: Source, mode: Mode) -> None:
+        import torch
+
+        from qanalysis import models
+
+        self._source = source
+        if source.threads:
+            torch.set_num_threads(source.threads)
+        self._type = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[source.precision]
+        self._device = torch.device(source.device)
+        with one_sentence("PyTorch", source):
+            module = models.load(source.model).module.eval()
+            module = module.to(self._device, self._type).to(memory_format=torch.channels_last)
+            self._network: Callable[[torch.Tensor], Any] = module
+            if mode == "compiled":
+                self._network = torch.compile(module)
+
+    def run(self, inputs: Inputs) -> NDArray[np.float32]:
+        import torch
+
+        with one_sentence("PyTorch", self._source), torch.inference_mode():
+            output = self._network(self._given(inputs))
+            value = getattr(output, "logits", output)
+            return np.asarray((value[0] if isinstance(value, list | tuple) else value).float().cpu().numpy())
+
+    def latency(self, inputs: Inputs, seconds: float) -> list[float]:
+        import torch
+
+        given = self._given(inputs)
+
+        def once() -> None:
+            self._network(given)
+            if self._device.type == "cuda":
+                torch.cuda.synchronize(self._device)
+
+        with one_sentence("PyTorch", self._source), torch.inference_mode():
+            once()
+            return timed(once, seconds)
+
+    def per_layer(self, inputs: Inputs, repeats: int) -> tuple[LayerTime, ...]:
+        return ()
+
+    def int8_layers(self) -> frozenset[str]:
+        return frozenset()
+
+    def _given(self, inputs: Inputs) -> Any:
+        import torch
+
+        x = torch.from_numpy(inputs).to(self._device, self._type)
+        return x.to(memory_format=torch.channels_last) if x.ndim == 4 else x
