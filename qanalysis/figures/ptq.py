@@ -5,6 +5,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from qanalysis.figures.accuracy import Bar, categories, hanging, window
+from qanalysis.figures.labels import Level, across, margin
 from qanalysis.figures.theme import (
     PALETTES,
     Theme,
@@ -14,11 +15,13 @@ from qanalysis.figures.theme import (
     calibration_colour,
     calibration_label,
     layout,
-    line,
 )
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.schema.paper import PaperRow
 from qanalysis.schema.results import PtqResult, PtqRow
+
+# Of the comparison with the paper, in px.
+_HEIGHT, _TOP, _BOTTOM = 300, 34, 36
 
 HOW_TO_READ = {
     "bars": (
@@ -95,23 +98,17 @@ def against_paper(result: PtqResult, paper: PaperRow | None, *, theme: Theme = "
             if value < low:
                 beside = {"x": x, "y": low + 0.05 * (high - low), "xanchor": "left", "xshift": 9}
                 notes.append(annotation(f"{value:.0f} %", palette.text, **beside))
-    beside = {"x": 1, "xref": "paper", "xanchor": "left", "xshift": 6, "yref": "y"}
-    notes.append(annotation("1 % loss", palette.clipping, y=-1, **beside))
-    across = {"type": "line", "x0": 0, "x1": 1, "xref": "paper"}
-    fp32 = PALETTES[theme].precisions["fp32"]
-    notes.append(annotation("fp32", fp32, y=0, **beside))
+    levels = [Level(0, "fp32", palette.precisions["fp32"], 2), Level(-1, "1 % loss", palette.clipping, dash="dot")]
+    shapes, words = across(levels, (low, high), _HEIGHT - _TOP - _BOTTOM)
     return go.Figure(
         {
             "data": traces,
             "layout": layout(
                 theme,
-                height=300,
-                margin={"t": 34, "r": 76, "b": 36},
-                shapes=[
-                    {**across, "y0": 0, "y1": 0, "line": line(fp32, 2)},
-                    {**across, "y0": -1, "y1": -1, "line": line(palette.clipping, 1.5, "dot")},
-                ],
-                annotations=notes,
+                height=_HEIGHT,
+                margin={"t": _TOP, "r": margin(levels), "b": _BOTTOM},
+                shapes=shapes,
+                annotations=notes + words,
                 xaxis=categories([calibration_label(name) for name in names], theme),
                 yaxis=axis(theme, "change, % of fp32", range=[low, high]),
             ),

@@ -81,7 +81,12 @@ def _known(result: SensitivityResult, plan: Plan) -> Trial | None:
 
 
 def _bytes(result: SensitivityResult, plan: Plan) -> int:
-    return plan_bytes(plan.skipping(*result.float_sites), result.coverage, result.model.parameters)
+    return plan_bytes(plan.skipping(*_unranged(result)), result.coverage, result.model.parameters)
+
+
+def _unranged(result: SensitivityResult) -> frozenset[str]:
+    """Layers that stay in floating point under any plan."""
+    return frozenset(result.float_sites)
 
 
 def _numbers(result: SensitivityResult, plan: Plan, now: Trial | Job | None) -> None:
@@ -91,7 +96,7 @@ def _numbers(result: SensitivityResult, plan: Plan, now: Trial | Job | None) -> 
         result.quantized,
         fp32_bytes(result.model.parameters),
         len(result.coverage.sites),
-        plan,
+        plan.skip | _unranged(result),
     )
     if isinstance(now, Trial):
         if now.computed_from is not None:
@@ -150,7 +155,7 @@ def _tradeoff(result: SensitivityResult, current: Trial | None) -> None:
         how_to_read=figures.partial.HOW_TO_READ["tradeoff"],
     )
     if pinned:
-        st.dataframe(trials.pin_table(pinned, len(result.coverage.sites)), hide_index=True)
+        st.dataframe(trials.pin_table(pinned, len(result.coverage.sites), _unranged(result)), hide_index=True)
 
 
 def _pin_of(name: str, trial: Trial) -> Pin:

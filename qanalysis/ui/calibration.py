@@ -6,6 +6,7 @@ import streamlit as st
 from qanalysis import figures
 from qanalysis.figures.overview import Quantity
 from qanalysis.figures.theme import Theme
+from qanalysis.numerics.spec import Scheme
 from qanalysis.schema.params import CalibrateParams, WeightsParams
 from qanalysis.schema.results import CalibrateResult, WeightsResult
 from qanalysis.ui import layer_view, selection
@@ -14,6 +15,8 @@ from qanalysis.ui.outcome import notes, outcome
 from qanalysis.ui.reproduce import reproduce
 from qanalysis.ui.tables import channel_table, range_table
 
+_SCHEMES: tuple[Scheme, ...] = ("scale", "affine")
+_FROM_PLAN = "Set by the plan in the sidebar; choose none there to set it here."
 _VIEWS = ("One layer", "All layers", "Weights")
 
 
@@ -63,18 +66,23 @@ def page() -> None:
 
 
 def _settings(chosen: selection.Selection) -> CalibrateParams:
+    plan = None if chosen.plan is None else chosen.plan.plan
     with st.expander("Settings", icon=":material/settings:"):
         columns = st.columns(4)
         samples = columns[0].number_input(
             "Calibration images", 1, 100_000, 512, key="samples", bind="query-params", help="The paper uses 1024."
         )
-        bits = columns[1].slider("Bits", 2, 8, 8, key="bits", bind="query-params")
-        scheme = columns[2].selectbox(
+        with columns[1]:
+            bits = _bits("Bits", "bits", None if plan is None else plan.activation_bits)
+        scheme: Scheme = columns[2].selectbox(
             "Scheme",
-            ("scale", "affine"),
-            key="scheme",
-            bind="query-params",
-            help="Scale is symmetric around zero; affine adds a zero point and uses one-sided ranges fully.",
+            _SCHEMES if plan is None else (plan.activation_scheme,),
+            key="scheme" if plan is None else None,
+            bind="query-params" if plan is None else None,
+            disabled=plan is not None,
+            help="Scale is symmetric around zero; affine adds a zero point and uses one-sided ranges fully."
+            if plan is None
+            else _FROM_PLAN,
         )
         fold = columns[3].toggle(
             "Fold batch norm", key="fold", bind="query-params", help="Move batch norm into the layer before it first."
@@ -84,10 +92,18 @@ def _settings(chosen: selection.Selection) -> CalibrateParams:
         data=chosen.data,
         calibration_samples=int(samples),
         calibrations=(*chosen.calibrations[1:], "trained") if chosen.fine_tuned else chosen.calibrations,
-        bits=int(bits) if chosen.plan is None else chosen.plan.plan.activation_bits,
-        activation_scheme=scheme if chosen.plan is None else chosen.plan.plan.activation_scheme,
+        bits=bits,
+        activation_scheme=scheme,
         fold_bn=fold,
     )
+
+
+def _bits(label: str, key: str, of_plan: int | None) -> int:
+    """The slider of bits, or the plan's bits, which it then only shows."""
+    if of_plan is None:
+        return int(st.slider(label, 2, 8, 8, key=key, bind="query-params"))
+    st.slider(label, 2, 8, of_plan, disabled=True, help=_FROM_PLAN)
+    return of_plan
 
 
 def _overview(job_id: str, result: CalibrateResult) -> None:
@@ -115,8 +131,15 @@ def _heatmap(job_id: str, shown: Quantity, theme: Theme, _result: CalibrateResul
 
 
 def _weights(chosen: selection.Selection) -> None:
-    bits = st.slider("Bits of the weights", 2, 8, 8, key="weight-bits", bind="query-params")
-    params = WeightsParams(model=chosen.model, data=chosen.data, bits=bits)
+    plan = None if chosen.plan is None else chosen.plan.plan
+    bits = _bits("Bits of the weights", "weight-bits", None if plan is None else plan.weight_bits)
+    scheme: Scheme = "scale" if plan is None else plan.weight_scheme
+    if plan is not None:
+        st.caption(
+            "Both kinds of range are tried on the weights of all layers alike, to see what the weights alone cost: with "
+            "the plan's bits and scheme, but also in layers that it leaves in floating point or sets otherwise."
+        )
+    params = WeightsParams(model=chosen.model, data=chosen.data, bits=bits, weight_scheme=scheme)
     found = outcome(
         "weights",
         params,
@@ -129,7 +152,7 @@ def _weights(chosen: selection.Selection) -> None:
         return
     result, _ = found
     notes(result)
-    st.subheader("Accuracy with weights alone in int" + str(bits))
+    st.subheader("Accuracy with weights alone in int" + str(result.params.bits))
     chart(
         figures.weights.accuracy(result, theme=theme()),
         key="weights-accuracy",

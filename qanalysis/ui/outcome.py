@@ -121,8 +121,11 @@ def _watch(
     live: Callable[[Job], None] | None,
     actions: Callable[[Engine, Job], None] | None,
 ) -> None:
+    looked_again = False
+
     @st.fragment(run_every=0.5)
     def panel() -> None:
+        nonlocal looked_again
         try:
             engine.pump()
             job = engine.store.job(shown.id)
@@ -131,7 +134,9 @@ def _watch(
         except (OSError, sqlite3.Error) as error:
             st.error(f"The state of this job cannot be read: {error}. It is tried again.")
             return
-        if not job.live:
+        if job.state == "lost" and not looked_again:
+            looked_again = True  # the signal that ended a process is noted a moment after its end
+        elif not job.live:
             st.rerun()
         columns = st.columns([6, 1] if actions is None else [6, 1.4, 1], vertical_alignment="bottom")
         columns[0].progress(job.progress, text=f"{what} · {told(job)}")

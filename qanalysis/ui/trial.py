@@ -56,8 +56,19 @@ def again(params: TrialsParams) -> None:
     engines.chosen().submit("trials", params)
 
 
-def numbers(trial: Trial | None, fp32: float, quantized: float, fp32_bytes: int, sites: int, plan: Plan) -> None:
-    """The plan in numbers; dashes where they are not known yet, so that nothing jumps."""
+def numbers(
+    trial: Trial | None, fp32: float, quantized: float, fp32_bytes: int, sites: int, floats: frozenset[str]
+) -> None:
+    """The plan in numbers; dashes where they are not known yet, so that nothing jumps.
+
+    Args:
+        trial: what was measured of the plan, if it is known.
+        fp32: accuracy in floating point, in %.
+        quantized: accuracy with all layers quantized, in %.
+        fp32_bytes: size of the model in floating point.
+        sites: number of layers.
+        floats: those in floating point: the plan's choice, and layers without a range.
+    """
     columns = st.columns(5)
     columns[0].metric("fp32", f"{fp32:.2f} %")
     columns[1].metric(
@@ -73,11 +84,10 @@ def numbers(trial: Trial | None, fp32: float, quantized: float, fp32_bytes: int,
             f"{trial.relative:+.2f} % relative",
             help=f"Change against fp32 on the same {trial.samples:,} images: {low:+.2f} to {high:+.2f} points (95 %).",
         )
-    quantized_sites = sites - len(plan.skip)
     columns[3].metric(
         "Work in integers",
         "…" if trial is None else f"{trial.int8_mac_share:.1f} %",
-        f"{quantized_sites} of {sites} layers",
+        f"{sites - len(floats)} of {sites} layers",
         delta_color="off",
         delta_arrow="off",
         help="Share of multiply-accumulates.",
@@ -104,8 +114,8 @@ def pin(identity: str, name: str, trial: Trial) -> None:
     found.append(Pinned(name, trial))
 
 
-def pin_table(pinned: list[Pinned], sites: int) -> pd.DataFrame:
-    """One row per pinned plan."""
+def pin_table(pinned: list[Pinned], sites: int, unranged: frozenset[str]) -> pd.DataFrame:
+    """One row per pinned plan; layers without a range are in floating point in all of them."""
     return pd.DataFrame(
         [
             {
@@ -116,7 +126,7 @@ def pin_table(pinned: list[Pinned], sites: int) -> pd.DataFrame:
                 "KL, nats": one.trial.kl,
                 "work in integers %": round(one.trial.int8_mac_share, 1),
                 "size, MB": round(one.trial.model_bytes / 1e6, 3),
-                "float layers": len(one.trial.plan.skip),
+                "float layers": len(one.trial.plan.skip | unranged),
                 "layers": sites,
             }
             for one in pinned

@@ -30,7 +30,7 @@ def test_a_killed_job_is_resumed_from_the_page_while_another_visitor_waits(addre
     page.get_by_role("button", name="Run PTQ").click()
     job = until_running(store)
     os.kill(job.pid, signal.SIGKILL)
-    page.get_by_text("Quantizing was interrupted. Its process was killed").wait_for(timeout=10_000)
+    page.get_by_text("Quantizing was interrupted. Its process was killed (SIGKILL)").wait_for(timeout=10_000)
 
     page.get_by_role("button", name="Resume").click()
     until_running(store)

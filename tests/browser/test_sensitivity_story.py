@@ -46,7 +46,7 @@ def test_an_analysis_is_watched_left_interrupted_and_resumed(address, page, stor
     os.kill(running.pid, signal.SIGKILL)
     killed = time.monotonic()
     alert = page.get_by_test_id("stAlert").filter(has_text="interrupted")
-    sync_api.expect(alert).to_contain_text("killed")
+    sync_api.expect(alert).to_contain_text("killed (SIGKILL)")
     assert time.monotonic() - killed < 15
     assert job(store).state == "lost"
     measured = len(list((store.folder(running.id) / "measured").glob("sites-*")))

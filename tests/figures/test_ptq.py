@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qanalysis.figures.accuracy import window
+from qanalysis.figures.labels import ROW
 from qanalysis.figures.ptq import against_paper, bars
 from qanalysis.schema.paper import TABLE_5, paper_row
 from tests.figures.factories import ptq
@@ -101,6 +102,22 @@ def test_papers_catastrophe_is_cut_with_its_value():
     _, trace = drawn(figure, "paper")
     assert trace.marker.symbol[0] == "triangle-down-open"
     assert "-100 %" in texts(figure)
+
+
+@pytest.mark.parametrize("worst", [-1.0, -30.0, -95.0], ids="{} %".format)
+def test_the_words_beside_the_lines_do_not_overlap_however_wide_the_axis(worst):
+    accuracies = [76.16 * (1 + worst * share / 100) for share in (1, 0.9, 0.8, 0.7, 0.6, 0.5)]
+    figure = against_paper(ptq(76.16, accuracies), paper_row("resnet50"))
+    low, high = figure.layout.yaxis.range
+    plot = figure.layout.height - figure.layout.margin.t - figure.layout.margin.b
+    places = []
+    for note in figure.layout.annotations:
+        if note.text in ("fp32", "1 % loss"):
+            moved = note.ay if note.showarrow else -(note.yshift or 0)
+            places.append((high - note.y) / (high - low) * plot + moved)
+    assert len(places) == 2
+    assert places[1] - places[0] >= ROW - 1e-6
+    assert [shape.y0 for shape in figure.layout.shapes] == [0, -1]
 
 
 def test_architecture_that_is_not_in_the_paper_says_so():

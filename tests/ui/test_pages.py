@@ -1,46 +1,24 @@
 """Every page in Streamlit's test harness: headings, widgets, results from the store, sentences instead of traces."""
 
-import time
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-import qanalysis.ui.main
 from qanalysis.jobs.store import Store
+from qanalysis.schema import saved_plan
+from qanalysis.schema.params import CalibrateParams, EvaluateParams, WeightsParams
+from qanalysis.schema.plan import Plan
+from qanalysis.schema.saved_plan import SavedPlan
 from qanalysis.ui import navigation
+from tests.ui import visit
+from tests.ui.visit import metrics, started, until_done
 
-MAIN = qanalysis.ui.main.__file__
 NETWORK = "sample:resnet20@none"
 
 
-@pytest.fixture(scope="module")
-def home_folder(tmp_path_factory):
-    """One store for the module, so that a job is run once."""
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture
-def app(home_folder, monkeypatch):
-    monkeypatch.setenv("QANALYSIS_HOME", str(home_folder))
-    return AppTest.from_file(MAIN, default_timeout=120)
-
-
 def opened(app: AppTest, page: str, **query: str) -> AppTest:
-    for key, value in {"model": NETWORK, **query}.items():
-        app.query_params[key] = value
-    app.run()
-    return app if page == "0_Home.py" else app.switch_page(f"../../pages/{page}").run()
-
-
-def until_done(app: AppTest, seconds: float = 120) -> AppTest:
-    """Runs the page again until its job has ended."""
-    deadline = time.monotonic() + seconds
-    while app.get("progress"):
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
-        app.run()
-    return app
+    return visit.opened(app, page, **{"model": NETWORK, **query})
 
 
 @pytest.mark.parametrize(
@@ -66,7 +44,7 @@ def test_pages_are_all_declared():
 def test_home_shows_numbers_when_the_job_is_done(app):
     until_done(opened(app, "0_Home.py"))
     assert not app.exception
-    values = {metric.label: metric.value for metric in app.metric}
+    values = metrics(app)
     assert values["Layers to quantize"] == "22"
     assert values["fp32 accuracy"].endswith("%")
     assert any("random weights" in warning.value for warning in app.warning)
@@ -96,8 +74,7 @@ def test_ptq_waits_for_the_button_and_then_shows_the_table(app):
     query = {"cal-samples": "16", "eval-samples": "32"}
     opened(app, "2_PTQ.py", **query)
     assert not app.metric
-    app.button(key="start-ptq").click().run()
-    until_done(app)
+    started(app, "ptq")
     assert not app.exception
     table = app.dataframe[0].value
     assert table["calibration"].iloc[0] == "max"
@@ -122,10 +99,46 @@ def test_python_names_need_the_server_s_permission(app, home_folder):
     opened(app, "0_Home.py", model="python:os:getcwd")
     assert any("QANALYSIS_ALLOW_PYTHON=1" in error.value for error in app.error)
     assert not any(job.name.endswith("getcwd") for job in (home_folder / "jobs").glob("*"))
-    assert Store(home_folder).latest("evaluate", _evaluate("python:os:getcwd")) is None
+    assert Store(home_folder).latest("evaluate", EvaluateParams(model="python:os:getcwd")) is None
 
 
-def _evaluate(model: str):
-    from qanalysis.schema.params import EvaluateParams
+@pytest.fixture
+def plan(app):
+    """A saved plan of 5-bit weights and affine 6-bit activations."""
+    bits = Plan(weight_bits=5, activation_bits=6, activation_scheme="affine", skip=frozenset({"conv1"}))
+    saved_plan.save(SavedPlan(name="five", model=NETWORK, sites=("conv1", "fc"), plan=bits))
+    yield bits
+    saved_plan.delete("five")
 
-    return EvaluateParams(model=model)
+
+def _labelled(app: AppTest, kind: str, label: str):
+    (widget,) = [widget for widget in app.get(kind) if widget.label == label]
+    return widget
+
+
+def test_a_plan_sets_the_bits_of_the_weights_and_says_so(app, plan, home_folder):
+    opened(app, "1_Calibration.py", view="Weights", plan="five", **{"weight-bits": "3"})
+    slider = _labelled(app, "slider", "Bits of the weights")
+    assert (slider.value, slider.disabled) == (5, True)
+    assert any("also in layers that it leaves in floating point" in caption.value for caption in app.caption)
+    started(app, "weights")
+    assert not app.exception
+    assert any(heading.value.endswith("int5") for heading in app.subheader)
+    job = Store(home_folder).latest("weights", WeightsParams(model=NETWORK, data="sample:cifar10", bits=5))
+    assert job.state == "finished"
+
+
+def test_a_plan_sets_bits_and_scheme_of_the_activations(app, plan, home_folder):
+    opened(app, "1_Calibration.py", plan="five", samples="16", bits="3")
+    assert (_labelled(app, "slider", "Bits").value, _labelled(app, "slider", "Bits").disabled) == (6, True)
+    assert _labelled(app, "selectbox", "Scheme").value == "affine"
+    until_done(app)
+    params = CalibrateParams(
+        model=NETWORK, data="sample:cifar10", calibration_samples=16, bits=6, activation_scheme="affine"
+    )
+    assert Store(home_folder).latest("calibrate", params).state == "finished"
+
+
+def test_without_a_plan_the_sliders_are_free(app):
+    opened(app, "1_Calibration.py", samples="16", bits="3")
+    assert (_labelled(app, "slider", "Bits").value, _labelled(app, "slider", "Bits").disabled) == (3, False)

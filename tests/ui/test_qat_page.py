@@ -1,7 +1,5 @@
 """The QAT page in Streamlit's test harness: presets, a run, its result, Table 8, comparison, the trained network."""
 
-import time
-
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -10,6 +8,8 @@ from qanalysis.jobs.store import Store
 from qanalysis.schema.params import QatParams
 from qanalysis.ui import qat_grid, qat_settings
 from qanalysis.ui.qat_runs import names
+from tests.ui import visit
+from tests.ui.visit import metrics, started, until_done
 
 QUERY = {
     "model": "sample:resnet20",
@@ -26,55 +26,27 @@ QUERY = {
 }
 
 
-@pytest.fixture(scope="module")
-def home_folder(tmp_path_factory):
-    """One store for the module, so that the run is made once."""
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture
-def app(home_folder, monkeypatch):
-    monkeypatch.setenv("QANALYSIS_HOME", str(home_folder))
-    return AppTest.from_file(qanalysis.ui.main.__file__, default_timeout=120)
-
-
 def opened(app: AppTest, page: str = "4_QAT.py", **query: str) -> AppTest:
-    for key, value in (QUERY | query).items():
-        app.query_params[key] = value
-    app.run()
-    return app.switch_page(f"../../pages/{page}").run()
-
-
-def until_done(app: AppTest, seconds: float = 120) -> AppTest:
-    deadline = time.monotonic() + seconds
-    while app.get("progress"):
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
-        app.run()
-    return app
+    return visit.opened(app, page, **(QUERY | query))
 
 
 def finished(app: AppTest) -> AppTest:
-    opened(app)
-    if any(button.key == "start-qat" for button in app.button):
-        app.button(key="start-qat").click().run()
-    return until_done(app)
-
-
-def values(app: AppTest) -> dict[str, str]:
-    return {metric.label: metric.value for metric in app.metric}
+    return started(opened(app), "qat")
 
 
 def test_a_run_shows_what_it_gained_and_its_network_opens_elsewhere(app):
     finished(app)
     assert not app.exception
-    shown = values(app)
+    shown = metrics(app)
     assert shown["fp32"].endswith("%")
     assert {"PTQ, max", "QAT", "fp32 control"} <= set(shown)
     assert shown["Time of a step"].endswith("× fp32")
     assert any("Training brings" in note.value for note in (*app.success, *app.warning))
-    links = [link.proto.label for link in app.get("page_link")]
-    assert links[-3:] == ["PTQ", "Sensitivity", "Calibration"]
+    app.button(key="open-ptq").click().run()
+    assert not app.exception
+    assert app.title[0].value == "Post-training quantization"
+    assert app.selectbox(key="model").value.endswith("/qat.safetensors")
+    assert app.slider(key="wbits").value == 4
 
 
 def test_the_trained_network_brings_its_ranges_as_a_calibration(app):

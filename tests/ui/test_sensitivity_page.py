@@ -1,12 +1,10 @@
 """The sensitivity page in Streamlit's test harness: measure, switch layers, save the plan, use it on another page."""
 
-import time
-
 import pytest
 from streamlit.testing.v1 import AppTest
 
-import qanalysis.ui.main
 from qanalysis.schema import saved_plan
+from tests.ui.visit import metrics, opened, started
 
 QUERY = {
     "model": "sample:resnet20@none",
@@ -18,35 +16,10 @@ QUERY = {
 }
 
 
-@pytest.fixture(scope="module")
-def home_folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("home")
-
-
 @pytest.fixture
-def app(home_folder, monkeypatch):
-    monkeypatch.setenv("QANALYSIS_HOME", str(home_folder))
-    app = AppTest.from_file(qanalysis.ui.main.__file__, default_timeout=120)
-    for key, value in QUERY.items():
-        app.query_params[key] = value
-    app.run()
-    app.switch_page("../../pages/3_Sensitivity.py").run()
-    if _has(app, "start-sensitivity"):
-        app.button(key="start-sensitivity").click().run()
-    deadline = time.monotonic() + 120
-    while app.get("progress"):
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
-        app.run()
-    return app
-
-
-def _has(app: AppTest, key: str) -> bool:
-    return any(button.key == key for button in app.button)
-
-
-def _values(app: AppTest) -> dict[str, str]:
-    return {metric.label: metric.value for metric in app.metric}
+def app(app):
+    """The page with its result."""
+    return started(opened(app, "3_Sensitivity.py", **QUERY), "sensitivity")
 
 
 def _integers(app: AppTest) -> str:
@@ -56,7 +29,7 @@ def _integers(app: AppTest) -> str:
 def test_the_page_shows_what_was_measured(app):
     assert not app.exception
     assert app.title[0].value == "Sensitivity"
-    values = _values(app)
+    values = metrics(app)
     assert values["Most sensitive layer"]
     assert values["fp32"].endswith("%")
     assert values["Work in integers"] == "100.0 %"
