@@ -136,8 +136,8 @@ def _weights(chosen: selection.Selection) -> None:
     scheme: Scheme = "scale" if plan is None else plan.weight_scheme
     if plan is not None:
         st.caption(
-            "Both kinds of range are tried on the weights of all layers alike, to see what the weights alone cost: with "
-            "the plan's bits and scheme, but also in layers that it leaves in floating point or sets otherwise."
+            "Both kinds of range are tried on the weights of all layers alike, to see what the weights alone cost: "
+            "with the plan's bits and scheme, but also in layers that it leaves in floating point or sets otherwise."
         )
     params = WeightsParams(model=chosen.model, data=chosen.data, bits=bits, weight_scheme=scheme)
     found = outcome(
