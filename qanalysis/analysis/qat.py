@@ -112,7 +112,7 @@ class _Study:
             batches=self.batches,
             measure=self.measured,
             report=self.report,
-            state=self.checkpoint.file(f"{phase}.pt"),
+            state=self.processes.agreed(self.checkpoint.file(f"{phase}.pt")),  # all read it, the first writes
             trace=folder / TRACE if folder is not None and phase == "qat" else None,
             stop_asked=(lambda: False) if folder is None else lambda: requests.stop_asked(folder),
             processes=self.processes,
@@ -274,7 +274,7 @@ def _prepared(
 
 def _fitted(study: _Study, minutes: float) -> _Study:
     """The study with as many steps as fit into a time; found out once, so that a resumed run has the same."""
-    kept = study.checkpoint.get("steps")
+    kept = study.processes.agreed(study.checkpoint.get("steps"))
     if kept is None:
         seconds = timed(study.quantized(), study.training("qat"))
         if study.params.control:
