@@ -53,6 +53,7 @@ _SPOKEN_OF = (
     "momentum",
     "weight_decay",
     "label_smoothing",
+    "teacher",
     "patience",
 )
 _LENGTH_FIELDS = ("epochs", "steps", "minutes")
@@ -199,13 +200,16 @@ def _training() -> dict[str, Any]:
         bind="query-params",
         help="The same fine-tune without quantization tells what more training gains by itself. Takes as long again.",
     )
-    augment = columns[3].toggle(
-        "Flip and shift images", True, key=key_of("augment"), bind="query-params", help="At random, while training."
+    teacher = columns[3].toggle(
+        "Learn the fp32 answers",
+        key=key_of("teacher"),
+        bind="query-params",
+        help="The floating-point model is the teacher: its answers take the place of the labels (distillation).",
     )
     values = {"learning_rate": rate, "optimizer": optimizer, "train_samples": samples, "train_batch_size": batch}
     if length != "recipe":
         values[length] = float(amount or 1) if length == "minutes" else max(1, round(amount or 1))
-    return values | {"control": control, "augment": augment}
+    return values | {"control": control, "teacher": teacher}
 
 
 def _details() -> dict[str, Any]:
@@ -233,7 +237,7 @@ def _details() -> dict[str, Any]:
         0,
         help_="Training stops after so many epochs without a better one; 0 never does.",
     )
-    columns = st.columns(4)
+    columns = st.columns(4, vertical_alignment="bottom")
     autocast = columns[0].selectbox(
         "Precision of the float part",
         list(_AUTOCAST),
@@ -257,6 +261,9 @@ def _details() -> dict[str, Any]:
         "evaluation_samples": int(evaluation),
         "calibration_samples": int(calibrating),
         "seed": seed,
+        "augment": st.toggle(
+            "Flip and shift the training images at random", True, key=key_of("augment"), bind="query-params"
+        ),
     }
 
 

@@ -92,6 +92,17 @@ def test_every_preset_is_its_own(name):
     assert qat_settings.preset_of(params) == name
 
 
+def test_everything_that_training_depends_on_can_be_edited(app):
+    opened(app, **{"qat-preset": ""})
+    drawn = {*(w.key for kind in (app.selectbox, app.number_input, app.toggle, app.slider) for w in kind)}
+    named = {"bits": "wbits", "activation_bits": "abits", "calibration": "start-calibration"}
+    named |= dict.fromkeys(("epochs", "steps", "minutes"), "length")
+    named |= {"evaluation_samples": "eval-samples", "calibration_samples": "cal-samples"}
+    elsewhere = {"model", "data", "plan", "device", "batch_size", "weight_bits", "skip"}
+    for field in QatParams.model_fields.keys() - elsewhere:
+        assert named.get(field, qat_settings.key_of(field)) in drawn, field
+
+
 def test_settings_that_contradict_each_other_are_a_sentence(app):
     opened(app, **{"qat-accumulate": "5"})
     assert not app.exception
