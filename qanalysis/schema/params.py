@@ -186,6 +186,7 @@ class QatParams(QuantizationParams):
     calibration: str = Field(
         BEST, description="calibration to start from, or best: the one that loses least without training"
     )
+    activation_scheme: Scheme = Field("scale", description="scale or affine activations; learned ranges need scale")
     ranges: Ranges = Field("fixed", description="activation ranges: fixed, or learned (PACT)")
     range_learning_rate: float = Field(0.01, ge=0, description="learning rate of learned ranges")
     range_weight_decay: float = Field(0.1, ge=0, description="pull of learned ranges towards zero")
@@ -235,6 +236,9 @@ class QatParams(QuantizationParams):
     def effective_calibration(self) -> str:
         """The saved plan's calibration, or the one given."""
         return self.plan.calibration if self.plan is not None else self.calibration
+
+    def _described(self) -> Plan:
+        return super()._described().model_copy(update={"activation_scheme": self.activation_scheme})
 
 
 class DeployParams(QuantizationParams):
