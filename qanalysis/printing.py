@@ -3,6 +3,8 @@
 from rich.console import Console
 from rich.table import Table
 
+from qanalysis import printing_speed
+from qanalysis.schema.benchmark import BenchmarkResult, FastestResult
 from qanalysis.schema.catalog import DATA_SOURCES, MODEL_SOURCES, sample_models
 from qanalysis.schema.export import ExportResult
 from qanalysis.schema.qat import QatResult
@@ -43,6 +45,10 @@ def result(console: Console, value: Result) -> None:
         _export(console, value)
     elif isinstance(value, QatResult):
         _qat(console, value)
+    elif isinstance(value, BenchmarkResult):
+        printing_speed.benchmark(console, value)
+    elif isinstance(value, FastestResult):
+        printing_speed.fastest(console, value)
     for warning in (*value.warnings, *value.data.warnings):
         console.print(f"[yellow]Note:[/] {warning}", highlight=False)
     console.print(f"{value.seconds:.1f} s on {value.environment.device}, {value.environment.threads} threads")

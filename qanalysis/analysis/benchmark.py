@@ -62,11 +62,39 @@ def run(params: BenchmarkParams, report: Report = silent, folder: Path | None = 
     """
     start = time.perf_counter()
     needs("onnx", "onnxscript", "onnxruntime")
+    subjects, notes = chosen(params)
     report = staged(report, _work(params))
     given = prepared(params, report)
     with tempfile.TemporaryDirectory(prefix="qanalysis-benchmark-") as place:
-        result = _Benchmark(params, given, report, Path(place)).result()
+        result = _Benchmark(params, given, subjects, notes, report, Path(place)).result()
     return result.model_copy(update={"seconds": time.perf_counter() - start})
+
+
+def chosen(params: BenchmarkParams) -> tuple[list[Subject], list[str]]:
+    """Networks to measure, and sentences on what an engine here cannot do.
+
+    Raises:
+        ValueError: if nothing is left.
+    """
+    from qanalysis.engines.registry import ENGINES
+
+    subjects, notes = [], []
+    for name in params.engines:
+        reason = ENGINES[name].available()
+        if reason is not None:
+            notes.append(f"{name} was not measured: {reason}")
+            continue
+        able = ENGINES[name].precisions()
+        for precision in params.precisions:
+            if precision not in able:
+                notes.append(f"{name} was not measured in {precision}, which it does not offer here.")
+            elif precision.startswith("int8"):
+                subjects += [Subject(name, precision, plan) for plan in (PLAN, *(saved.name for saved in params.plans))]
+            else:
+                subjects.append(Subject(name, precision))
+    if not subjects:
+        raise ValueError("There is nothing to measure: " + " ".join(notes))
+    return subjects, notes
 
 
 def _work(params: BenchmarkParams) -> dict[str, float]:
@@ -86,12 +114,19 @@ def _work(params: BenchmarkParams) -> dict[str, float]:
 class _Benchmark:
     """One benchmark in its parts; each adds to the notes what could not be measured."""
 
-    def __init__(self, params: BenchmarkParams, given: Deployment, report: Report, folder: Path) -> None:
+    def __init__(
+        self,
+        params: BenchmarkParams,
+        given: Deployment,
+        subjects: list[Subject],
+        notes: list[str],
+        report: Report,
+        folder: Path,
+    ) -> None:
         self._params = params
         self._given = given
         self._report = report
         self._folder = folder
-        self._notes: list[str] = []
         self._plans: dict[str, Plan] = {PLAN: given.plan}
         for saved in params.plans:
             saved.check([site.name for site in given.observations.coverage.sites])
@@ -101,7 +136,8 @@ class _Benchmark:
         self._files = {name: folder / f"network-{number}.onnx" for number, name in enumerate(self._networks)}
         for name, path in self._files.items():
             path.write_bytes(self._networks[name].proto.SerializeToString())
-        self._subjects = self._chosen()
+        self._subjects = list(subjects)
+        self._notes = list(notes)
 
     def result(self) -> BenchmarkResult:
         """All parts, in turn."""
@@ -135,28 +171,6 @@ class _Benchmark:
             float_sites=given.float_sites(given.plan),
             seconds=0.0,
         )
-
-    def _chosen(self) -> list[Subject]:
-        """Networks to measure; what an engine cannot do is noted."""
-        from qanalysis.engines.registry import ENGINES
-
-        subjects = []
-        for name in self._params.engines:
-            reason = ENGINES[name].available()
-            if reason is not None:
-                self._notes.append(f"{name} was not measured: {reason}")
-                continue
-            able = ENGINES[name].precisions()
-            for precision in self._params.precisions:
-                if precision not in able:
-                    self._notes.append(f"{name} was not measured in {precision}, which it does not offer here.")
-                elif precision.startswith("int8"):
-                    subjects += [Subject(name, precision, plan) for plan in self._plans]
-                else:
-                    subjects.append(Subject(name, precision))
-        if not subjects:
-            raise ValueError("There is nothing to measure: " + " ".join(self._notes))
-        return subjects
 
     def _open(self, subject: Subject, batch: int) -> "Timed | None":
         from qanalysis.analysis.speed_rounds import Timed

@@ -1,7 +1,8 @@
 """ONNX Runtime: the reference of the ONNX standard, and an fp32 baseline.
 
 On CPUs it has integer convolutions only between two quantized tensors (outputs quantized, too), so that files with the
-paper's placement mostly run in fp32 there, and slower than in fp32 for the conversions.
+paper's placement mostly run in fp32 there, and slower than in fp32 for the conversions. It renames convolutions that it
+fuses, so that their times cannot be told by site.
 """
 
 import importlib.util

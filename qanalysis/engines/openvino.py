@@ -148,7 +148,7 @@ def _described(compiled: Any) -> dict[str, dict[str, str]]:
 
 def _multiplies(kind: str) -> bool:
     """Whether a step may hold products: subgraphs do, where attention is fused."""
-    return kind.startswith(("Convolution", "Deconvolution", "FullyConnected", "MatMul", "Subgraph", "RNN", "MHA"))
+    return kind.startswith(("FullyConnected", "MatMul", "Subgraph", "RNN", "MHA")) or "onvolution" in kind
 
 
 def _precision(kernel: str, runtime: str) -> str:
