@@ -11,7 +11,7 @@ from qanalysis.schema.trace import BINS_PER_CODE, CODES, Trace, positions
 
 _HEIGHT, _BOTTOM = 340, 48
 #: Weights that a bin should hold on average: with fewer, chance makes a comb of it.
-_FULL = 12
+_FULL = 60
 
 
 def weights(trace: Trace, site: str, *, epoch: int | None = None, theme: Theme = "light") -> go.Figure:
