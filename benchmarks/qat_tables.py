@@ -23,7 +23,7 @@ from qanalysis.figures.theme import calibration_label
 from qanalysis.schema.catalog import sample_models
 from qanalysis.schema.digest import digest
 from qanalysis.schema.params import QatParams
-from qanalysis.schema.qat import QatResult
+from qanalysis.schema.qat import QatResult, kept
 from qanalysis.schema.sensitivity import Change
 
 #: Seeds of the runs at 4 bits, by model; one where nothing else is said.
@@ -162,9 +162,9 @@ def four_table(runs: Runs, models: list[str]) -> str:
                 name,
                 f"{first['max', 'fixed'].fp32.accuracy:.2f}",
                 f"{first['max', 'fixed'].ptq.accuracy:.2f}",
-                *(_spread([one.qat.accuracy for one in corners[corner]]) for corner in CORNERS[:2]),
+                *(_spread([_kept(one) for one in corners[corner]]) for corner in CORNERS[:2]),
                 f"{first['best', 'fixed'].ptq.accuracy:.2f} ({calibration_label(first['best', 'fixed'].calibration)})",
-                *(_spread([one.qat.accuracy for one in corners[corner]]) for corner in CORNERS[2:]),
+                *(_spread([_kept(one) for one in corners[corner]]) for corner in CORNERS[2:]),
                 "" if control is None else f"{control.accuracy:.2f}",
             ]
         )
@@ -174,6 +174,11 @@ def four_table(runs: Runs, models: list[str]) -> str:
 
 def _cell(change: Change) -> str:
     return f"{change.accuracy:.2f} ({change.relative:+.2f} %)"
+
+
+def _kept(result: QatResult) -> float:
+    """Accuracy of the epoch that is kept, also for runs made under an earlier rule."""
+    return result.epochs[kept(result.epochs)].accuracy
 
 
 def _spread(values: list[float]) -> str:

@@ -143,15 +143,16 @@ class _Study:
         hits = self.answers(network).hits(self.reference)
         split = self.task.data.calibration
         aside = answers(self.task, network, len(split), silent, "", split=split)
-        accuracy = loss = None
+        loss = aside_score = None
         if aside.labels is not None:
-            accuracy = 100 * float(aside.hits(aside).mean())
+            aside_score = score(aside.hits(aside))
             given, labels = torch.from_numpy(aside.logits), torch.from_numpy(aside.labels)
             loss = float(nn.functional.cross_entropy(given, labels))
         return QatEpoch(
             epoch=epoch,
             step=step,
-            validation_accuracy=accuracy,
+            validation_accuracy=None if aside_score is None else aside_score.accuracy,
+            validation_error=None if aside_score is None else aside_score.standard_error,
             validation_loss=loss if loss is not None and math.isfinite(loss) else None,
             accuracy=100 * float(hits.mean()),
         )

@@ -23,7 +23,7 @@ from qanalysis.nn.learned import LearnedModel
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.nn.weight_grid import weight_grid
 from qanalysis.schema.params import QatParams
-from qanalysis.schema.qat import Phase, QatEpoch, QatRecipe, QatRun, QatStep
+from qanalysis.schema.qat import Phase, QatEpoch, QatRecipe, QatRun, QatStep, kept
 from qanalysis.schema.trace import BINS_PER_CODE, CODES
 from qanalysis.task import logits
 
@@ -212,9 +212,11 @@ class Loop:
         """Ends the run: its weights are of no use any more, but those of the best epoch may be."""
         state = self.state
         rate = learning_rate(self.training.recipe, state.step - 1)
-        kept = f"what was best, after epoch {state.best_epoch}, is kept" if state.best is not None else ""
+        rest = "use a lower learning rate"
+        if state.best is not None:
+            rest = f"what was best, after epoch {state.best_epoch}, is kept"
         state.finite = False
-        state.stopped = f"{what}, at learning rate {rate:.3g}; {kept or 'use a lower learning rate'}."
+        state.stopped = f"{what}, at learning rate {rate:.3g}; {rest}."
 
     def _note(self, rate: float) -> None:
         state, recipe = self.state, self.training.recipe
@@ -247,9 +249,9 @@ class Loop:
             self._diverged(f"The network gave NaN or infinity after step {state.step}")
             return
         state.epochs.append(measured)
-        if epoch > 0 and (state.best is None or better(measured, state.epochs[state.best_index])):
+        if epoch > 0 and kept(state.epochs) == len(state.epochs) - 1:
             state.best = {key: value.detach().clone() for key, value in self.network.state_dict().items()}
-            state.best_index, state.best_epoch = len(state.epochs) - 1, epoch
+            state.best_epoch = epoch
         if isinstance(self.network, QuantizedModel):
             grid = weight_grid(self.network, BINS_PER_CODE, CODES)
             if grid:
@@ -271,9 +273,10 @@ class Loop:
 
     def _stop_early(self) -> None:
         state, patience = self.state, self.training.params.patience
-        waited = len(state.epochs) - 1 - state.best_index
+        scores = [epoch.validation_accuracy or 0.0 for epoch in state.epochs[1:]]
+        waited = len(scores) - 1 - scores.index(max(scores))
         if patience and waited >= patience and state.step < self.training.recipe.steps:
-            state.stopped = f"No better epoch came in {waited} epochs after epoch {state.best_epoch}."
+            state.stopped = f"No better epoch came in {waited} epochs after epoch {len(scores) - waited}."
 
     def _keep(self) -> None:
         if not self.training.processes.first:
@@ -288,14 +291,6 @@ class Loop:
         if self.training.processes.first:
             of = "step" if isinstance(row, QatStep) else "epoch"
             self.training.report("row", phase=self.training.phase, of=of, **row.model_dump())
-
-
-def better(epoch: QatEpoch, best: QatEpoch) -> bool:
-    """Whether one epoch is better than another on the samples set aside; the later one where these have no labels."""
-    if epoch.validation_accuracy is None or best.validation_accuracy is None:
-        return True
-    losses = (best.validation_loss or 0.0) - (epoch.validation_loss or 0.0)
-    return (epoch.validation_accuracy, losses) > (best.validation_accuracy, 0.0)
 
 
 def stage(phase: Phase) -> str:

@@ -26,8 +26,7 @@ class State:
         step_times: seconds of every step.
         rows: reported so far.
         epochs: measured so far, the first before training.
-        best: weights of the best epoch; None before the first.
-        best_index: its place in `epochs`.
+        best: weights of the epoch to keep; None before the first.
         best_epoch: its number.
         stopped: why it ended early, if it did.
         finite: whether the weights are still of use.
@@ -40,7 +39,6 @@ class State:
     rows: list[QatStep] = field(default_factory=list)
     epochs: list[QatEpoch] = field(default_factory=list)
     best: dict[str, torch.Tensor] | None = None
-    best_index: int = 0
     best_epoch: int = 0
     stopped: str | None = None
     finite: bool = True
@@ -65,7 +63,7 @@ class State:
             "format": _FORMAT,
             "plain": {
                 name: getattr(self, name)
-                for name in ("step", "losses", "step_times", "best_index", "best_epoch", "stopped", "finite")
+                for name in ("step", "losses", "step_times", "best_epoch", "stopped", "finite")
             },
             "rows": [row.model_dump() for row in self.rows],
             "epochs": [epoch.model_dump() for epoch in self.epochs],

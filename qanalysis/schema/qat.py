@@ -1,5 +1,6 @@
 """Results of quantization-aware training (sections 5.2 and 5.3, Tables 7 and 8)."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from qanalysis.schema.base import Record
@@ -65,7 +66,8 @@ class QatEpoch(Record):
         epoch: number of the epoch.
         step: steps done.
         validation_accuracy: on the samples that are set aside for calibration, which training does not see, in %: by it
-            the best epoch is chosen. None if they have no labels.
+            the epoch to keep is chosen (`kept`). None if they have no labels.
+        validation_error: standard error of that accuracy, in points.
         validation_loss: on the same, in nats.
         accuracy: on the evaluation samples, in %.
     """
@@ -73,8 +75,26 @@ class QatEpoch(Record):
     epoch: int
     step: int
     validation_accuracy: float | None
+    validation_error: float | None = None
     validation_loss: float | None
     accuracy: float
+
+
+def kept(epochs: Sequence[QatEpoch]) -> int:
+    """Place of the epoch to keep: the latest that is not surely worse than the best, by one standard error.
+
+    Late epochs have the smallest learning rates, and the images set aside may be ones that the original network was
+    trained on, which favours epochs close to it; so the best by a hair is not the best.
+
+    Args:
+        epochs: at least two, the first before training, which is not chosen.
+    """
+    if any(epoch.validation_accuracy is None for epoch in epochs):
+        return len(epochs) - 1
+    accuracies = [epoch.validation_accuracy or 0.0 for epoch in epochs]
+    best = max(range(1, len(epochs)), key=lambda place: accuracies[place])
+    enough = accuracies[best] - (epochs[best].validation_error or 0.0)
+    return max(place for place in range(1, len(epochs)) if accuracies[place] >= enough)
 
 
 class QatRun(Record):

@@ -27,6 +27,7 @@ from qanalysis.schema import requests
 from qanalysis.schema.catalog import sample_models
 from qanalysis.schema.observations import Observations
 from qanalysis.schema.params import QatParams
+from qanalysis.schema.qat import QatEpoch, kept
 from qanalysis.schema.trace import Trace
 from qanalysis.schema.trained import read
 from tests import reference_training
@@ -437,3 +438,23 @@ def test_progress_reaches_the_whole(tmp_path):
     qat.run(QatParams(**{**SMALL, "control": True}), report, tmp_path)
     assert shares == sorted(shares)
     assert math.isclose(shares[-1], 1.0, abs_tol=1e-3)
+
+
+def epochs(*accuracies, error=0.5):
+    return [
+        QatEpoch(epoch=n, step=n, validation_accuracy=a, validation_error=error, validation_loss=1.0, accuracy=50.0)
+        for n, a in enumerate(accuracies)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "place"),
+    [((95, 80, 90), 2), ((99, 90.0, 89.6), 2), ((50, 90.0, 89.4), 1), ((50, 90, 89.6, 80), 2), ((50, 60), 1)],
+    ids=["the start is not chosen", "within an error the later", "else the better", "not the last", "only one"],
+)
+def test_the_latest_epoch_that_is_not_surely_worse_is_kept(accuracies, place):
+    assert kept(epochs(*accuracies)) == place
+
+
+def test_without_labels_the_last_epoch_is_kept():
+    assert kept(epochs(None, None, None)) == 2
