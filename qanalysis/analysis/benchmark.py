@@ -2,54 +2,34 @@
 
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+from qanalysis.analysis.benchmark_subjects import PLAN, Subject, chosen, environment
 from qanalysis.analysis.deployment import Deployment, needs, prepared
 from qanalysis.analysis.report import Report, silent, staged
 from qanalysis.analysis.score import Answers, answers, score
 from qanalysis.schema.benchmark import (
     AgreementRow,
-    BenchmarkEnvironment,
     BenchmarkResult,
     BenchmarkRow,
     GemmRow,
     Layers,
-    Load,
     PlanPoint,
     Roofline,
 )
 from qanalysis.schema.params import BenchmarkParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.speed import SpeedModel, pareto_front
-from qanalysis.task import Task
 
 if TYPE_CHECKING:
     from qanalysis.analysis.speed_rounds import LoadMeter, Timed
     from qanalysis.engines.graph import Network
 
-#: Name of the plan that was asked for, in rows.
-PLAN = "plan"
 #: Inferences over which the shortest time of each layer is taken.
 _REPEATS = 20
-
-
-@dataclass(frozen=True)
-class Subject:
-    """One network to be measured.
-
-    Attributes:
-        engine: name of the engine.
-        precision: what the engine is asked for.
-        plan: name of the plan; empty in floating point.
-    """
-
-    engine: str
-    precision: str
-    plan: str = ""
 
 
 def run(params: BenchmarkParams, report: Report = silent, folder: Path | None = None) -> BenchmarkResult:
@@ -68,33 +48,6 @@ def run(params: BenchmarkParams, report: Report = silent, folder: Path | None = 
     with tempfile.TemporaryDirectory(prefix="qanalysis-benchmark-") as place:
         result = _Benchmark(params, given, subjects, notes, report, Path(place)).result()
     return result.model_copy(update={"seconds": time.perf_counter() - start})
-
-
-def chosen(params: BenchmarkParams) -> tuple[list[Subject], list[str]]:
-    """Networks to measure, and sentences on what an engine here cannot do.
-
-    Raises:
-        ValueError: if nothing is left.
-    """
-    from qanalysis.engines.registry import ENGINES
-
-    subjects, notes = [], []
-    for name in params.engines:
-        reason = ENGINES[name].available()
-        if reason is not None:
-            notes.append(f"{name} was not measured: {reason}")
-            continue
-        able = ENGINES[name].precisions()
-        for precision in params.precisions:
-            if precision not in able:
-                notes.append(f"{name} was not measured in {precision}, which it does not offer here.")
-            elif precision.startswith("int8"):
-                subjects += [Subject(name, precision, plan) for plan in (PLAN, *(saved.name for saved in params.plans))]
-            else:
-                subjects.append(Subject(name, precision))
-    if not subjects:
-        raise ValueError("There is nothing to measure: " + " ".join(notes))
-    return subjects, notes
 
 
 def _work(params: BenchmarkParams) -> dict[str, float]:
@@ -361,28 +314,6 @@ class _Benchmark:
         ]
         front = pareto_front([(point, point.latency_ms, point.accuracy) for point in points])
         return tuple(point.model_copy(update={"front": point in front}) for point in points)
-
-
-def environment(task: Task, load: Load) -> BenchmarkEnvironment:
-    """Versions, processors, engines, and what else the machine did."""
-    from qanalysis.engines.features import features
-    from qanalysis.engines.registry import ENGINES
-
-    here = features()
-    reasons = {name: engine.available() for name, engine in ENGINES.items()}
-    return BenchmarkEnvironment(
-        **task.environment().model_dump(),
-        cpu=here.cpu,
-        cores=here.cores,
-        cpu_features=here.cpu_features,
-        gpus=tuple(name for name, _ in here.gpus),
-        gpu_features=here.gpu_features,
-        int8_ratio=here.int8_ratio,
-        bf16_ratio=here.bf16_ratio,
-        engines={name: ENGINES[name].version() for name, reason in reasons.items() if reason is None},
-        missing={name: reason for name, reason in reasons.items() if reason is not None},
-        machine_load=load,
-    )
 
 
 def _agreement_row(

@@ -14,7 +14,7 @@ import torch
 
 from qanalysis.analysis import sensitivity
 from qanalysis.analysis.baseline import Baseline
-from qanalysis.analysis.benchmark import environment
+from qanalysis.analysis.benchmark_subjects import environment
 from qanalysis.analysis.checkpoint import Checkpoint
 from qanalysis.analysis.comparison import change
 from qanalysis.analysis.deployment import Deployment, needs, prepared
