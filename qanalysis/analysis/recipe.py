@@ -9,7 +9,7 @@ from qanalysis.schema.qat import QatRecipe
 
 #: Where the original training is unknown: Table 10's learning rate for classification, and a short schedule.
 _LEARNING_RATE, _EPOCHS = 1e-3, 3
-#: Of the original training: learning rate (section 6) and schedule.
+#: Of the original training, by section 6: learning rate, and schedule.
 _RATE_SHARE, _SCHEDULE_SHARE = 0.01, 0.1
 
 
@@ -45,8 +45,11 @@ def recipe(params: QatParams, architecture: str, samples: int, steps: int | None
             f"Learning rate {rate:g}: 1 % of the {original['learning_rate']:g} that the model was trained with."
         )
     elif rate is None:
-        rate = _LEARNING_RATE
-        notes.append(f"Learning rate {rate:g}: what the paper used for ImageNet (Table 10); the original is not known.")
+        rate = _LEARNING_RATE * params.rate_share / _RATE_SHARE
+        notes.append(
+            f"Learning rate {rate:.3g}: the paper had {_LEARNING_RATE:g} for ImageNet (Table 10); the original is not "
+            "known."
+        )
     steps = steps if steps is not None else params.steps
     if steps is None and params.epochs is not None:
         steps = params.epochs * per_epoch

@@ -201,8 +201,9 @@ class QatParams(QuantizationParams):
     accumulate: int = Field(1, ge=1, description="parts in which a step's samples pass, to save memory")
     optimizer: OptimizerName = Field("auto", description="auto takes that of the original training, else SGD")
     learning_rate: float | None = Field(
-        None, gt=0, description="initial learning rate; by default 1 % of the original training's, if known"
+        None, gt=0, description="initial learning rate; by default a share of the original training's"
     )
+    rate_share: float = Field(0.01, gt=0, le=1, description="that share, where learning_rate is not given")
     final_share: float = Field(0.01, ge=0, le=1, description="last learning rate over the initial one (cosine)")
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD")
     weight_decay: float | None = Field(None, ge=0, description="of matrices and kernels; by default the original's")

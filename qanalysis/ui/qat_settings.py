@@ -11,7 +11,7 @@ from qanalysis.schema.params import BEST, QatParams
 from qanalysis.ui.selection import Selection
 
 #: Settings that come close to floating point at 4 bits and below, as measured in docs/results.md.
-LOW_BIT: Mapping[str, Any] = {"learning_rate": 0.01, "epochs": 8, "ranges": "learned"}
+LOW_BIT: Mapping[str, Any] = {"rate_share": 0.1, "epochs": 8, "activation_scheme": "affine"}
 
 #: What each preset gives; everything else that presets speak of is at its default.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -25,8 +25,8 @@ _WORDS = {
     "schedule (Appendix A.2). Enough for 8 bits.",
     "1 minute on this machine": "As many steps as fit into a minute, shared with the control in floating point.",
     "5 minutes": "As many steps as fit into five minutes, shared with the control in floating point.",
-    "Low bits": "A higher learning rate and learned ranges, for 4 bits and fewer, where a careful fine-tune is too "
-    "timid.",
+    "Low bits": "For 4 bits and fewer, where a careful fine-tune is too timid: 10 % of the original learning rate, and "
+    "affine activations, which give what comes after a ReLU all 16 codes instead of 8.",
 }
 _BATCH_NORM = {
     "trained": "Statistics follow the training batches, as in the original training, and adapt to the rounded "
@@ -35,6 +35,7 @@ _BATCH_NORM = {
     "folded": "Scale and shift are folded into the weights first, so that training rounds exactly the weights that a "
     "deployed network has (Appendix C). Harder to train.",
 }
+_SCHEMES = {"scale": "scale (symmetric)", "affine": "affine (zero point)"}
 _RANGES = {"fixed": "fixed by calibration", "learned": "learned (PACT)"}
 _LENGTHS = {"recipe": "10 % of the original", "epochs": "epochs", "steps": "steps", "minutes": "minutes"}
 _OPTIMIZERS = {"auto": "as the original", "sgd": "SGD with momentum", "adamw": "AdamW"}
@@ -42,6 +43,7 @@ _AUTOCAST = {"none": "float32", "bf16": "bfloat16", "fp16": "float16 (GPU)"}
 _PRESET, _LENGTH, _AMOUNT = "qat-preset", "length", "amount"
 #: Parameters that presets speak of, beside the length.
 _SPOKEN_OF = (
+    "activation_scheme",
     "ranges",
     "range_learning_rate",
     "range_weight_decay",
@@ -49,6 +51,7 @@ _SPOKEN_OF = (
     "train_batch_size",
     "optimizer",
     "learning_rate",
+    "rate_share",
     "final_share",
     "momentum",
     "weight_decay",
@@ -146,7 +149,16 @@ def _network(chosen: Selection) -> dict[str, Any]:
         help="Fixed ranges stay where calibration put them. Learned ranges move with training (section 5.3): they "
         "make up for a bad calibration, and for few bits.",
     )
-    choice, why = st.columns([1, 3], vertical_alignment="bottom")
+    first, choice, why = st.columns([1, 1, 2], vertical_alignment="bottom")
+    scheme = first.selectbox(
+        "Activations",
+        list(_SCHEMES),
+        format_func=_SCHEMES.__getitem__,
+        key=key_of("activation_scheme"),
+        bind="query-params",
+        disabled=planned,
+        help=help_ or "Scale wastes half of its codes on tensors without negative values; learned ranges need it.",
+    )
     batch_norm = choice.selectbox("Batch norm", list(_BATCH_NORM), key=key_of("batch_norm"), bind="query-params")
     why.caption(_BATCH_NORM[batch_norm])
     same = weight_bits == activation_bits
@@ -154,6 +166,7 @@ def _network(chosen: Selection) -> dict[str, Any]:
         "bits": weight_bits,
         "activation_bits": None if same else activation_bits,
         "calibration": calibration,
+        "activation_scheme": scheme,
         "ranges": ranges,
         "batch_norm": batch_norm,
     }
@@ -182,7 +195,7 @@ def _training() -> dict[str, Any]:
         bind="query-params",
         disabled=length == "recipe",
     )
-    rate = _open(columns[2], "learning_rate", "Learning rate", "1 % of the original", 1e-7)
+    rate = _open(columns[2], "learning_rate", "Learning rate", "a share of the original", 1e-7)
     optimizer = columns[3].selectbox(
         "Optimizer",
         list(_OPTIMIZERS),
@@ -237,22 +250,24 @@ def _details() -> dict[str, Any]:
         0,
         help_="Training stops after so many epochs without a better one; 0 never does.",
     )
-    columns = st.columns(4, vertical_alignment="bottom")
-    autocast = columns[0].selectbox(
+    last = st.columns(5, vertical_alignment="bottom")
+    share = _real(last[0], "rate_share", "Learning rate over the original's", 1.0)
+    autocast = last[1].selectbox(
         "Precision of the float part",
         list(_AUTOCAST),
         format_func=_AUTOCAST.__getitem__,
         key=key_of("autocast"),
         bind="query-params",
     )
-    evaluation = columns[1].number_input("Evaluation images", 1, 100_000, 2000, key="eval-samples", bind="query-params")
-    calibrating = columns[2].number_input("Calibration images", 1, 100_000, 512, key="cal-samples", bind="query-params")
-    seed = _whole(columns[3], "seed", "Seed", 2**31, 0, help_="Of batches, augmentation and the choice of images.")
+    evaluation = last[2].number_input("Evaluation images", 1, 100_000, 2000, key="eval-samples", bind="query-params")
+    calibrating = last[3].number_input("Calibration images", 1, 100_000, 512, key="cal-samples", bind="query-params")
+    seed = _whole(last[4], "seed", "Seed", 2**31, 0, help_="Of batches, augmentation and the choice of images.")
     return {
         "weight_decay": decay,
         "label_smoothing": smoothing,
         "momentum": momentum,
         "final_share": final,
+        "rate_share": share,
         "range_learning_rate": range_rate,
         "range_weight_decay": range_decay,
         "accumulate": parts,

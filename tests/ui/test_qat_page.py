@@ -76,8 +76,8 @@ def test_presets_fill_the_form_and_are_recognised(app):
     opened(app, **{"length": "10 % of the original", "qat-ranges": "fixed by calibration"})
     app.pills(key="qat-preset").set_value("Low bits").run()
     assert not app.exception
-    assert app.number_input(key="qat-learning-rate").value == qat_settings.LOW_BIT["learning_rate"]
-    assert app.selectbox(key="qat-ranges").value == qat_settings.LOW_BIT["ranges"]
+    assert app.number_input(key="qat-rate-share").value == qat_settings.LOW_BIT["rate_share"]
+    assert app.selectbox(key="qat-activation-scheme").value == qat_settings.LOW_BIT["activation_scheme"]
     assert app.number_input(key="qat-train-samples").value == 64
     app.pills(key="qat-preset").set_value("5 minutes").run()
     assert (app.selectbox(key="length").value, app.number_input(key="amount").value) == ("minutes", 5.0)
