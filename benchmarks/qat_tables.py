@@ -38,8 +38,8 @@ INTRODUCTION = """## Quantization-aware training
 
 Measured by `python -m benchmarks.qat_tables`: fine-tuned on the 8,000 bundled training images, batch 128, cosine to 1 %
 of the initial learning rate, batch norm trained; accuracies on the {samples:,} bundled test images, which take no part
-in choosing the epoch. PyTorch {torch}, {machine}, {date}. "Control" is the same fine-tune in floating point: what it
-gains comes from more training, not from quantization.
+in choosing the epoch. PyTorch {torch}, {machine}, {date}. "Control" is the same fine-tune in
+floating point: what it gains comes from more training, not from quantization.
 
 ### 8 bits, the paper's learning rate (Table 7)
 
@@ -50,8 +50,8 @@ LOW = """
 ### 4 bits, fixed and learned ranges (Table 8)
 
 {epochs4} epochs, initial learning rate 10 % of the original training's (1 % recovers less at 4 bits), learned ranges
-with learning rate {rate:g} and weight decay {decay:g}. Seeds 0 to 2 for ResNet-20, 0 for the others: mean ± standard
-deviation where there are several.
+with learning rate {rate:g} and weight decay {decay:g}. One seed, but where a mean ± standard deviation is
+given.
 
 """
 
@@ -59,17 +59,19 @@ deviation where there are several.
 class Runs:
     """Results by what was asked for, kept in a folder."""
 
-    def __init__(self, folder: Path, samples: int) -> None:
+    def __init__(self, folder: Path, samples: int, kept_only: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._samples = folder, samples
+        self._folder, self._samples, self._kept_only = folder, samples, kept_only
 
-    def result(self, **params: Any) -> QatResult:
-        """A result that was kept, or that is made now."""
+    def result(self, **params: Any) -> QatResult | None:
+        """A result that was kept, or that is made now; None if it was not and nothing is to be made."""
         given = QatParams(**params, evaluation_samples=self._samples)
         identity = digest("qat", given)
         path = self._folder / f"{identity}.json"
         if path.exists():
             return QatResult.load(path)
+        if self._kept_only:
+            return None
         print(datetime.datetime.now().strftime("%H:%M:%S"), params, flush=True)
         working = self._folder / identity  # a run that is stopped goes on from here
         working.mkdir(exist_ok=True)
@@ -80,11 +82,11 @@ class Runs:
         shutil.rmtree(working)
         return found
 
-    def eight(self, name: str) -> QatResult:
+    def eight(self, name: str) -> QatResult | None:
         """The paper's recipe, shortened, with its control."""
         return self.result(model=f"sample:{name}", epochs=EPOCHS[8])
 
-    def four(self, name: str, calibration: str, ranges: str, seed: int) -> QatResult:
+    def four(self, name: str, calibration: str, ranges: str, seed: int) -> QatResult | None:
         """One corner of Table 8; the control goes with one of them."""
         return self.result(
             model=f"sample:{name}",
@@ -104,9 +106,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--models", nargs="*", default=list(sample_models()))
-    parser.add_argument("--measure-only", action="store_true")
+    parser.add_argument("--measure-only", action="store_true", help="write no table")
+    parser.add_argument("--kept-only", action="store_true", help="make the tables of the runs that there are")
     args = parser.parse_args()
-    runs = Runs(args.runs, args.samples)
+    runs = Runs(args.runs, args.samples, args.kept_only)
     for name in args.models:
         for calibration, ranges in CORNERS[2:] + CORNERS[:2]:
             runs.four(name, calibration, ranges, 0)
@@ -131,10 +134,13 @@ def main() -> None:
     sections.write(args.out, "quantization-aware training", text)
 
 
-def eight_table(results: dict[str, QatResult]) -> str:
+def eight_table(results: dict[str, QatResult | None]) -> str:
     """Table 7: PTQ, QAT and control of every model."""
     rows = []
     for name, result in results.items():
+        if result is None:
+            rows.append([name, *["not measured"] * 4])
+            continue
         control = result.fp32_control
         rows.append(
             [
@@ -143,10 +149,9 @@ def eight_table(results: dict[str, QatResult]) -> str:
                 f"{_cell(result.ptq)} ({calibration_label(result.calibration)})",
                 _cell(result.qat),
                 "" if control is None else _cell(control),
-                f"{result.step_seconds / result.fp32_step_seconds:.2f}",
             ]
         )
-    return markdown(["model", "fp32", "PTQ, best", "QAT", "control", "step over fp32"], rows)
+    return markdown(["model", "fp32", "PTQ, best", "QAT", "control"], rows)
 
 
 def four_table(runs: Runs, models: list[str]) -> str:
@@ -154,17 +159,27 @@ def four_table(runs: Runs, models: list[str]) -> str:
     rows = []
     for name in models:
         seeds = SEEDS.get(name, (0,))
-        corners = {corner: [runs.four(name, *corner, seed) for seed in seeds] for corner in CORNERS}
-        first = {corner: results[0] for corner, results in corners.items()}
-        control = first["best", "fixed"].fp32_control
+        corners = {}
+        for corner in CORNERS:
+            found = [runs.four(name, *corner, seed) for seed in seeds]
+            corners[corner] = [one for one in found if one is not None]
+        known = {corner: results[0] for corner, results in corners.items() if results}
+        cells = {corner: _spread([_kept(one) for one in results]) for corner, results in corners.items()}
+        any_, best, at_max = (
+            next((known[corner] for corner in places if corner in known), None)
+            for places in (CORNERS, CORNERS[2:], CORNERS[:2])
+        )
+        control = best.fp32_control if best is not None else None
         rows.append(
             [
                 name,
-                f"{first['max', 'fixed'].fp32.accuracy:.2f}",
-                f"{first['max', 'fixed'].ptq.accuracy:.2f}",
-                *(_spread([_kept(one) for one in corners[corner]]) for corner in CORNERS[:2]),
-                f"{first['best', 'fixed'].ptq.accuracy:.2f} ({calibration_label(first['best', 'fixed'].calibration)})",
-                *(_spread([_kept(one) for one in corners[corner]]) for corner in CORNERS[2:]),
+                "" if any_ is None else f"{any_.fp32.accuracy:.2f}",
+                "" if at_max is None else f"{at_max.ptq.accuracy:.2f}",
+                cells["max", "fixed"],
+                cells["max", "learned"],
+                "" if best is None else f"{best.ptq.accuracy:.2f} ({calibration_label(best.calibration)})",
+                cells["best", "fixed"],
+                cells["best", "learned"],
                 "" if control is None else f"{control.accuracy:.2f}",
             ]
         )
@@ -182,7 +197,10 @@ def _kept(result: QatResult) -> float:
 
 
 def _spread(values: list[float]) -> str:
-    return f"{values[0]:.2f}" if len(values) == 1 else f"{fmean(values):.2f} ± {stdev(values):.2f}"
+    if not values:
+        return "not measured"
+    count = "" if len(values) == 3 else f" ({len(values)} seeds)"
+    return f"{values[0]:.2f}" if len(values) == 1 else f"{fmean(values):.2f} ± {stdev(values):.2f}{count}"
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ class QatEpoch(Record):
 
 
 def kept(epochs: Sequence[QatEpoch]) -> int:
-    """Place of the epoch to keep: the latest that is not surely worse than the best, by one standard error.
+    """Place of the epoch to keep: the latest that is not surely worse than the best, by two standard errors.
 
     Late epochs have the smallest learning rates, and the images set aside may be ones that the original network was
     trained on, which favours epochs close to it; so the best by a hair is not the best.
@@ -93,7 +93,7 @@ def kept(epochs: Sequence[QatEpoch]) -> int:
         return len(epochs) - 1
     accuracies = [epoch.validation_accuracy or 0.0 for epoch in epochs]
     best = max(range(1, len(epochs)), key=lambda place: accuracies[place])
-    enough = accuracies[best] - (epochs[best].validation_error or 0.0)
+    enough = accuracies[best] - 2 * (epochs[best].validation_error or 0.0)
     return max(place for place in range(1, len(epochs)) if accuracies[place] >= enough)
 
 

@@ -449,8 +449,8 @@ def epochs(*accuracies, error=0.5):
 
 @pytest.mark.parametrize(
     ("accuracies", "place"),
-    [((95, 80, 90), 2), ((99, 90.0, 89.6), 2), ((50, 90.0, 89.4), 1), ((50, 90, 89.6, 80), 2), ((50, 60), 1)],
-    ids=["the start is not chosen", "within an error the later", "else the better", "not the last", "only one"],
+    [((95, 80, 90), 2), ((99, 90.0, 89.6), 2), ((50, 90.0, 88.9), 1), ((50, 90, 89.6, 80), 2), ((50, 60), 1)],
+    ids=["the start is not chosen", "within two errors the later", "else the better", "not the last", "only one"],
 )
 def test_the_latest_epoch_that_is_not_surely_worse_is_kept(accuracies, place):
     assert kept(epochs(*accuracies)) == place
