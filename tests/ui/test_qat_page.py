@@ -31,7 +31,9 @@ def opened(app: AppTest, page: str = "4_QAT.py", **query: str) -> AppTest:
 
 
 def finished(app: AppTest) -> AppTest:
-    return started(opened(app), "qat")
+    started(opened(app), "qat")
+    assert app.metric, [note.value for note in (*app.error, *app.warning, *app.exception)]
+    return app
 
 
 def test_a_run_shows_what_it_gained_and_its_network_opens_elsewhere(app):
