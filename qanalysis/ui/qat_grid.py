@@ -27,14 +27,14 @@ def cells(params: QatParams) -> dict[Cell, QatParams]:
     """The runs of the table: the page's settings with each kind of ranges and each start.
 
     None of them trains the control, which is the same for all. Where a plan names the calibration, it takes the place
-    of the best one.
+    of the best one. Learned ranges are symmetric, so all runs are.
     """
     plan = params.plan
     starts = dict.fromkeys(("max", BEST if plan is None else plan.calibration))
     found: dict[Cell, QatParams] = {}
     for ranges in _RANGES:
         for start in starts:
-            values = {"ranges": ranges, "calibration": start, "control": False}
+            values = {"ranges": ranges, "calibration": start, "control": False, "activation_scheme": "scale"}
             if plan is not None:
                 values |= {"plan": plan.model_copy(update={"calibration": start}), "calibration": "best"}
             found[ranges, start] = params.model_copy(update=values)
@@ -54,6 +54,14 @@ def view(params: QatParams) -> None:
             icon=":material/timer_off:",
         )
         return
+    if params.plan is not None and params.plan.plan.activation_scheme != "scale":
+        st.info(
+            "The plan in force has affine activations, but learned ranges are symmetric: choose another plan.",
+            icon=":material/block:",
+        )
+        return
+    if params.activation_scheme != "scale":
+        st.caption("Learned ranges are symmetric: these runs use scale activations, whatever the settings say.")
     grid = cells(params)
     try:
         engine = engines.chosen()

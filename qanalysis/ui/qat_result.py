@@ -116,8 +116,10 @@ def _verdict(result: QatResult) -> None:
         tips.append(f"a lower learning rate{less}, since the best epoch came early")
     else:
         tips.append("more epochs, or a higher learning rate")
-    if result.params.ranges == "fixed":
-        tips.append("learned ranges")
+    if result.plan.activation_scheme == "scale":
+        tips.append(
+            "affine activations, or learned ranges" if result.params.ranges == "fixed" else "affine activations"
+        )
     tips.append("the most sensitive layers in floating point")
     st.warning(f"{sentence} What may help: {'; '.join(tips)}.", icon=":material/warning:")
 
@@ -135,6 +137,9 @@ def _go_on(result: QatResult, job: Job) -> None:
         "data": result.data.name,
         "wbits": result.plan.weight_bits,
         "abits": result.plan.activation_bits,
+        "ascheme": result.plan.activation_scheme,
+        "scheme": result.plan.activation_scheme,
+        "bits": result.plan.activation_bits,
         "eval-samples": result.params.evaluation_samples,
         "cal-samples": result.params.calibration_samples,
     }

@@ -77,6 +77,9 @@ def settings(chosen: Selection) -> QatParams | None:
         st.error(f"{where}: {message}." if where else f"{message[:1].upper()}{message[1:]}.")
     with place:
         _presets(params)
+    if params is not None and params.ranges == "learned" and params.effective_plan().activation_scheme != "scale":
+        st.error("Learned ranges are symmetric: choose scale activations for them, or fixed ranges.")
+        return None
     return params
 
 

@@ -111,6 +111,13 @@ def test_settings_that_contradict_each_other_are_a_sentence(app):
     assert any("must be a multiple of accumulate" in error.value for error in app.error)
 
 
+def test_learned_ranges_with_affine_activations_are_refused(app):
+    opened(app, **{"qat-activation-scheme": "affine (zero point)"})
+    assert not app.exception
+    assert any("Learned ranges are symmetric" in error.value for error in app.error)
+    assert not any(button.key == "start-qat" for button in app.button)
+
+
 def test_table_8_has_the_finished_run_in_its_place(app):
     finished(app)
     app.segmented_control(key="qat-view").set_value("Table 8").run()
@@ -145,11 +152,12 @@ def test_a_model_without_runs_says_so(app):
 
 
 def test_the_grid_varies_ranges_and_start_and_trains_one_control():
-    params = QatParams(bits=4, epochs=2, learning_rate=0.01)
+    params = QatParams(bits=4, epochs=2, learning_rate=0.01, activation_scheme="affine")
     grid = qat_grid.cells(params)
     assert list(grid) == [("fixed", "max"), ("fixed", "best"), ("learned", "max"), ("learned", "best")]
     assert all((one.ranges, one.calibration) == cell for cell, one in grid.items())
     assert {(one.bits, one.epochs, one.learning_rate) for one in grid.values()} == {(4, 2, 0.01)}
+    assert {one.activation_scheme for one in grid.values()} == {"scale"}
     wanted = qat_grid.missing(grid, dict.fromkeys(grid))
     assert [one.control for one in wanted] == [True, False, False, False]
 
