@@ -254,7 +254,7 @@ def _details() -> dict[str, Any]:
         help_="Training stops after so many epochs without a better one; 0 never does.",
     )
     last = st.columns(5, vertical_alignment="bottom")
-    share = _real(last[0], "rate_share", "Learning rate over the original's", 1.0)
+    share = _real(last[0], "rate_share", "Rate over original's", 1.0)
     autocast = last[1].selectbox(
         "Precision of the float part",
         list(_AUTOCAST),
