@@ -31,7 +31,6 @@ def load(name: Name, load_model: Callable[[str], LoadedModel]) -> LoadedModel:
     path = Path(name.rest).expanduser()
     trained = read(path)
     if "arch" not in name.options and trained is None:
-        read_state_dict(path)  # a missing or broken file is the more useful thing to say
         raise ValueError("checkpoint: names say the architecture: checkpoint:PATH?arch=torchvision:resnet18.")
     state = read_state_dict(path)
     asked = name.options.get("arch") or (trained.architecture if trained is not None else "")

@@ -189,7 +189,7 @@ class QatParams(QuantizationParams):
     activation_scheme: Scheme = Field("scale", description="scale or affine activations; learned ranges need scale")
     ranges: Ranges = Field("fixed", description="activation ranges: fixed, or learned (PACT)")
     range_learning_rate: float = Field(0.01, ge=0, description="learning rate of learned ranges")
-    range_weight_decay: float = Field(0.1, ge=0, description="pull of learned ranges towards zero")
+    range_weight_decay: float = Field(0.03, ge=0, description="pull of learned ranges towards zero")
     batch_norm: BatchNorm = Field(
         "trained", description="statistics of batch norm: trained on, frozen as they are, or folded into the weights"
     )
@@ -226,6 +226,8 @@ class QatParams(QuantizationParams):
         given = [name for name in ("epochs", "steps", "minutes") if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"one of epochs, steps and minutes must be given at the most, but got {', '.join(given)}")
+        if self.ranges == "learned" and self.effective_plan().activation_scheme != "scale":
+            raise ValueError("learned ranges are symmetric: they need activation_scheme=scale")
         if self.train_batch_size % self.accumulate:
             raise ValueError(
                 f"train_batch_size must be a multiple of accumulate, but {self.train_batch_size} is none of "

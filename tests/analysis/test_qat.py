@@ -318,6 +318,7 @@ def test_memory_that_does_not_suffice_tells_what_fits(monkeypatch):
         ({"learning_rate": -1e-3}, "greater than 0"),
         ({"steps": 3, "epochs": 2}, "one of epochs, steps and minutes"),
         ({"train_batch_size": 10, "accumulate": 3}, "multiple of accumulate"),
+        ({"ranges": "learned", "activation_scheme": "affine"}, "need activation_scheme=scale"),
         ({"ranges": "learned", "plan": None, "calibration": "nonsense"}, "Unknown calibration"),
     ],
     ids=lambda value: str(value)[:30],
