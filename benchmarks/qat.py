@@ -28,7 +28,7 @@ from qanalysis.analysis.processes import ALONE
 from qanalysis.analysis.recipe import learning_rate
 from qanalysis.analysis.report import silent
 from qanalysis.analysis.training import Loop
-from qanalysis.schema.params import QatParams
+from qanalysis.schema.qat_params import QatParams
 from tests import reference_training
 
 Step = Callable[[torch.Tensor, torch.Tensor], Any]

@@ -22,8 +22,8 @@ from benchmarks.tables import markdown
 from qanalysis.figures.theme import calibration_label
 from qanalysis.schema.catalog import sample_models
 from qanalysis.schema.digest import digest
-from qanalysis.schema.params import QatParams
 from qanalysis.schema.qat import QatResult, kept
+from qanalysis.schema.qat_params import QatParams
 from qanalysis.schema.sensitivity import Change
 
 #: Seeds of the runs at 4 bits, by model; one where nothing else is said.

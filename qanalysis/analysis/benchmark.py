@@ -20,7 +20,7 @@ from qanalysis.schema.benchmark import (
     PlanPoint,
     Roofline,
 )
-from qanalysis.schema.params import BenchmarkParams
+from qanalysis.schema.deploy_params import BenchmarkParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.speed import SpeedModel, pareto_front
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from qanalysis.schema.benchmark import BenchmarkEnvironment, Load
-from qanalysis.schema.params import BenchmarkParams
+from qanalysis.schema.deploy_params import BenchmarkParams
 from qanalysis.task import Task
 
 #: Name of the plan that was asked for, in rows.

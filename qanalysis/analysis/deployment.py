@@ -18,8 +18,8 @@ from qanalysis.nn.fold import Folded, fold_batch_norm
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.nn.residual import ROLE, ResidualQuantizedModel, observe_residuals
 from qanalysis.numerics.calibrate import parse
+from qanalysis.schema.deploy_params import DeployParams
 from qanalysis.schema.observations import Observations, RangeTable
-from qanalysis.schema.params import DeployParams
 from qanalysis.schema.plan import Plan
 from qanalysis.task import Task
 

@@ -13,8 +13,8 @@ import torch
 from qanalysis.analysis.deployment import Deployment, needs, prepared
 from qanalysis.analysis.report import Report, silent, staged
 from qanalysis.analysis.score import Answers, answers, score
+from qanalysis.schema.deploy_params import ExportParams
 from qanalysis.schema.export import ExportedFile, ExportResult, SiteParity, Verification
-from qanalysis.schema.params import ExportParams
 from qanalysis.schema.size import fp32_bytes
 from qanalysis.task import logits
 

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from qanalysis.nn.learned import LearnedModel
-from qanalysis.schema.params import BatchNorm, QatParams
 from qanalysis.schema.qat import QatRecipe
+from qanalysis.schema.qat_params import BatchNorm, QatParams
 
 
 def optimizer_for(network: nn.Module, params: QatParams, recipe: QatRecipe) -> torch.optim.Optimizer:

@@ -31,9 +31,9 @@ from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.schema import requests
 from qanalysis.schema.digest import digest
 from qanalysis.schema.observations import RangeTable, ends
-from qanalysis.schema.params import BEST, QatParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.qat import CalibrationScore, Phase, QatEpoch, QatRecipe, QatResult, QatRun
+from qanalysis.schema.qat_params import BEST, QatParams
 from qanalysis.schema.sensitivity import Change
 from qanalysis.schema.trained import TrainedQuantization
 from qanalysis.task import Task

@@ -21,8 +21,8 @@ from qanalysis.analysis.deployment import Deployment, needs, prepared
 from qanalysis.analysis.report import Report, Snapshot, silent, staged
 from qanalysis.analysis.score import Answers, answers, relative, score
 from qanalysis.schema.benchmark import FastestResult, SpeedStep
+from qanalysis.schema.deploy_params import FastestParams
 from qanalysis.schema.digest import digest
-from qanalysis.schema.params import FastestParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.speed import SpeedModel
 

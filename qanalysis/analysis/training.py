@@ -22,8 +22,8 @@ from qanalysis.analysis.training_state import State
 from qanalysis.nn.learned import LearnedModel
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.nn.weight_grid import weight_grid
-from qanalysis.schema.params import QatParams
 from qanalysis.schema.qat import Phase, QatEpoch, QatRecipe, QatRun, QatStep, kept
+from qanalysis.schema.qat_params import QatParams
 from qanalysis.schema.trace import BINS_PER_CODE, CODES
 from qanalysis.task import logits
 

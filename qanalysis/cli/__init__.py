@@ -14,8 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from qanalysis import printing
 from qanalysis.cli import engines, jobs, plans
-from qanalysis.schema.params import INTERACTIVE, PARAMS, TaskParams
+from qanalysis.schema.params import INTERACTIVE, PARAMS
 from qanalysis.schema.results import RESULTS
+from qanalysis.schema.task_params import TaskParams
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,9 +18,10 @@ from qanalysis.jobs.lease import Lease
 from qanalysis.jobs.state import LIFECYCLE, Event, Job, alive, fold
 from qanalysis.schema.catalog import home
 from qanalysis.schema.digest import digest
-from qanalysis.schema.params import PARAMS, TaskParams
+from qanalysis.schema.params import PARAMS
 from qanalysis.schema.result import Result
 from qanalysis.schema.results import RESULTS
+from qanalysis.schema.task_params import TaskParams
 
 RESULT = "result.json"
 LOG = "log.txt"

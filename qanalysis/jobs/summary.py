@@ -1,7 +1,7 @@
 """Summary: a job in the few words that fit a line."""
 
 from qanalysis.schema.base import Record
-from qanalysis.schema.params import TaskParams
+from qanalysis.schema.task_params import TaskParams
 
 
 def given(params: TaskParams) -> dict[str, object]:

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from qanalysis.schema.base import Record
-from qanalysis.schema.params import BenchmarkParams, FastestParams
+from qanalysis.schema.deploy_params import BenchmarkParams, FastestParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.result import Environment, Metric, Result
 from qanalysis.schema.site import Coverage

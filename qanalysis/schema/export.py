@@ -3,7 +3,7 @@
 from typing import Literal
 
 from qanalysis.schema.base import Record
-from qanalysis.schema.params import ExportParams
+from qanalysis.schema.deploy_params import ExportParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.result import Metric, Result
 from qanalysis.schema.site import Coverage

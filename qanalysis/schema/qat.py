@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from qanalysis.schema.base import Record
-from qanalysis.schema.params import QatParams
 from qanalysis.schema.plan import Plan
+from qanalysis.schema.qat_params import QatParams
 from qanalysis.schema.result import Metric, Result, Score
 from qanalysis.schema.sensitivity import Change
 from qanalysis.schema.site import Coverage

@@ -13,8 +13,8 @@ from qanalysis.jobs.engine import Engine
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import MEASURED, Store
 from qanalysis.jobs.summary import duration, settings
-from qanalysis.schema.params import TaskParams
 from qanalysis.schema.result import Result
+from qanalysis.schema.task_params import TaskParams
 
 R = TypeVar("R", bound=Result)
 #: Query parameter that shows one job, whatever the settings of the page are.

@@ -10,7 +10,7 @@ from qanalysis import figures
 from qanalysis.jobs import engines
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.summary import duration
-from qanalysis.schema.params import QatParams
+from qanalysis.schema.qat_params import QatParams
 from qanalysis.ui.chart import chart, theme
 from qanalysis.ui.outcome import JOB
 from qanalysis.ui.qat_progress import Progress

@@ -11,7 +11,7 @@ from qanalysis.figures.theme import calibration_label
 from qanalysis.jobs import engines
 from qanalysis.jobs.engine import Engine
 from qanalysis.jobs.state import Job
-from qanalysis.schema.params import BEST, QatParams, Ranges
+from qanalysis.schema.qat_params import BEST, QatParams, Ranges
 from qanalysis.ui.chart import chart, theme
 from qanalysis.ui.outcome import change
 from qanalysis.ui.qat_progress import Progress

@@ -7,7 +7,7 @@ from qanalysis.figures.qat import Run
 from qanalysis.figures.theme import calibration_label
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import Store
-from qanalysis.schema.params import BEST, QatParams
+from qanalysis.schema.qat_params import BEST, QatParams
 from qanalysis.ui.qat_progress import Progress
 
 #: Jobs that are looked through at the most.

@@ -7,7 +7,7 @@ import streamlit as st
 from pydantic import ValidationError
 
 from qanalysis.figures.theme import calibration_label
-from qanalysis.schema.params import BEST, QatParams
+from qanalysis.schema.qat_params import BEST, QatParams
 from qanalysis.ui.selection import Selection
 
 #: Settings that come close to floating point at 4 bits and below, as measured in docs/results.md.

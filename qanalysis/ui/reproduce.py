@@ -7,9 +7,9 @@ import pandas as pd
 import streamlit as st
 
 from qanalysis.jobs.summary import given
-from qanalysis.schema.params import TaskParams
 from qanalysis.schema.result import Result
 from qanalysis.schema.saved_plan import SavedPlan
+from qanalysis.schema.task_params import TaskParams
 
 
 def command(analysis: str, params: TaskParams) -> str:

@@ -26,8 +26,8 @@ from qanalysis.analysis.training import Loop
 from qanalysis.schema import requests
 from qanalysis.schema.catalog import sample_models
 from qanalysis.schema.observations import Observations
-from qanalysis.schema.params import QatParams
 from qanalysis.schema.qat import QatEpoch, kept
+from qanalysis.schema.qat_params import QatParams
 from qanalysis.schema.trace import Trace
 from qanalysis.schema.trained import read
 from tests import reference_training

@@ -16,7 +16,8 @@ from qanalysis.jobs.engine import Engine
 from qanalysis.jobs.local import LocalEngine
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import Store
-from qanalysis.schema.params import DescribeParams, PtqParams, TaskParams, WeightsParams
+from qanalysis.schema.params import DescribeParams, PtqParams, WeightsParams
+from qanalysis.schema.task_params import TaskParams
 from tests.jobs.worker import COMMAND, HALF, STEPS
 
 ENGINES: dict[str, Callable[[Store], Engine]] = {"local": lambda store: LocalEngine(store, COMMAND)}

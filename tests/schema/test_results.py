@@ -30,13 +30,12 @@ from qanalysis.schema.params import (
     PartialParams,
     PlanParams,
     PtqParams,
-    QatParams,
     SensitivityParams,
-    TaskParams,
     TrialsParams,
 )
 from qanalysis.schema.plan import Override, Plan
 from qanalysis.schema.qat import CalibrationScore, QatEpoch, QatRecipe, QatResult, QatRun, QatStep
+from qanalysis.schema.qat_params import QatParams
 from qanalysis.schema.result import DataCard, Environment, ModelCard, Score
 from qanalysis.schema.results import (
     RESULTS,
@@ -64,6 +63,7 @@ from qanalysis.schema.sensitivity import (
 )
 from qanalysis.schema.site import Coverage, NotCovered, Site
 from qanalysis.schema.speed import Check, Edge, SiteSpeed, SpeedModel
+from qanalysis.schema.task_params import TaskParams
 
 SITE = Site(name="fc", kind="linear", macs=12, roles=("input",), input_shape=(1, 3), weight_shape=(4, 3))
 COVERAGE = Coverage(sites=(SITE,), not_covered=(NotCovered(module="lstm", operation="lstm", reason="not yet"),))

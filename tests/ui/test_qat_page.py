@@ -5,7 +5,7 @@ from streamlit.testing.v1 import AppTest
 
 import qanalysis.ui.main
 from qanalysis.jobs.store import Store
-from qanalysis.schema.params import QatParams
+from qanalysis.schema.qat_params import QatParams
 from qanalysis.ui import qat_grid, qat_settings
 from qanalysis.ui.qat_runs import names
 from tests.ui import visit
