@@ -201,7 +201,7 @@ def _qat(console: Console, value: QatResult) -> None:
             table.add_row(name, f"{row.accuracy:.2f}", f"{row.relative:+.2f}", f"{low:+.2f} to {high:+.2f}")
     console.print(table)
     console.print(
-        f"best after epoch {value.run.best_epoch}; a step takes {1000 * value.step_seconds:.0f} ms, in fp32 "
+        f"kept: epoch {value.run.best_epoch}; a step takes {1000 * value.step_seconds:.0f} ms, in fp32 "
         f"{1000 * value.fp32_step_seconds:.0f} ms ({value.step_seconds / max(value.fp32_step_seconds, 1e-9):.2f} x)"
     )
 

@@ -61,6 +61,10 @@ def run(params: ExportParams, report: Report = silent, folder: Path | None = Non
     seconds = time.perf_counter() - began
     verification, fp32 = _verified(params, given, {flavour: path for path, flavour in paths}, report)
     cards = task.cards()
+    half = verification.half_agreement
+    if half is not None and half < _SUSPICIOUS:
+        note = f"The fp16 file gives the simulation's answer for {half:.1f} % of the samples only: do not deploy it."
+        cards["warnings"] = (*cards["warnings"], note)
     floats = given.float_sites(given.plan)
     return ExportResult(
         **cards,

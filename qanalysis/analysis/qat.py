@@ -66,7 +66,7 @@ def run(params: QatParams, report: Report = silent, folder: Path | None = None) 
         trained = study.quantized()
         run_ = finetune(trained, study.training("qat"))
         ranges = trained.table("trained") if isinstance(trained, LearnedModel) else study.table
-        control = study.control(run_)
+        control = study.control()
         qat = study.change(study.answers(QuantizedModel(trained.model, study.plan, ranges)))
         if folder is not None:
             save(folder / CHECKPOINT, trained.model, study.described(ranges))
@@ -114,10 +114,14 @@ class _Study:
             report=self.report,
             state=self.processes.agreed(self.checkpoint.file(f"{phase}.pt")),  # all read it, the first writes
             trace=folder / TRACE if folder is not None and phase == "qat" else None,
-            stop_asked=(lambda: False) if folder is None else lambda: requests.stop_asked(folder),
+            stop_asked=self.stop_asked,
             processes=self.processes,
             teacher=self.source if self.params.teacher else None,
         )
+
+    def stop_asked(self) -> bool:
+        """Whether somebody wants the job to end early and keep what it has."""
+        return self.folder is not None and requests.stop_asked(self.folder)
 
     def tell(self) -> None:
         """Tells what is known before training, for whoever watches."""
@@ -157,10 +161,10 @@ class _Study:
             accuracy=100 * float(hits.mean()),
         )
 
-    def control(self, done: QatRun) -> tuple[QatRun | None, Change | None, float]:
-        """The same fine-tune in floating point, unless it is not asked for or the first was stopped; its step time."""
+    def control(self) -> tuple[QatRun | None, Change | None, float]:
+        """The same fine-tune in floating point, unless it is not wanted or the job is to end early; its step time."""
         network = self.float_copy()
-        if self.params.control and not (done.stopped or "").endswith("as asked."):
+        if self.params.control and not self.processes.agreed(self.stop_asked()):
             run_ = finetune(network, self.training("fp32"))
             return run_, self.change(self.answers(network)), run_.step_seconds
         return None, None, timed(network, self.training("fp32"))

@@ -40,10 +40,10 @@ def recipe(params: QatParams, architecture: str, samples: int, steps: int | None
         optimizer = params.optimizer
     rate = params.learning_rate
     if rate is None and original:
-        rate = _RATE_SHARE * float(original["learning_rate"])
-        notes.append(
-            f"Learning rate {rate:g}: 1 % of the {original['learning_rate']:g} that the model was trained with."
-        )
+        full = float(original["learning_rate"])
+        rate = params.rate_share * full
+        share = f"{100 * params.rate_share:g} %"
+        notes.append(f"Learning rate {rate:.3g}: {share} of the {full:g} that the model was trained with.")
     elif rate is None:
         rate = _LEARNING_RATE * params.rate_share / _RATE_SHARE
         notes.append(

@@ -15,6 +15,7 @@ from scipy.stats import binomtest
 from qanalysis.analysis.checkpoint import Checkpoint
 from qanalysis.analysis.report import Report
 from qanalysis.data.split import Split
+from qanalysis.numerics.quantize import NotFiniteError
 from qanalysis.schema.base import finite
 from qanalysis.schema.result import Score
 from qanalysis.task import Task, logits
@@ -68,7 +69,8 @@ def answers(
         split: the samples; those for evaluation if not given.
 
     Raises:
-        ValueError: if the split is empty or logits are not finite.
+        ValueError: if the split is empty.
+        NotFiniteError: if logits are not finite.
     """
     split = task.data.evaluation if split is None else split
     total = min(samples, len(split))
@@ -93,7 +95,7 @@ def answers(
         raise ValueError(f"{task.data.name} has no readable sample to evaluate on.")
     stacked = np.concatenate([part["logits"] for part in parts])
     if not np.isfinite(stacked).all():
-        raise ValueError(f"logits must be finite, but the model gave NaN or infinity ({stage}).")
+        raise NotFiniteError(f"logits must be finite, but the model gave NaN or infinity ({stage}).")
     labelled = task.data.labelled and all("labels" in part for part in parts)
     return Answers(stacked, np.concatenate([part["labels"] for part in parts]) if labelled else None)
 

@@ -22,6 +22,7 @@ from qanalysis.analysis.training_state import State
 from qanalysis.nn.learned import LearnedModel
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.nn.weight_grid import weight_grid
+from qanalysis.numerics.quantize import NotFiniteError
 from qanalysis.schema.qat import Phase, QatEpoch, QatRecipe, QatRun, QatStep, kept
 from qanalysis.schema.qat_params import QatParams
 from qanalysis.schema.trace import BINS_PER_CODE, CODES
@@ -67,7 +68,7 @@ class Training:
 
 
 def finetune(network: nn.Module, training: Training) -> QatRun:
-    """Trains a network in place, and leaves it with the weights of its best epoch, in evaluation mode.
+    """Trains a network in place, and leaves it in evaluation mode with the weights of the epoch to keep.
 
     Every batch, augmentation and random number follows from the seed and the number of the step, so that a run that
     was killed and resumed gives the very weights of an unbroken one.
@@ -152,9 +153,7 @@ class Loop:
         try:
             loss = self.training.processes.mean(self._gradients(inputs, labels, total))
             self.scaler.step(self.optimizer)
-        except ValueError:
-            if all(bool(torch.isfinite(weight).all()) for weight in self.network.parameters()):
-                raise
+        except NotFiniteError:
             loss = math.nan  # the last step made weights that cannot be quantized
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
@@ -209,12 +208,12 @@ class Loop:
             self._diverged(f"The loss rose from {first:.2f} to {last:.2f} by step {state.step}")
 
     def _diverged(self, what: str) -> None:
-        """Ends the run: its weights are of no use any more, but those of the best epoch may be."""
+        """Ends the run: its weights are of no use any more, but those kept from an epoch may be."""
         state = self.state
         rate = learning_rate(self.training.recipe, state.step - 1)
         rest = "use a lower learning rate"
         if state.best is not None:
-            rest = f"what was best, after epoch {state.best_epoch}, is kept"
+            rest = f"the network after epoch {state.best_epoch} is kept"
         state.finite = False
         state.stopped = f"{what}, at learning rate {rate:.3g}; {rest}."
 
@@ -240,7 +239,7 @@ class Loop:
             self.state.trace = trace.with_ranges(self.state.step, self.network.values())
 
     def _measure(self) -> None:
-        """Measures the network, and keeps its weights if they are the best so far."""
+        """Measures the network, and keeps its weights if this is the epoch to keep so far."""
         state, training = self.state, self.training
         epoch = math.ceil(state.step / training.recipe.steps_per_epoch)
         self.network.eval()
@@ -266,14 +265,16 @@ class Loop:
         """Accuracies as the network is now; None if training has made it useless."""
         try:
             return self.training.measure(self.network, epoch, self.state.step)
-        except ValueError:
+        except NotFiniteError:
             if not self.state.step:
                 raise
             return None
 
     def _stop_early(self) -> None:
         state, patience = self.state, self.training.params.patience
-        scores = [epoch.validation_accuracy or 0.0 for epoch in state.epochs[1:]]
+        scores = [epoch.validation_accuracy for epoch in state.epochs[1:] if epoch.validation_accuracy is not None]
+        if not scores:  # no labels: nobody knows which epoch is better
+            return
         waited = len(scores) - 1 - scores.index(max(scores))
         if patience and waited >= patience and state.step < self.training.recipe.steps:
             state.stopped = f"No better epoch came in {waited} epochs after epoch {len(scores) - waited}."

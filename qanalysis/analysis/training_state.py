@@ -2,6 +2,7 @@
 
 import io
 import os
+import pickle
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from qanalysis.schema.qat import QatEpoch, QatStep
 from qanalysis.schema.trace import Trace
 
 _FORMAT = "qanalysis-training-1"
+#: What PyTorch, pickle and zip raise on a file that is not whole.
+_UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, pickle.UnpicklingError)
 
 
 @dataclass(eq=False)
@@ -108,7 +111,7 @@ class State:
                 trace=Trace(**trace),
                 _tensors={name: content[name] for name in ("network", "optimizer", "scaler")},
             )
-        except Exception:  # what a torn file makes of the reader can be anything: train from the start
+        except _UNREADABLE:  # torn or damaged: train from the start
             return None
 
     def restore(self, network: nn.Module, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:

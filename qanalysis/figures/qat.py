@@ -34,7 +34,8 @@ HOW_TO_READ = {
     "accuracy": (
         "Accuracy after every epoch. What lies between the PTQ line and the solid curve is gained by training. Dashed "
         "is the same training in floating point: as far as it rises above the fp32 line, more training helps by "
-        "itself. The ring marks the epoch that was kept, the best on images set aside."
+        "itself. The ring marks the epoch that was kept: the latest that is not surely worse than the best, on images "
+        "set aside."
     ),
     "pace": (
         "The learning rate falls along a cosine from its initial value to its last one. Below it, the training images "

@@ -8,7 +8,14 @@ import torch
 from torch import nn
 
 from qanalysis.nn.sites import Call, SiteMode
-from qanalysis.numerics.quantize import QParams, fake_quantize, fake_quantize_within, max_weight_params, per_tensor
+from qanalysis.numerics.quantize import (
+    NotFiniteError,
+    QParams,
+    fake_quantize,
+    fake_quantize_within,
+    max_weight_params,
+    per_tensor,
+)
 from qanalysis.numerics.spec import QuantizerSpec
 from qanalysis.schema.observations import RangeTable
 from qanalysis.schema.plan import Plan
@@ -104,8 +111,8 @@ class QuantizedModel(nn.Module):
             return known
         try:
             params = max_weight_params(weight.detach(), spec)
-        except ValueError as error:
-            raise ValueError(f"{call.site}: {error}") from None
+        except NotFiniteError as error:
+            raise NotFiniteError(f"{call.site}: {error}") from None
         quantized = fake_quantize_within(weight, params)
         if keep:
             self._weights.known[call.site, spec] = (weight, version, quantized)

@@ -9,6 +9,10 @@ import torch
 from qanalysis.numerics.spec import SMALLEST_STEP, QuantizerSpec, Range, step_and_zero_point
 
 
+class NotFiniteError(ValueError):
+    """Something to be quantized, or an answer, is NaN or infinite."""
+
+
 @dataclass(frozen=True, eq=False)
 class QParams:
     """What maps reals to codes: `code = clip(round(x / step) + zero_point)`.
@@ -60,10 +64,10 @@ def max_weight_params(weight: torch.Tensor, spec: QuantizerSpec) -> QParams:
     A channel of zeros (or of denormal numbers, whose scale overflows) gets step 1: any step represents zero exactly.
 
     Raises:
-        ValueError: if the weight holds NaN or infinity.
+        NotFiniteError: if the weight holds NaN or infinity.
     """
     if not torch.isfinite(weight).all():
-        raise ValueError(f"weights must be finite, but {int((~torch.isfinite(weight)).sum())} are NaN or infinite")
+        raise NotFiniteError(f"weights must be finite, but {int((~torch.isfinite(weight)).sum())} are NaN or infinite")
     axes = list(range(weight.ndim))
     if spec.channel_axis is not None:
         axes.remove(spec.channel_axis % weight.ndim)
@@ -201,9 +205,9 @@ class _LearnedFakeQuantize(torch.autograd.Function):
         to_x = _between(above, x, -edge, edge) if ctx.needs_input_grad[0] else None
         to_alpha = torch.zeros_like(alpha)
         # most tensors are clipped at one end or none: looking costs less on a CPU, and waiting more on a GPU
-        low, high = (edge + 1, edge + 1) if x.is_cuda else (-float(x.amin()), float(x.amax()))
+        low, high = (-torch.inf, torch.inf) if x.is_cuda else (float(end) for end in x.aminmax())
         if high > edge:
             to_alpha += torch.ops.aten.threshold_backward(above, x, edge).sum(dtype=alpha.dtype)
-        if low > edge:
+        if low < -edge:
             to_alpha -= torch.ops.aten.threshold_backward(above, x.neg(), edge).sum(dtype=alpha.dtype)
         return to_x, to_alpha, None, None

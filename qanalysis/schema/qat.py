@@ -104,7 +104,7 @@ class QatRun(Record):
         phase: of the quantized network, or of the same in floating point (the control).
         steps: losses and rates along the way.
         epochs: accuracies after every epoch.
-        best_epoch: number of the epoch whose weights were kept.
+        best_epoch: number of the epoch whose weights were kept (`kept`).
         step_seconds: median time of forward, backward and update for one batch.
         stopped: why it ended early, as a sentence; None if it did not.
     """

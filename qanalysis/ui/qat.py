@@ -60,7 +60,7 @@ def _stop_button(engine: Engine, job: Job) -> None:
         key=f"stop-{job.id}",
         width="stretch",
         disabled=asked or not trains,
-        help="Ends training after the current step; the best epoch so far becomes the result.",
+        help="Ends training after the current step; the epoch to keep so far becomes the result.",
     ):
         try:
             requests.ask_to_stop(folder)

@@ -131,7 +131,7 @@ def _draw(jobs: dict[Cell, Job | None], told: dict[Cell, Progress]) -> None:
     table = frame(jobs, told)
     st.dataframe(table, hide_index=True)
     st.caption(
-        "Accuracy in %, and in brackets the change relative to fp32, of the epoch that was best on images set aside. A "
+        "Accuracy in %, and in brackets the change relative to fp32, of the epoch that was kept. A "
         "run that is not finished shows how far it is."
     )
     started = [(cell, job, told[cell]) for cell, job in jobs.items() if job is not None]

@@ -81,7 +81,7 @@ def test_one_step_is_that_of_a_plain_reference_loop(calibration, batch_norm):
     for key in before:
         if before[key].is_floating_point():
             moved = (theirs[key] - before[key]).abs().max().item()
-            assert (ours[key] - theirs[key]).abs().max().item() <= 2e-2 * moved + 1e-7, key
+            assert (ours[key] - theirs[key]).abs().max().item() <= 1e-3 * moved + 1e-7, key
 
 
 def test_the_source_model_is_not_changed():
@@ -267,7 +267,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_the_reason():
 def test_diverging_after_an_epoch_keeps_the_best(tmp_path):
     params = {**SMALL, "train_samples": 16, "steps": 60, "evaluation_samples": 8, "batch_norm": "frozen"}
     result = qat.run(QatParams(**params, learning_rate=1e4), silent, tmp_path)
-    assert re.search(r"at learning rate .*; what was best, after epoch \d+, is kept", result.run.stopped)
+    assert re.search(r"at learning rate .*; the network after epoch \d+ is kept", result.run.stopped)
     assert result.run.steps[-1].step < 60
     assert all(bool(torch.isfinite(value).all()) for value in weights(tmp_path).values())
 
@@ -288,6 +288,25 @@ def test_patience_ends_a_run_that_gets_no_better():
     result = qat.run(QatParams(**params))
     assert result.run.stopped == "No better epoch came in 2 epochs after epoch 1."
     assert result.run.epochs[-1].epoch == 3
+
+
+def test_patience_knows_nothing_without_labels():
+    given = study(patience=1)
+    loop = Loop(given.quantized(), given.training("qat"))
+    loop.state.epochs = epochs(None, None, None, None)
+    loop._stop_early()
+    assert loop.state.stopped is None
+
+
+def test_a_sample_that_cannot_be_read_is_not_taken_for_divergence(monkeypatch):
+    def broken(self, network, epoch, step):
+        if step:
+            raise ValueError("sample 3 cannot be read")
+        return epochs(50.0)[0]
+
+    monkeypatch.setattr(qat._Study, "measured", broken)
+    with pytest.raises(ValueError, match="sample 3 cannot be read"):
+        qat.run(QatParams(**SMALL))
 
 
 def test_minutes_become_steps():
@@ -396,6 +415,9 @@ def test_the_recipe_is_the_papers_where_the_original_training_is_known():
     assert rates[0] == given.learning_rate
     assert rates[-1] == pytest.approx(given.final_learning_rate)
     assert rates == sorted(rates, reverse=True)
+    bolder = recipe(QatParams(rate_share=0.1), "resnet20", 8000)
+    assert bolder.learning_rate == pytest.approx(10 * given.learning_rate)
+    assert bolder.notes[0].startswith("Learning rate 0.01: 10 % of the 0.1")
     middle = (given.learning_rate + given.final_learning_rate) / 2
     assert learning_rate(given, (given.steps - 1) // 2) == pytest.approx(middle, rel=0.01)
 
@@ -403,6 +425,7 @@ def test_the_recipe_is_the_papers_where_the_original_training_is_known():
 def test_an_unknown_original_gets_the_papers_learning_rate_and_says_so():
     given = recipe(QatParams(), "resnet50", 500)
     assert (given.optimizer, given.learning_rate) == ("sgd", 1e-3)
+    assert recipe(QatParams(rate_share=0.1), "resnet50", 500).learning_rate == pytest.approx(1e-2)
     assert all("not known" in note for note in given.notes)
 
 

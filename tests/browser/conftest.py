@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from qanalysis.jobs.state import Job
+from qanalysis.jobs.store import Store
+
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ROOT = Path(__file__).parents[2]
@@ -25,6 +28,11 @@ PATIENCE = 180_000  # ms; a job that has to wait for a busy machine is no error
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def store(home: Path) -> Store:
+    return Store(home)
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +75,16 @@ def page(browser: "Browser") -> Iterator["Page"]:
     assert page.locator("[data-testid=stException]").count() == 0
     assert errors == []
     context.close()
+
+
+def newest(store: Store, analysis: str) -> Job:
+    """The newest job of an analysis."""
+    return next(job for job in store.jobs() if job.analysis == analysis)
+
+
+def metric(page: "Page", label: str) -> "Locator":
+    """The first number with this label."""
+    return page.get_by_test_id("stMetric").filter(has_text=label).first
 
 
 def _wait_for(url: str, seconds: float = 60) -> None:

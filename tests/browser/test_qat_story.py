@@ -5,26 +5,12 @@ import time
 
 import pytest
 
-from qanalysis.jobs.state import Job
-from qanalysis.jobs.store import Store
+from tests.browser.conftest import metric, newest
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'qanalysis[e2e]'")
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 SMALL = "model=sample:resnet20&start-calibration=max&eval-samples=64&cal-samples=32&qat-train-samples=320"
 QUERY = f"{SMALL}&wbits=4&abits=4&qat-ranges=learned+(PACT)&qat-train-batch-size=16&qat-learning-rate=0.001"
-
-
-@pytest.fixture(scope="module")
-def store(home):
-    return Store(home)
-
-
-def newest(store: Store) -> Job:
-    return next(job for job in store.jobs() if job.analysis == "qat")
-
-
-def metric(page, label: str):
-    return page.get_by_test_id("stMetric").filter(has_text=label).first
 
 
 def test_twenty_steps_are_watched_and_the_network_opens_on_the_ptq_page(address, page, store):
@@ -34,7 +20,7 @@ def test_twenty_steps_are_watched_and_the_network_opens_on_the_ptq_page(address,
     page.locator(".st-key-qat-loss .js-plotly-plot").wait_for()
     page.locator(".st-key-qat-learned-ranges .js-plotly-plot").wait_for()
     page.get_by_text("Training brings").wait_for()
-    job = newest(store)
+    job = newest(store, "qat")
     result = store.result(job)
     assert len(result.run.steps) == 20
     sync_api.expect(metric(page, "QAT")).to_contain_text(f"{result.qat.accuracy:.2f} %")
@@ -66,7 +52,7 @@ def test_a_long_run_is_stopped_and_keeps_what_it_has(address, page, store):
     pressed = time.monotonic()
     page.get_by_text(re.compile(r"It was stopped after \d+ of 10000 steps, as asked\.")).first.wait_for()
     assert time.monotonic() - pressed < 60
-    job = newest(store)
+    job = newest(store, "qat")
     assert job.state == "finished"
     assert store.result(job).fp32_control is None
     assert (store.folder(job.id) / "qat.safetensors").is_file()

@@ -7,25 +7,11 @@ import time
 
 import pytest
 
-from qanalysis.jobs.state import Job
-from qanalysis.jobs.store import Store
+from tests.browser.conftest import metric, newest
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'qanalysis[e2e]'")
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 QUERY = "model=sample:resnet20&wbits=4&abits=4&sensitivity-images=1000&most=3"
-
-
-@pytest.fixture(scope="module")
-def store(home):
-    return Store(home)
-
-
-def job(store: Store) -> Job:
-    return next(job for job in store.jobs() if job.analysis == "sensitivity")
-
-
-def metric(page, label: str):
-    return page.get_by_test_id("stMetric").filter(has_text=label).first
 
 
 def test_an_analysis_is_watched_left_interrupted_and_resumed(address, page, store):
@@ -41,21 +27,21 @@ def test_an_analysis_is_watched_left_interrupted_and_resumed(address, page, stor
     page.reload()
     sync_api.expect(metric(page, "Images so far")).to_be_visible()
 
-    running = job(store)
+    running = newest(store, "sensitivity")
     assert running.state == "running"
     os.kill(running.pid, signal.SIGKILL)
     killed = time.monotonic()
     alert = page.get_by_test_id("stAlert").filter(has_text="interrupted")
     sync_api.expect(alert).to_contain_text("killed (SIGKILL)")
     assert time.monotonic() - killed < 15
-    assert job(store).state == "lost"
+    assert newest(store, "sensitivity").state == "lost"
     measured = len(list((store.folder(running.id) / "measured").glob("sites-*")))
     assert measured > 0
 
     page.get_by_role("button", name="Resume").click()
     sync_api.expect(page.get_by_text("Choose by hand")).to_be_visible()
-    assert job(store).id == running.id
-    assert job(store).state == "finished"
+    assert newest(store, "sensitivity").id == running.id
+    assert newest(store, "sensitivity").state == "finished"
 
 
 def test_switching_two_layers_changes_the_accuracy_at_once(address, page, store):
@@ -64,7 +50,7 @@ def test_switching_two_layers_changes_the_accuracy_at_once(address, page, store)
     sync_api.expect(plan).to_contain_text("%")
     everything = plan.inner_text()
     rows = page.locator(".st-key-sensitivity-bars .point")
-    result = store.result(job(store))
+    result = store.result(newest(store, "sensitivity"))
     for number in (0, 5):
         row = rows.nth(number).bounding_box()
         page.mouse.move(min(row["x"] + row["width"], 1300) - 200, row["y"] + row["height"] / 2)

@@ -55,7 +55,8 @@ def test_values_are_those_of_a_fixed_range(alpha):
     x = torch.randn(2000)
     y, _, to_alpha = learned(x, alpha, torch.ones(2000))
     fixed = fake_quantize(x, per_tensor(Range(-alpha, alpha), QuantizerSpec(4)))
-    assert (y - fixed).abs().max() <= 2e-7 * alpha or ((y - fixed).abs() > 1e-6).float().mean() < 1e-3
+    differs = (y - fixed).abs() > 1e-6 * alpha  # on a tie the last bit of the scale decides
+    assert differs.sum() <= 2
     assert (to_alpha == 0) == (alpha == 50.0)
 
 
