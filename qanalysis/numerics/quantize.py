@@ -202,12 +202,13 @@ class _LearnedFakeQuantize(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor, None, None]:
         x, alpha = ctx.saved_tensors
         (above,), edge = gradients, ctx.edge
-        to_x = _between(above, x, -edge, edge) if ctx.needs_input_grad[0] else None
+        to_x = _between(above, x, -edge, edge)
+        # Most tensors are clipped at one end or at none: looking costs less on a CPU, and waiting more on a GPU.
+        low, high = (-torch.inf, torch.inf) if x.is_cuda else (float(x.amin()), float(x.amax()))
         to_alpha = torch.zeros_like(alpha)
-        # most tensors are clipped at one end or none: looking costs less on a CPU, and waiting more on a GPU
-        low, high = (-torch.inf, torch.inf) if x.is_cuda else (float(end) for end in x.aminmax())
-        if high > edge:
-            to_alpha += torch.ops.aten.threshold_backward(above, x, edge).sum(dtype=alpha.dtype)
+        if low < -edge or high > edge:  # what does not go on to x is what is clipped
+            to_alpha = (above.sum(dtype=torch.float32) - to_x.sum(dtype=torch.float32)).to(alpha.dtype)
         if low < -edge:
-            to_alpha -= torch.ops.aten.threshold_backward(above, x.neg(), edge).sum(dtype=alpha.dtype)
-        return to_x, to_alpha, None, None
+            below = torch.ops.aten.threshold_backward(above, x.neg(), edge).sum(dtype=torch.float32)
+            to_alpha = to_alpha - 2 * below.to(alpha.dtype)
+        return to_x if ctx.needs_input_grad[0] else None, to_alpha, None, None
