@@ -4,6 +4,7 @@
 
     result = qanalysis.run("ptq", model="sample:resnet20", calibrations=("max", "entropy"))
     print(result.fp32, [(row.calibration, row.accuracy) for row in result.rows])
+    again = qanalysis.run_file("ptq.toml")  # a configuration file, as every page of the dashboard offers it
 
 `run` is what the command line and the dashboard call, too. The parts it is made of are public as well:
 `qanalysis.numerics` (histograms, calibration, quantization), `qanalysis.nn` (sites, observation, quantized models,
@@ -16,14 +17,14 @@ from typing import Any
 from qanalysis.schema.params import PARAMS
 from qanalysis.schema.result import Result
 
-__all__ = ["run"]
+__all__ = ["run", "run_file"]
 
 
 def run(analysis: str, *, folder: Path | None = None, **params: Any) -> Result:
-    """Runs an analysis: `describe`, `evaluate`, `calibrate`, `ptq`, `weights`, `sensitivity`, `partial` or `plan`.
+    """Runs an analysis.
 
     Args:
-        analysis: its name.
+        analysis: its name, one of `qanalysis.schema.params.PARAMS`.
         folder: where to keep its files (histograms; what was measured, from which a run that was stopped goes on).
         params: fields of the analysis' parameters (`qanalysis.schema.params`).
 
@@ -36,3 +37,20 @@ def run(analysis: str, *, folder: Path | None = None, **params: Any) -> Result:
     from qanalysis.analysis.report import silent
 
     return ANALYSES[analysis](PARAMS[analysis](**params), silent, folder)
+
+
+def run_file(path: str | Path, *, folder: Path | None = None) -> Result:
+    """Runs what a configuration file says (`qanalysis.schema.configuration`).
+
+    Args:
+        path: the TOML file.
+        folder: as for `run`.
+
+    Raises:
+        ValueError: with one sentence, for a file that is not good, and whatever `run` raises it for.
+        OSError: if the file cannot be read.
+    """
+    from qanalysis.schema import configuration
+
+    analysis, params = configuration.load(Path(path))
+    return run(analysis, folder=folder, **dict(params))

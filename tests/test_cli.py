@@ -104,3 +104,20 @@ def test_a_device_that_is_not_there_is_named(capsys):
 
 def test_an_unknown_device_is_named(capsys):
     assert "Unknown device 'abacus'" in failed(capsys, "describe", *SMALL, "--device", "abacus")
+
+
+def test_a_configuration_file_runs_like_its_command(tmp_path):
+    from qanalysis.schema import configuration
+    from qanalysis.schema.params import PtqParams
+
+    params = PtqParams(model=SMALL[1], calibration_samples=16, evaluation_samples=32, calibrations=("max",))
+    file, out = tmp_path / "run.toml", tmp_path / "out.json"
+    file.write_text(configuration.to_toml("ptq", params))
+    assert main(["run", str(file), "--json", str(out)]) == 0
+    there = json.loads(out.read_text())
+    assert there["params"] == json.loads(params.model_dump_json())
+    assert there["rows"] == json.loads(qanalysis.run_file(file).model_dump_json())["rows"]
+
+
+def test_a_configuration_file_that_is_not_there(tmp_path, capsys):
+    assert "nothing.toml" in failed(capsys, "run", str(tmp_path / "nothing.toml"))

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from qanalysis import printing
 from qanalysis.cli import engines, jobs, plans
+from qanalysis.schema import configuration
 from qanalysis.schema.params import INTERACTIVE, PARAMS
 from qanalysis.schema.results import RESULTS
 from qanalysis.schema.task_params import TaskParams
@@ -40,7 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from qanalysis.jobs import worker
 
             return worker.work(runners.chosen(), options.id)
-        return _analyse(options)
+        if options.command == "run":
+            return _analyse(options, *configuration.load(options.file))
+        return _analyse(options, options.command, _given(options))
     except (ValueError, OSError, KeyError) as error:
         message = error.args[0] if isinstance(error, KeyError) else error
         print(f"qanalysis: {message}", file=sys.stderr)
@@ -65,10 +68,13 @@ def params_from(analysis: str, values: dict[str, Any]) -> TaskParams:
         raise ValueError(f"{option}: {message} (got {first['input']!r})") from None
 
 
-def _analyse(options: argparse.Namespace) -> int:
+def _given(options: argparse.Namespace) -> TaskParams:
     fields = PARAMS[options.command].model_fields
     given = {name: getattr(options, name) for name in fields if getattr(options, name) is not None}
-    params = params_from(options.command, given)
+    return params_from(options.command, given)
+
+
+def _analyse(options: argparse.Namespace, analysis: str, params: TaskParams) -> int:
     if options.json is not None and not options.json.parent.is_dir():
         raise ValueError(f"--json: there is no folder {options.json.parent}")
     from qanalysis.analysis import (  # PyTorch is imported here, after the options were found good
@@ -79,7 +85,7 @@ def _analyse(options: argparse.Namespace) -> int:
 
     console = Console(stderr=True)
     with _ProgressReport(console, options.quiet) as report:
-        result = ANALYSES[options.command](params, report, options.keep)
+        result = ANALYSES[analysis](params, report, options.keep)
     if not processes.speaks():
         return 0
     if options.json is not None:
@@ -132,15 +138,22 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=summary, description=summary)
         for field_name, field in params.model_fields.items():
             _add_option(command, field_name, field)
-        command.add_argument("--json", type=Path, metavar="FILE", help="write the result to FILE")
-        command.add_argument("--keep", type=Path, metavar="FOLDER", help="keep files (histograms) in this folder")
-        command.add_argument("--quiet", action="store_true", help="no progress bar")
+        _add_outcome(command)
+    command = commands.add_parser("run", help="the run that a configuration file (TOML) describes")
+    command.add_argument("file", type=Path, help="as every page of the dashboard offers it; see docs/configuration.md")
+    _add_outcome(command)
     plans.add(commands)
     jobs.add(commands)
     engines.add(commands)
     job = commands.add_parser("job")  # started by the dashboard, one process each
     job.add_argument("id")
     return parser
+
+
+def _add_outcome(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the result to FILE")
+    command.add_argument("--keep", type=Path, metavar="FOLDER", help="keep files (histograms) in this folder")
+    command.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def _add_option(command: argparse.ArgumentParser, name: str, field: FieldInfo) -> None:

@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from qanalysis.jobs.summary import given
+from qanalysis.schema import configuration
 from qanalysis.schema.result import Result
 from qanalysis.schema.saved_plan import SavedPlan
 from qanalysis.schema.task_params import TaskParams
@@ -63,6 +64,19 @@ def reproduce(
             "Figure (HTML, works offline)", html, f"{name}.html", "text/html", key=f"html-{name}", width="stretch"
         )
         st.caption("Every figure has buttons for PNG and SVG at its top right.")
+        st.markdown("As a configuration file, complete, with the plan if there is one:")
+        toml = configuration.to_toml(analysis, params)
+        st.code(toml, language="toml", height=220 if toml.count("\n") > 9 else "content")
+        st.download_button(
+            "Configuration (TOML)",
+            toml,
+            f"{name}.toml",
+            "application/toml",
+            key=f"toml-{name}",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+        st.caption(f'Run it with `qanalysis run {name}.toml`, or in Python with `qanalysis.run_file("{name}.toml")`.')
         st.markdown("On the command line:")
         st.code(command(analysis, params), language="bash", wrap_lines=True)
         st.markdown("In Python:")
