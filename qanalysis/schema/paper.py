@@ -1,36 +1,165 @@
-"""Table 5 of Wu et al. 2020, transcribed: the paper's own row for an architecture."""
+"""The tables of Wu et al. 2020, transcribed in `paper_tables.json`, with the errors found in them.
 
-from dataclasses import dataclass
+Every number of the paper that the dashboard shows is in that one file, under its table and row. What can be recomputed
+is recomputed by tests: relative changes, best rows, and what tables say about each other.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+from qanalysis.schema.base import Record
+
+_FILE = Path(__file__).with_name("paper_tables.json")
+
+#: Tables with accuracies, as numbered in the paper.
+TABLES = ("3", "4", "5", "6", "7", "8", "11", "12")
 
 
-@dataclass(frozen=True)
-class PaperRow:
-    """A line of Table 5, in %: accuracy in fp32 and after PTQ with each calibration."""
+class PaperRow(Record):
+    """A line of a table, in %.
+
+    Attributes:
+        network: as the paper calls it (of its two spellings of BERT, one).
+        fp32: accuracy in floating point.
+        accuracies: one for each column of the table.
+        printed_relative: the relative changes that the paper prints, where it does.
+        bold: columns that the paper marks as the best.
+        calibration: that the row was measured with, where the table says so.
+        layers: quantized layers of the full int8 network (Table 6).
+        skipped: layers left in floating point (Table 6).
+        task: what the network is for (Table 2).
+        metric: what accuracy is (Table 2).
+        data: what it was measured on (Table 2).
+    """
 
     network: str
     fp32: float
-    accuracies: tuple[float, ...]
+    accuracies: tuple[float, ...] = ()
+    printed_relative: tuple[float, ...] = ()
+    bold: tuple[str, ...] = ()
+    calibration: str | None = None
+    layers: int | None = None
+    skipped: int | None = None
+    task: str | None = None
+    metric: str | None = None
+    data: str | None = None
 
     def relative(self) -> tuple[float, ...]:
         """100 (accuracy - fp32) / fp32 of each column, in %."""
         return tuple(100 * (accuracy - self.fp32) / self.fp32 for accuracy in self.accuracies)
 
 
-#: Table 5 without the networks for which accuracy is not top-1; columns as in `PAPER_CALIBRATIONS`.
-TABLE_5 = {
-    "mobilenet_v1": PaperRow("MobileNet v1", 71.88, (69.51, 70.19, 70.39, 70.29, 69.97, 69.57)),
-    "mobilenet_v2": PaperRow("MobileNet v2", 71.88, (69.41, 70.28, 70.68, 71.14, 70.72, 70.23)),
-    "resnet50": PaperRow("ResNet50 v1.5", 76.16, (75.82, 76.05, 75.68, 75.98, 75.97, 76.00)),
-    "resnet152": PaperRow("ResNet152 v1.5", 78.32, (77.93, 78.21, 77.62, 78.17, 78.17, 78.19)),
-    "inception_v3": PaperRow("Inception v3", 77.34, (72.53, 77.54, 76.21, 77.52, 77.43, 77.37)),
-    "inception_v4": PaperRow("Inception v4", 79.71, (0.12, 79.60, 78.16, 79.63, 79.12, 71.19)),
-    "resnext50_32x4d": PaperRow("ResNeXt50", 77.61, (77.31, 77.46, 77.04, 77.39, 77.45, 77.39)),
-    "resnext101_32x8d": PaperRow("ResNeXt101", 79.30, (78.74, 79.09, 78.77, 79.15, 79.17, 79.05)),
-    "efficientnet_b0": PaperRow("EfficientNet b0", 76.85, (22.3, 72.06, 70.87, 68.33, 51.88, 42.49)),
-    "efficientnet_b3": PaperRow("EfficientNet b3", 81.61, (54.27, 76.96, 77.80, 80.28, 80.06, 77.13)),
-}
+class PaperTable(Record):
+    """A table.
+
+    Attributes:
+        title: what it shows.
+        columns: names of calibrations as `numerics.calibrate.parse` reads them, or words.
+        rows: one for each network.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[PaperRow, ...]
+
+    def row(self, network: str) -> PaperRow:
+        """The line of a network.
+
+        Raises:
+            KeyError: if the table has none.
+        """
+        for row in self.rows:
+            if row.network == network:
+                return row
+        raise KeyError(f"This table has no row {network!r}; it has {', '.join(row.network for row in self.rows)}.")
+
+
+class Schedule(Record):
+    """A line of Table 10: how networks were fine-tuned."""
+
+    task: str
+    data: str
+    optimizer: str
+    epochs: int
+    learning_rate: float
+    batch_size: str
+
+
+class Claim(Record):
+    """A number that the paper's text states.
+
+    Attributes:
+        id: to find it by.
+        where: section or figure.
+        value: as printed.
+        what: it is, with its unit.
+    """
+
+    id: str
+    where: str
+    value: float
+    what: str
+
+
+class Erratum(Record):
+    """Something that the paper says and its own numbers or a line of algebra refute.
+
+    Attributes:
+        id: to find it by.
+        where: equation, table or section.
+        tables: in which the number is that is affected or that refutes it.
+        network: the row, if it is one.
+        column: the column, if it is one.
+        printed: what the paper says.
+        right: what holds.
+        why: how one can tell.
+    """
+
+    id: str
+    where: str
+    tables: tuple[str, ...]
+    network: str | None = None
+    column: str | None = None
+    printed: str
+    right: str
+    why: str
+
+
+class Paper(Record):
+    """Everything that was transcribed.
+
+    Attributes:
+        source: of all of it.
+        architectures: this project's name of an architecture → the paper's name of the network.
+        tables: by number.
+        schedules: Table 10.
+        claims: numbers in the text.
+        errata: errors found.
+    """
+
+    source: str
+    architectures: dict[str, str]
+    tables: dict[str, PaperTable]
+    schedules: tuple[Schedule, ...]
+    claims: tuple[Claim, ...]
+    errata: tuple[Erratum, ...]
+
+    def claim(self, name: str) -> Claim:
+        """The number that the text states, by its id."""
+        return next(claim for claim in self.claims if claim.id == name)
+
+    def errata_of(self, table: str) -> tuple[Erratum, ...]:
+        """What is wrong in, or shown by, a table."""
+        return tuple(erratum for erratum in self.errata if table in erratum.tables)
+
+
+@lru_cache(maxsize=1)
+def paper() -> Paper:
+    """The transcription."""
+    return Paper.load(_FILE)
 
 
 def paper_row(architecture: str) -> PaperRow | None:
-    """The paper's line for an architecture by its name, or None; a sample model is of the same family, no more."""
-    return TABLE_5.get(architecture)
+    """The paper's line of Table 5 for an architecture by its name, or None; a sample model is of the family, no more."""
+    network = paper().architectures.get(architecture)
+    return None if network is None else paper().tables["5"].row(network)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from qanalysis.figures.accuracy import window
 from qanalysis.figures.labels import ROW
 from qanalysis.figures.ptq import against_paper, bars
-from qanalysis.schema.paper import TABLE_5, paper_row
+from qanalysis.schema.paper import paper_row
 from tests.figures.factories import ptq
 
 ACCURACY = st.floats(0, 100)
@@ -41,7 +41,7 @@ def test_lines_at_fp32_and_one_percent_relative_loss():
 
 
 def test_catastrophic_row_is_cut_with_its_value():
-    figure = bars(ptq(79.71, TABLE_5["inception_v4"].accuracies))
+    figure = bars(ptq(79.71, paper_row("inception_v4").accuracies))
     assert figure.layout.yaxis.range[0] > 60
     assert "▼ 0.1 %" in texts(figure)
     assert figure.data[1].x == (1, 2, 3, 4, 5)
@@ -74,7 +74,7 @@ def test_window_ignores_a_catastrophe():
 
 
 def test_window_shows_everything_where_all_is_bad():
-    accuracies = TABLE_5["efficientnet_b0"].accuracies
+    accuracies = paper_row("efficientnet_b0").accuracies
     assert window(76.85, accuracies, same(accuracies))[0] < min(accuracies)
 
 
