@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from qanalysis import printing_speed
+from qanalysis.schema.answers import AnswersResult, flips, per_class
 from qanalysis.schema.benchmark import BenchmarkResult, FastestResult
 from qanalysis.schema.catalog import DATA_SOURCES, MODEL_SOURCES, sample_models
 from qanalysis.schema.export import ExportResult
@@ -34,6 +35,8 @@ def result(console: Console, value: Result) -> None:
         _ptq(console, value)
     elif isinstance(value, WeightsResult):
         _weights(console, value)
+    elif isinstance(value, AnswersResult):
+        _answers(console, value)
     elif isinstance(value, SensitivityResult):
         _sensitivity(console, value)
     elif isinstance(value, PartialResult):
@@ -125,6 +128,25 @@ def _weights(console: Console, value: WeightsResult) -> None:
         accuracy, relative = f"{row.accuracy:.2f}", f"{row.relative:+.2f}"
         table.add_row(row.granularity, folding, accuracy, relative, _interval(row.interval))
     console.print(table)
+
+
+def _answers(console: Console, value: AnswersResult) -> None:
+    names = value.data.classes
+    for calibration, answers in value.quantized.items():
+        changed = flips(value.truth, value.fp32, answers)
+        kinds = {kind: sum(flip.kind == kind for flip in changed) for kind in ("lost", "gained", "other")}
+        console.print(
+            f"{calibration}: {len(changed):,} of {len(value.truth):,} answers changed: {kinds['lost']:,} right to wrong, "
+            f"{kinds['gained']:,} wrong to right, {kinds['other']:,} wrong to another wrong one"
+        )
+        table = Table("class", title=f"Accuracy by class, {calibration}")
+        for name in ("samples", "fp32 %", "quantized %", "change"):
+            table.add_column(name, justify="right")
+        for row in per_class(value.truth, value.fp32, answers):
+            name = names[row.number] if row.number < len(names) else str(row.number)
+            before, after = 100 * row.before / row.samples, 100 * row.after / row.samples
+            table.add_row(name, f"{row.samples:,}", f"{before:.2f}", f"{after:.2f}", f"{after - before:+.2f}")
+        console.print(table)
 
 
 def _sensitivity(console: Console, value: SensitivityResult) -> None:

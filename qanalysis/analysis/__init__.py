@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from qanalysis.analysis import (
+    answers,
     benchmark,
     calibrate,
     describe,
@@ -27,6 +28,7 @@ ANALYSES: dict[str, Callable[[Any, Report, Path | None], Result]] = {
     "evaluate": evaluate.run,
     "calibrate": calibrate.run,
     "ptq": ptq.run,
+    "answers": answers.run,
     "weights": weights.run,
     "sensitivity": sensitivity.run,
     "partial": partial.run,

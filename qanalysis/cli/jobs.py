@@ -4,9 +4,12 @@ import argparse
 import dataclasses
 import json
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from qanalysis.jobs import engines
@@ -20,6 +23,9 @@ _VERBS = {
     "resume": "go on with a failed, cancelled or lost job from what it measured",
     "retry": "start a job over that has ended",
     "delete": "remove a job that has ended, and its files",
+    "pin": "list a job first, and do not let it be deleted",
+    "unpin": "the opposite of pin",
+    "note": "write a note beside a job; an empty one removes it",
 }
 _STYLES = {"running": "cyan", "finished": "green", "failed": "red", "lost": "yellow"}
 
@@ -34,6 +40,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     for verb, summary in _VERBS.items():
         command = verbs.add_parser(verb, help=summary, description=summary)
         command.add_argument("id", help="the job's id, or an end of it that no other job's has")
+        if verb == "note":
+            command.add_argument("text", help="the note")
         if verb == "show":
             command.add_argument("--json", action="store_true", help="as JSON, with all rows")
 
@@ -53,9 +61,19 @@ def run(options: argparse.Namespace, console: Console) -> int:
     if options.verb == "show":
         _show(engine.store, console, job_id, options.json)
         return 0
-    change = {"cancel": engine.cancel, "resume": engine.resume, "retry": engine.retry, "delete": engine.delete}
+    label = engine.store.label
+    change: dict[str, Callable[[str], None]] = {
+        "cancel": engine.cancel,
+        "resume": engine.resume,
+        "retry": engine.retry,
+        "delete": engine.delete,
+        "pin": partial(label, pinned=True),
+        "unpin": partial(label, pinned=False),
+        "note": partial(label, note=getattr(options, "text", None)),
+    }
     change[options.verb](job_id)
-    state = "deleted" if options.verb == "delete" else engine.store.job(job_id).state
+    done = {"delete": "deleted", "pin": "pinned", "unpin": "not pinned", "note": "noted"}
+    state = done.get(options.verb) or engine.store.job(job_id).state
     console.print(f"{job_id}: {state}", highlight=False, soft_wrap=True)
     return 0
 
@@ -79,14 +97,16 @@ def _list(store: Store, console: Console, options: argparse.Namespace) -> None:
         print(json.dumps([_record(job) for job in jobs], indent=1))
         return
     table = Table(box=None)
-    for name in ("state", "id", "model", "data", "created", "took", "progress"):
+    for name in ("state", "id", "model", "data", "created", "took", "progress", "found"):
         table.add_column(name, overflow="fold", no_wrap=name in ("state", "id"))
     for job in jobs:
         progress = f"{100 * job.progress:.0f} %" if job.state != "queued" else job.waits
         created = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.created))
         state = f"[{_STYLES.get(job.state, 'default')}]{job.state}[/]"
         took = duration(job.seconds) if job.seconds else ""
-        table.add_row(state, job.id, job.params.model, job.params.data, created, took, progress)
+        found = "; ".join(text for text in (job.headline, job.note) if text)
+        name = f"{job.id} (pinned)" if job.pinned else job.id
+        table.add_row(state, name, job.params.model, job.params.data, created, took, progress, escape(found))
     console.print(table if jobs else f"There are no jobs in {store.root}.")
 
 
@@ -100,6 +120,9 @@ def _show(store: Store, console: Console, job_id: str, as_json: bool) -> None:
         "job": job.id,
         "state": job.state + (f" ({job.waits})" if job.waits else ""),
         "error": job.error,
+        "found": job.headline,
+        "note": job.note,
+        "pinned": "yes" if job.pinned else "",
         "model": job.params.model,
         "data": job.params.data,
         **settings(job.params),

@@ -33,6 +33,10 @@ class DeferredSplit:
         """See `Split.pixels`."""
         return self._split.pixels(index)
 
+    def readable(self) -> NDArray[np.int64]:
+        """See `Split.readable`; loads the samples."""
+        return self._split.readable()
+
     @property
     def skipped(self) -> tuple[str, ...]:
         """See `Split.skipped`."""

@@ -45,11 +45,15 @@ class Split(Protocol):
         ...
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
-        """Sample number `index` for display: uint8 `(H, W, 3)`.
+        """The sample at position `index` of the split for display: uint8 `(H, W, 3)`.
 
         Raises:
             ValueError: if it cannot be read.
         """
+        ...
+
+    def readable(self) -> NDArray[np.int64]:
+        """Positions of the samples that `batches` gives, in order, as far as is known by now."""
         ...
 
     @property
@@ -116,6 +120,10 @@ class ArraySplit:
         """See `Split.pixels`; one channel is shown grey, of more than three the first three."""
         image = self._images[self._order[index]]
         return np.repeat(image[..., :1], 3, axis=2) if image.shape[2] < 3 else image[..., :3]
+
+    def readable(self) -> NDArray[np.int64]:
+        """See `Split.readable`: all of them."""
+        return np.arange(len(self))
 
     def _batch(self, index: NDArray[np.int64]) -> Batch:
         values = self._images[index].astype(np.float32)
@@ -187,6 +195,11 @@ class DatasetSplit:
         image = image[:3] if len(image) >= 3 else image[:1].expand(3, -1, -1)
         shown: NDArray[np.uint8] = (image * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
         return shown
+
+    def readable(self) -> NDArray[np.int64]:
+        """See `Split.readable`."""
+        places = [place for place, position in enumerate(self._order) if position not in self._unreadable]
+        return np.array(places, np.int64)
 
     @property
     def skipped(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-VERSION = 2
+VERSION = 3
 _MOST_HELD = 2
 _held: dict[tuple[Path, int], sqlite3.Connection] = {}
 _lock = threading.Lock()
@@ -28,6 +28,10 @@ _TABLES = (
     """create table if not exists leases (
         job text primary key, device text not null, weight text not null, granted real, pid integer,
         process_started real, tries integer not null default 0
+    )""",
+    # of version 3
+    """create table if not exists labels (
+        job text primary key, note text not null default '', pinned integer not null default 0
     )""",
 )
 

@@ -15,6 +15,7 @@ WEIGHTS: dict[str, Weight] = {
     "describe": "light",
     "evaluate": "light",
     "calibrate": "light",
+    "answers": "light",
     "weights": "light",
     "plan": "light",
     "trials": "interactive",

@@ -50,6 +50,9 @@ class Job:
         device: where it waits or runs; empty when it is not live.
         waits: what a queued job waits for.
         attempts: how often it was submitted, resumed or started over.
+        headline: what it found, in one line; empty until it has finished.
+        note: what somebody wrote beside it.
+        pinned: whether it comes first, and is not deleted.
     """
 
     id: str
@@ -71,6 +74,9 @@ class Job:
     device: str = ""
     waits: str = ""
     attempts: int = 1
+    headline: str = ""
+    note: str = ""
+    pinned: bool = False
 
     @property
     def live(self) -> bool:
@@ -117,6 +123,7 @@ def fold(job_id: str, analysis: str, params: TaskParams, created: float, events:
             case "finished" | "failed" | "cancelled":
                 if fields["state"] not in ("finished", "cancelled"):  # the first word counts
                     fields.update(state=event.kind, error=event.body.get("error", ""), ended=event.time)
+                    fields["headline"] = event.body.get("headline", "")
     if fields["state"] == "running" and process is not None:
         if alive(*process):
             fields["pid"], last = process[0], now

@@ -26,6 +26,7 @@ from qanalysis.schema.task_params import TaskParams
 RESULT = "result.json"
 LOG = "log.txt"
 MEASURED = "measured"  # as `analysis.checkpoint`, which needs PyTorch beside it, names it
+LONGEST_NOTE = 2000
 #: Kept free so that a full disk can still be told of: one page of events and SQLite's own files.
 RESERVE = 1 << 20
 _NEARLY_FULL = 64 << 20
@@ -114,9 +115,13 @@ class Store:
         return self._fold(database, row, leases(database), _EVENTS)
 
     def jobs(self, limit: int = 200) -> list[Job]:
-        """The newest jobs, newest first, without what they found so far (`rows`, `table`)."""
+        """Pinned jobs, then the newest, newest first, without what they found so far (`rows`, `table`)."""
         with connected(self.path) as database:
-            rows = database.execute("select * from jobs order by created desc limit ?", (limit,)).fetchall()
+            rows = database.execute(
+                "select jobs.* from jobs left join labels on labels.job = jobs.id "
+                "order by coalesce(labels.pinned, 0) desc, jobs.created desc limit ?",
+                (limit,),
+            ).fetchall()
             held = leases(database)
             return [self._fold(database, row, held, _SUMMARY) for row in rows]
 
@@ -163,12 +168,26 @@ class Store:
                 sizes[name] = sizes.get(name, 0) + size
         return sizes
 
+    def label(self, job_id: str, *, note: str | None = None, pinned: bool | None = None) -> None:
+        """Writes a note beside a job, or pins it; what is None stays as it is.
+
+        Raises:
+            KeyError: if there is none of that id.
+            ValueError: if the note is longer than 2,000 characters.
+        """
+        if note is not None and len(note) > LONGEST_NOTE:
+            raise ValueError(f"A note has at most {LONGEST_NOTE:,} characters, but this one has {len(note):,}.")
+        with transaction(self.path) as database:
+            known = self.read(database, job_id)
+            kept = known.note if note is None else note.strip(), known.pinned if pinned is None else pinned
+            database.execute("insert or replace into labels (job, note, pinned) values (?, ?, ?)", (job_id, *kept))
+
     def delete(self, job_id: str) -> None:
         """Removes a job, its events and its files.
 
         Raises:
             KeyError: if there is none of that id.
-            ValueError: if it is live.
+            ValueError: if it is live or pinned.
         """
         with transaction(self.path) as database:
             job = self.read(database, job_id)
@@ -176,7 +195,9 @@ class Store:
                 raise ValueError(f"{job_id} is {job.state}: cancel it before you delete it.")
             if stopping(database, job_id):
                 raise ValueError(f"{job_id} is still stopping: delete it in a few seconds.")
-            for table in ("events", "leases"):
+            if job.pinned:
+                raise ValueError(f"{job_id} is pinned: unpin it before you delete it.")
+            for table in ("events", "leases", "labels"):
                 database.execute(f"delete from {table} where job = ?", (job_id,))
             database.execute("delete from jobs where id = ?", (job_id,))
         shutil.rmtree(self.folder(job_id), ignore_errors=True)
@@ -214,6 +235,9 @@ class Store:
         found = database.execute(query, {"job": row[0], "start": start})
         events = [Event(at, kind, json.loads(body)) for _, at, kind, body in found]
         job = fold(row[0], row[1], _params(row[1], row[2]), row[4], events)
+        label = database.execute("select note, pinned from labels where job = ?", (row[0],)).fetchone()
+        if label is not None:
+            job = replace(job, note=label[0], pinned=bool(label[1]))
         own = next((one for one in held if one.job == job.id), None)
         if job.live and own is not None:
             waits = lease.reason(own, held) if job.state == "queued" else ""

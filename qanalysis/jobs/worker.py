@@ -15,6 +15,7 @@ from qanalysis.jobs import queue
 from qanalysis.jobs.engine import Engine
 from qanalysis.jobs.reporter import Reporter
 from qanalysis.jobs.store import MEASURED, RESULT, Store
+from qanalysis.schema.headline import headline
 
 _DISK_FULL = "The disk is full: free some space and resume the job; what it measured is kept."
 _NO_MEMORY = "Out of memory: use a smaller batch size or fewer samples, and run it anew."
@@ -58,7 +59,8 @@ def _run(store: Store, job_id: str, analyses: Mapping[str, Callable[..., Any]] |
         result = analyses[job.analysis](job.params, reporter, folder)
         reporter.flush()
         result.save(folder / RESULT)
-        queue.end(store, job_id, "finished")
+        summary = headline(result)
+        queue.end(store, job_id, "finished", headline="" if summary is None else summary.line)
     except Exception as error:
         sentence = _sentence(error)
         with contextlib.suppress(OSError):  # the log's disk may be full

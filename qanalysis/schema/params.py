@@ -62,6 +62,12 @@ class PtqParams(QuantizationParams):
         return super()._described().model_copy(update=settings)
 
 
+class AnswersParams(PtqParams):
+    """Which samples are answered differently once quantized, and how each class fares."""
+
+    calibrations: tuple[str, ...] = Field(("max",), min_length=1, description="comma-separated")
+
+
 class WeightsParams(EvaluationParams):
     """Weights alone, per tensor and per channel, batch norm folded or not (Table 3)."""
 
@@ -124,6 +130,7 @@ PARAMS: dict[str, type[TaskParams]] = {
     "evaluate": EvaluateParams,
     "calibrate": CalibrateParams,
     "ptq": PtqParams,
+    "answers": AnswersParams,
     "weights": WeightsParams,
     "sensitivity": SensitivityParams,
     "partial": PartialParams,

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from qanalysis.schema.answers import AnswersResult
 from qanalysis.schema.base import Record
 from qanalysis.schema.benchmark import BenchmarkResult, FastestResult
 from qanalysis.schema.export import ExportResult
@@ -168,6 +169,7 @@ RESULTS: dict[str, type[Result]] = {
     "evaluate": EvaluateResult,
     "calibrate": CalibrateResult,
     "ptq": PtqResult,
+    "answers": AnswersResult,
     "weights": WeightsResult,
     "sensitivity": SensitivityResult,
     "partial": PartialResult,

@@ -1,5 +1,6 @@
 """One job on the jobs page: its state and settings, what it printed and made, and what can be done with it."""
 
+import sqlite3
 import time
 from collections.abc import Callable
 from html import escape
@@ -10,7 +11,7 @@ from streamlit.navigation.page import StreamlitPage
 
 from qanalysis.jobs.engine import Engine
 from qanalysis.jobs.state import Job, State
-from qanalysis.jobs.store import MEASURED, RESULT
+from qanalysis.jobs.store import LONGEST_NOTE, MEASURED, RESULT
 from qanalysis.jobs.summary import duration, settings, size
 from qanalysis.ui import navigation
 from qanalysis.ui.outcome import JOB, change, told
@@ -55,7 +56,10 @@ def draw(engine: Engine, job_id: str) -> None:
             st.badge(job.state, icon=ICONS[job.state], color=COLOURS[job.state])  # type: ignore[arg-type]
             st.markdown(f"**{job.analysis}** of `{job.params.model}` on `{job.params.data}`")
         _progress(job)
+        if job.headline:
+            st.markdown(f":material/flag: {job.headline}")
         _buttons(engine, job)
+        _note(engine, job)
         columns = st.columns(2)
         with columns[0]:
             _facts(job)
@@ -96,10 +100,34 @@ def _buttons(engine: Engine, job: Job) -> None:
             change(lambda: engine.resume(job.id))
         if st.button("Start over", key=f"retry-{job.id}", icon=":material/refresh:"):
             change(lambda: engine.retry(job.id))
-        with st.popover("Delete", icon=":material/delete:"):
+        pin = "Unpin" if job.pinned else "Pin"
+        if st.button(pin, key=f"pin-{job.id}", icon=":material/push_pin:", help="Pinned jobs come first and stay."):
+            change(lambda: engine.store.label(job.id, pinned=not job.pinned))
+        with st.popover("Delete", icon=":material/delete:", disabled=job.pinned):
             st.markdown("Delete this job, its result and its files? This cannot be undone.")
             if st.button("Delete for good", key=f"delete-{job.id}", type="primary"):
                 change(lambda: _delete(engine, job.id))
+
+
+def _note(engine: Engine, job: Job) -> None:
+    key = f"note-{job.id}"
+
+    def write() -> None:
+        try:
+            engine.store.label(job.id, note=st.session_state[key])
+        except (KeyError, OSError, sqlite3.Error, ValueError) as error:
+            st.toast(f"The note was not kept: {error.args[0]}", icon=":material/error:")
+
+    st.text_input(
+        "Note",
+        job.note,
+        key=key,
+        max_chars=LONGEST_NOTE,
+        placeholder="A note: why it was run, what it showed",
+        icon=":material/edit_note:",
+        label_visibility="collapsed",
+        on_change=write,
+    )
 
 
 def _delete(engine: Engine, job_id: str) -> None:

@@ -40,7 +40,7 @@ def page() -> None:
     )
     text = columns[1].text_input(
         "Search",
-        placeholder="Model, data or analysis",
+        placeholder="Model, data, analysis, note",
         key="job-search",
         icon=":material/search:",
         label_visibility="collapsed",
@@ -86,7 +86,7 @@ def _panel(engine: Engine, jobs: list[Job], shown: list[Job]) -> None:
 
 
 def _wanted(job: Job, states: list[State] | None, text: str) -> bool:
-    words = f"{job.id} {job.analysis} {job.params.model} {job.params.data}".lower()
+    words = f"{job.id} {job.analysis} {job.params.model} {job.params.data} {job.headline} {job.note}".lower()
     return (not states or job.state in states) and text.strip().lower() in words
 
 
@@ -133,7 +133,10 @@ def _table(jobs: list[Job], chosen: str) -> None:
             "progress": st.column_config.ProgressColumn(
                 "Progress", format="percent", min_value=0, max_value=1, width=110
             ),
+            "pinned": st.column_config.TextColumn(":material/push_pin:", width=36, help="Pinned jobs come first."),
             "analysis": st.column_config.TextColumn("Analysis", width=95),
+            "found": st.column_config.TextColumn("Found", help="What it measured, in one line."),
+            "note": st.column_config.TextColumn("Note", width=120),
             "model": st.column_config.TextColumn("Model"),
             "data": st.column_config.TextColumn("Data", width=120),
             "created": st.column_config.DatetimeColumn("Created", format="D MMM, HH:mm", width=105),
@@ -153,7 +156,10 @@ def _frame(jobs: list[Job]) -> pd.DataFrame:
         {
             "state": [[job.state] for job in jobs],
             "progress": [job.progress for job in jobs],
+            "pinned": ["📌" if job.pinned else "" for job in jobs],
             "analysis": [job.analysis for job in jobs],
+            "found": [job.headline for job in jobs],
+            "note": [job.note for job in jobs],
             "model": [job.params.model for job in jobs],
             "data": [job.params.data for job in jobs],
             "created": [pd.Timestamp(job.created, unit="s") + offset.round("min") for job in jobs],

@@ -130,6 +130,46 @@ def test_a_deleted_job_leaves_nothing(store):
     assert store.job(keep).state == "queued"
 
 
+def test_a_note_and_a_pin_are_kept_each_by_itself(store):
+    job_id = store.create("describe", PARAMS)
+    store.label(job_id, note="  why it was run ")
+    store.label(job_id, pinned=True)
+    assert (store.job(job_id).note, store.job(job_id).pinned) == ("why it was run", True)
+    store.label(job_id, note="")
+    assert (store.job(job_id).note, store.job(job_id).pinned) == ("", True)
+
+
+def test_a_note_to_no_job_or_too_long_is_refused(store):
+    with pytest.raises(KeyError, match="no job 'nothing'"):
+        store.label("nothing", note="x")
+    with pytest.raises(ValueError, match="at most 2,000 characters"):
+        store.label(store.create("describe", PARAMS), note="x" * 2001)
+
+
+def test_pinned_jobs_come_first_even_when_they_are_old(store):
+    ids = [store.create("describe", DescribeParams(seed=seed)) for seed in range(3)]
+    store.label(ids[0], pinned=True)
+    assert [job.id for job in store.jobs()] == [ids[0], ids[2], ids[1]]
+    assert [job.id for job in store.jobs(1)] == [ids[0]]
+
+
+def test_a_pinned_job_is_not_deleted(store):
+    job_id = store.create("describe", PARAMS)
+    queue.end(store, job_id, "failed", error="why")
+    store.label(job_id, pinned=True)
+    with pytest.raises(ValueError, match="unpin it"):
+        store.delete(job_id)
+    store.label(job_id, pinned=False)
+    store.delete(job_id)
+    assert store.jobs() == []
+
+
+def test_what_a_job_found_is_known_without_its_result(store):
+    job_id = store.create("describe", PARAMS)
+    queue.end(store, job_id, "finished", headline="91.90 %, best of 6")
+    assert [job.headline for job in store.jobs()] == ["91.90 %, best of 6"]
+
+
 def test_a_job_that_still_stops_is_not_deleted(store):
     job_id = store.create("describe", PARAMS)
     queue.settle(store)
@@ -185,7 +225,7 @@ def test_a_store_of_version_1_is_brought_up_to_date(tmp_path):
     new = store.create("describe", PARAMS)
     assert [held.job for held in store.leases()] == [new]
     with connected(store.path) as database:
-        assert database.execute("pragma user_version").fetchone() == (2,)
+        assert database.execute("pragma user_version").fetchone() == (3,)
         assert database.execute("pragma journal_mode").fetchone() == ("wal",)
 
 

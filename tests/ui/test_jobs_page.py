@@ -115,6 +115,18 @@ def test_a_job_is_deleted_after_it_was_confirmed(app, jobs, store):
     assert len(app.dataframe[0].value) == 5
 
 
+def test_a_job_is_noted_and_pinned_on_the_page(app, jobs, store):
+    opened(app, job=jobs["failed"])
+    app.text_input(key=f"note-{jobs['failed']}").set_value("too few images").run()
+    app.button(key=f"pin-{jobs['failed']}").click().run()
+    assert not app.exception
+    assert (store.job(jobs["failed"]).note, store.job(jobs["failed"]).pinned) == ("too few images", True)
+    table = app.dataframe[0].value
+    assert next(iter(table["note"])) == "too few images"
+    app.text_input(key="job-search").set_value("few images").run()
+    assert len(app.dataframe[0].value) == 1
+
+
 def test_a_page_opened_with_a_job_shows_it_with_its_own_settings(app, jobs):
     opened(app, "2_PTQ.py", job=jobs["failed"])
     assert any("One run of" in text.value and "bits 3" in text.value for text in app.markdown)

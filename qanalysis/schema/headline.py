@@ -1,0 +1,286 @@
+"""Headline: what a result says in one line, in fields that results of different analyses share."""
+
+from collections.abc import Callable
+from typing import Any
+
+from qanalysis.schema.answers import AnswersResult, flips
+from qanalysis.schema.base import Record
+from qanalysis.schema.benchmark import BenchmarkResult, FastestResult
+from qanalysis.schema.export import ExportResult
+from qanalysis.schema.params import AnswersParams, PtqParams
+from qanalysis.schema.plan import Plan
+from qanalysis.schema.qat import QatResult
+from qanalysis.schema.result import Metric, Result
+from qanalysis.schema.results import CalibrateResult, EvaluateResult, PtqResult, WeightsResult
+from qanalysis.schema.saved_plan import SavedPlan
+from qanalysis.schema.sensitivity import PartialResult, PlanResult, SensitivityResult
+from qanalysis.schema.site import Coverage
+
+#: Ranges by activation: largest magnitude represented, or None where a tensor was all zero.
+Magnitudes = dict[str, float | None]
+
+
+class Headline(Record):
+    """The quantized model that a result is about; what an analysis does not measure is None.
+
+    Attributes:
+        what: what was done, in a few words.
+        metric: accuracy, or agreement with fp32 where there are no labels.
+        fp32: accuracy in floating point, in %.
+        accuracy: accuracy of the quantized model, in %.
+        interval: 95 % interval of accuracy - fp32, in points.
+        calibration: calibration of its activations.
+        skipped: number of sites in floating point.
+        sites: number of sites.
+        latency_ms: median latency of its fastest row, in ms.
+        speedup: over floating point in the same engine.
+    """
+
+    what: str
+    metric: Metric | None = None
+    fp32: float | None = None
+    accuracy: float | None = None
+    interval: tuple[float, float] | None = None
+    calibration: str | None = None
+    skipped: int | None = None
+    sites: int | None = None
+    latency_ms: float | None = None
+    speedup: float | None = None
+
+    @property
+    def relative(self) -> float | None:
+        """100 (accuracy - fp32) / fp32, in %."""
+        if self.accuracy is None or not self.fp32:
+            return None
+        return 100 * (self.accuracy - self.fp32) / self.fp32
+
+    @property
+    def line(self) -> str:
+        """Its numbers in one line."""
+        parts = []
+        if self.accuracy is not None:
+            change = "" if self.relative is None else f" ({self.relative:+.2f} %)"
+            parts.append(f"{self.accuracy:.2f} %{change}")
+        elif self.fp32 is not None:
+            parts.append(f"fp32 {self.fp32:.2f} %")
+        if self.latency_ms is not None:
+            parts.append(f"{self.latency_ms:.3g} ms")
+        if self.speedup is not None:
+            parts.append(f"{self.speedup:.2f} × fp32")
+        return ", ".join([*parts, self.what]) if parts else self.what
+
+
+def headline(result: Result) -> Headline | None:
+    """The headline of a result; None for an analysis that has none."""
+    make = _MAKERS.get(type(result))
+    return None if make is None else make(result)
+
+
+def ranges(result: Result) -> Magnitudes:
+    """The ranges of the quantized model that a result is about; empty where it does not say."""
+    if isinstance(result, PtqResult):
+        return result.ranges[result.best]
+    if isinstance(result, QatResult):
+        return result.ranges
+    if isinstance(result, CalibrateResult):
+        return next(iter(result.ranges.values()))
+    return {}
+
+
+def answers_params(result: Result, checkpoint: str | None = None) -> AnswersParams | None:
+    """Parameters of the run that shows the answers of the quantized model that a result is about.
+
+    Args:
+        result: of PTQ, QAT, one plan, partial quantization or sensitivity.
+        checkpoint: path of the network that QAT trained.
+
+    Returns:
+        None where the result is about no such model, or its checkpoint is not there.
+    """
+    if isinstance(result, PtqResult):
+        values = {name: getattr(result.params, name) for name in PtqParams.model_fields}
+        return AnswersParams(**values | {"calibrations": (result.best,)})
+    if isinstance(result, QatResult):
+        if checkpoint is None:
+            return None
+        given = {"model": f"checkpoint:{checkpoint}", "calibrations": ("trained",)}
+        plan = _plan("fine-tuned", result.coverage, result.model.name, "trained", result.plan)
+    elif isinstance(result, PlanResult | PartialResult | SensitivityResult):
+        plan = result.saved_plan("measured")
+        given = {"model": result.params.model, "calibrations": (plan.calibration,)}
+    else:
+        return None
+    names = ("data", "device", "batch_size", "seed", "evaluation_samples", "calibration_samples")
+    return AnswersParams(**given | {name: getattr(result.params, name) for name in names}, plan=plan)
+
+
+def _plan(name: str, coverage: Coverage, model: str, calibration: str, plan: Plan) -> SavedPlan:
+    sites = tuple(site.name for site in coverage.sites)
+    return SavedPlan(name=name, model=model, sites=sites, calibration=calibration, plan=plan)
+
+
+def _evaluate(result: EvaluateResult) -> Headline:
+    fp32 = None if result.fp32 is None else result.fp32.accuracy
+    return Headline(what="floating point", metric=result.metric, fp32=fp32, sites=len(result.coverage.sites))
+
+
+def _calibrate(result: CalibrateResult) -> Headline:
+    return Headline(what=f"{result.samples:,} samples seen", sites=len(result.coverage.sites))
+
+
+def _ptq(result: PtqResult) -> Headline:
+    best = next(row for row in result.rows if row.calibration == result.best)
+    return Headline(
+        what=f"best of {len(result.rows)}" if len(result.rows) > 1 else "PTQ",
+        metric=result.metric,
+        fp32=result.fp32,
+        accuracy=best.accuracy,
+        interval=best.difference_interval,
+        calibration=result.best,
+        skipped=len(result.float_sites),
+        sites=len(result.sites),
+    )
+
+
+def _weights(result: WeightsResult) -> Headline:
+    worst = min(result.rows, key=lambda row: row.accuracy)
+    folded = ", folded" if worst.folded else ""
+    return Headline(
+        what=f"worst: {worst.granularity}{folded}",
+        metric=result.metric,
+        fp32=result.fp32,
+        accuracy=worst.accuracy,
+        interval=worst.difference_interval,
+    )
+
+
+def _sensitivity(result: SensitivityResult) -> Headline:
+    first = result.rows[0].site if result.rows else "no site"
+    chosen = None
+    if result.partial is not None and result.partial.chosen is not None:
+        chosen = result.partial.steps[result.partial.chosen]
+    return Headline(
+        what=f"most sensitive: {first}",
+        metric=result.metric,
+        fp32=result.fp32,
+        accuracy=result.quantized if chosen is None else chosen.accuracy,
+        interval=None if chosen is None else chosen.interval,
+        calibration=result.params.effective_calibration,
+        skipped=len(result.float_sites) + (0 if chosen is None else len(chosen.skipped)),
+        sites=len(result.coverage.sites),
+    )
+
+
+def _partial(result: PartialResult) -> Headline:
+    step = result.partial.steps[-1 if result.partial.chosen is None else result.partial.chosen]
+    return Headline(
+        what="target not reached" if result.partial.chosen is None else f"{len(step.skipped)} sites skipped",
+        metric=result.metric,
+        fp32=result.fp32,
+        accuracy=step.accuracy,
+        interval=step.interval,
+        calibration=result.params.effective_calibration,
+        skipped=sum(not result.plan.quantizes(site.name) for site in result.coverage.sites),
+        sites=len(result.coverage.sites),
+    )
+
+
+def _measured_plan(result: PlanResult) -> Headline:
+    return Headline(
+        what="one plan",
+        metric=result.metric,
+        fp32=result.fp32,
+        accuracy=result.change.accuracy,
+        interval=result.change.interval,
+        calibration=result.params.effective_calibration,
+        skipped=len(result.float_sites),
+        sites=len(result.coverage.sites),
+    )
+
+
+def _qat(result: QatResult) -> Headline:
+    return Headline(
+        what=f"{result.params.ranges} ranges from {result.calibration}",
+        metric=result.metric,
+        fp32=result.fp32.accuracy,
+        accuracy=result.qat.accuracy,
+        interval=result.qat.interval,
+        calibration="trained",
+        skipped=len(result.float_sites),
+        sites=len(result.coverage.sites),
+    )
+
+
+def _answers(result: AnswersResult) -> Headline:
+    name, last = list(result.quantized.items())[-1]
+    truth, count = result.truth, max(len(result.truth), 1)
+    right = sum(want == got for want, got in zip(truth, last.classes, strict=True))
+    fp32 = sum(want == got for want, got in zip(truth, result.fp32.classes, strict=True))
+    return Headline(
+        what=f"{len(flips(truth, result.fp32, last)):,} of {len(truth):,} answers changed",
+        metric=result.metric,
+        fp32=100 * fp32 / count,
+        accuracy=100 * right / count,
+        calibration=name,
+    )
+
+
+def _export(result: ExportResult) -> Headline:
+    return Headline(
+        what=f"files agree in {result.verification.agreement:.2f} %",
+        metric=result.metric,
+        fp32=result.fp32,
+        accuracy=result.verification.measured,
+        calibration=result.params.effective_calibration,
+        skipped=len(result.float_sites),
+        sites=len(result.coverage.sites),
+    )
+
+
+def _benchmark(result: BenchmarkResult) -> Headline:
+    rows = [row for row in result.rows if row.precision.startswith("int8")] or list(result.rows)
+    if not rows:
+        return Headline(what="no engine ran it", metric=result.metric, fp32=result.fp32)
+    first = min((row for row in rows if row.batch == rows[0].batch), key=lambda row: row.latency_ms.median)
+    agreeing = [row for row in result.agreement if (row.engine, row.precision) == (first.engine, first.precision)]
+    return Headline(
+        what=f"{first.engine} {first.precision}, batch {first.batch}",
+        metric=result.metric,
+        fp32=result.fp32,
+        accuracy=agreeing[0].accuracy if agreeing else None,
+        calibration=result.params.effective_calibration,
+        skipped=len(result.float_sites),
+        sites=first.sites,
+        latency_ms=first.latency_ms.median,
+        speedup=first.speedup,
+    )
+
+
+def _fastest(result: FastestResult) -> Headline:
+    found = result.measured_ms is not None
+    return Headline(
+        what=f"fastest plan in {result.params.engine}" if found else "no plan within the target",
+        metric=result.metric,
+        fp32=result.fp32,
+        accuracy=result.accuracy,
+        calibration=result.params.effective_calibration,
+        sites=len(result.coverage.sites),
+        latency_ms=result.measured_ms,
+        speedup=result.float_ms / result.measured_ms if result.measured_ms else None,
+    )
+
+
+_MAKERS: dict[type[Result], Callable[[Any], Headline]] = {
+    EvaluateResult: _evaluate,
+    CalibrateResult: _calibrate,
+    PtqResult: _ptq,
+    WeightsResult: _weights,
+    SensitivityResult: _sensitivity,
+    PartialResult: _partial,
+    PlanResult: _measured_plan,
+    QatResult: _qat,
+    AnswersResult: _answers,
+    ExportResult: _export,
+    BenchmarkResult: _benchmark,
+    FastestResult: _fastest,
+}
