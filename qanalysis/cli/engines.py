@@ -1,14 +1,11 @@
 """`qanalysis engines`: which engines this machine has, why others are missing, and its int8 features."""
 
 import argparse
-import json
-from dataclasses import asdict
 
 from rich.console import Console
 from rich.table import Table
 
-from qanalysis.engines.features import features
-from qanalysis.engines.registry import ENGINES
+from qanalysis.engines.listing import machine
 from qanalysis.engines.tensorrt import command
 
 
@@ -20,29 +17,19 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Executes the command."""
-    rows = [
-        {
-            "engine": name,
-            "available": engine.available() is None,
-            "reason": engine.available(),
-            "version": engine.version(),
-            "precisions": engine.precisions() if engine.available() is None else (),
-            "purpose": engine.purpose,
-        }
-        for name, engine in ENGINES.items()
-    ]
-    here = features()
+    found = machine()
     if options.json:
-        print(json.dumps({"engines": rows, "features": asdict(here)}, indent=1))
+        print(found.model_dump_json(indent=1))
         return 0
     table = Table("engine", "version", "precisions", "what for", box=None)
-    for row in rows:
-        precisions = ", ".join(row["precisions"]) if row["available"] else "[yellow]missing[/]"  # type: ignore[arg-type]
-        table.add_row(str(row["engine"]), str(row["version"]) or "-", precisions, str(row["purpose"]))
+    for card in found.engines:
+        precisions = ", ".join(card.precisions) if card.available else "[yellow]missing[/]"
+        table.add_row(card.engine, card.version or "-", precisions, card.purpose)
     console.print(table)
-    for row in rows:
-        if not row["available"]:
-            console.print(f"{row['engine']}: {row['reason']}", highlight=False)
+    for card in found.engines:
+        if not card.available:
+            console.print(f"{card.engine}: {card.reason}", highlight=False)
+    here = found.features
     console.print(f"CPU: {here.cpu}, {here.cores} cores, {', '.join(here.cpu_features)}", highlight=False)
     console.print(f"int8 : fp32 operations per cycle {here.int8_ratio:.3g} : 1, bf16 {here.bf16_ratio:.3g} : 1")
     for name, capability in here.gpus:

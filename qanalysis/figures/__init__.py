@@ -5,31 +5,39 @@ name, how a newcomer reads it.
 """
 
 from qanalysis.figures import (
+    benchmark,
+    compare,
     costs,
     divergence,
     export,
     histogram,
     model,
     overview,
+    parity,
     partial,
     ptq,
     qat,
     sensitivity,
+    speed,
     theme,
     weights,
 )
 
 __all__ = [
+    "benchmark",
+    "compare",
     "costs",
     "divergence",
     "export",
     "histogram",
     "model",
     "overview",
+    "parity",
     "partial",
     "ptq",
     "qat",
     "sensitivity",
+    "speed",
     "theme",
     "weights",
 ]

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import plotly.graph_objects as go
 
 Theme = Literal["light", "dark"]
-Precision = Literal["fp32", "int8", "float-kept"]
+Precision = Literal["fp32", "int8", "float-kept", "bf16", "fp16", "int8+bf16"]
 
 #: Name under which the cutoff that the reader chooses goes in every mapping of calibrations.
 CUSTOM = "custom"
@@ -38,7 +38,7 @@ class Palette:
         clipping: what is cut off.
         calibrations: by name, percentiles aside.
         percentiles: from 1 nine (90 %) to 6 nines (99.9999 %).
-        precisions: fp32, int8, and layers kept in floating point.
+        precisions: fp32, int8, layers kept in floating point, and what else engines offer.
         kinds: by kind of operation.
         scale: colours of a heat map, from what asks for no attention to what does; lightness runs one way.
     """
@@ -72,7 +72,14 @@ PALETTES: dict[Theme, Palette] = {
         clipping="#d1243f",
         calibrations={"max": "#b45f06", "entropy": "#8e1a62", "mse": "#0a9080", CUSTOM: "#111827"},
         percentiles=("#2f9fb4", "#3597c4", "#3b8fd4", "#2468b0", "#1d4480", "#0e2350"),
-        precisions={"fp32": "#64748b", "int8": "#6d4bc3", "float-kept": "#8a6d00"},
+        precisions={
+            "fp32": "#64748b",
+            "int8": "#6d4bc3",
+            "float-kept": "#8a6d00",
+            "bf16": "#0e7490",
+            "fp16": "#b45309",
+            "int8+bf16": "#b8245f",
+        },
         kinds={
             "convolution": "#4c6a92",
             "depthwise convolution": "#b07a1c",
@@ -94,7 +101,14 @@ PALETTES: dict[Theme, Palette] = {
         clipping="#ff6b7f",
         calibrations={"max": "#ffb454", "entropy": "#f07ac0", "mse": "#2fd6b5", CUSTOM: "#ffffff"},
         percentiles=("#c9fbff", "#cbf0ff", "#cde6ff", "#86c1f7", "#4c97e0", "#3a70bc"),
-        precisions={"fp32": "#a3b1c6", "int8": "#a78bfa", "float-kept": "#e8d25a"},
+        precisions={
+            "fp32": "#a3b1c6",
+            "int8": "#a78bfa",
+            "float-kept": "#e8d25a",
+            "bf16": "#5fd3e8",
+            "fp16": "#ffb454",
+            "int8+bf16": "#ff86b8",
+        },
         kinds={
             "convolution": "#8fb0dc",
             "depthwise convolution": "#e5b769",
@@ -144,9 +158,9 @@ def calibration_dash(name: str) -> str:
     return _DASHES.get(name, "dash")
 
 
-def precision_colour(precision: Precision, theme: Theme) -> str:
-    """Colour of a precision, as `#rrggbb`."""
-    return PALETTES[theme].precisions[precision]
+def precision_colour(precision: str, theme: Theme) -> str:
+    """Colour of a precision (`Precision`), as `#rrggbb`; muted for an unknown one."""
+    return PALETTES[theme].precisions.get(precision, PALETTES[theme].muted)  # type: ignore[call-overload, no-any-return]
 
 
 def kind_colour(kind: str, theme: Theme) -> str:

@@ -14,6 +14,7 @@ from qanalysis.schema.plan import Override, Plan
 _QUERY = "float"
 #: What the table calls a setting that is the plan's own.
 INHERITED = "plan"
+_OFFERED = "drafts-offered"
 
 
 @dataclass
@@ -85,6 +86,25 @@ def drafts(identity: str, base: Plan, sites: Iterable[str]) -> Drafts:
         found = Drafts(history, len(history) - 1, start)
         st.session_state[key] = found
     return found
+
+
+def offer(floats: Iterable[str]) -> None:
+    """Lets the next page with drafts go on from these sites in floating point, and all others quantized."""
+    st.session_state[_OFFERED] = tuple(floats)
+
+
+def take_offer(made: Drafts, base: Plan, sites: Iterable[str]) -> None:
+    """Makes what was offered the current draft, if something was.
+
+    Args:
+        made: the drafts.
+        base: the plan without choices by hand.
+        sites: names that there are; others are ignored.
+    """
+    offered = st.session_state.pop(_OFFERED, None)
+    if offered is not None:
+        known = set(sites)
+        made.make(base.skipping(*(name for name in offered if name in known)))
 
 
 def remember(plan: Plan) -> None:

@@ -41,6 +41,9 @@ _PAGES: dict[str, tuple[Callable[[], StreamlitPage], dict[str, str]]] = {
     "sensitivity": (navigation.sensitivity, {}),
     "partial": (navigation.sensitivity, {}),
     "qat": (navigation.qat, {}),
+    "benchmark": (navigation.benchmark, {}),
+    "fastest": (navigation.benchmark, {"benchmark-view": "Accuracy against speed"}),
+    "export": (navigation.benchmark, {"benchmark-view": "Export"}),
 }
 
 

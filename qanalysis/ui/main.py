@@ -10,8 +10,15 @@ st.set_page_config(page_title="Quantization analysis", page_icon=Path(__file__).
 st.html(Path(__file__).with_name("style.css"))
 pages = {
     "": [navigation.home()],
-    "Workflow": [navigation.calibration(), navigation.ptq(), navigation.sensitivity(), navigation.qat()],
-    "Runs": [navigation.jobs()],
+    "Workflow": [
+        navigation.calibration(),
+        navigation.ptq(),
+        navigation.sensitivity(),
+        navigation.qat(),
+        navigation.benchmark(),
+    ],
+    "Runs": [navigation.compare(), navigation.jobs()],
+    "Learn": [navigation.learn()],
 }
 page = st.navigation(pages)
 navigation.arrive(page, [one for section in pages.values() for one in section])

@@ -35,6 +35,21 @@ def qat() -> StreamlitPage:
     return st.Page(_FOLDER / "4_QAT.py", title="QAT", icon=":material/model_training:", url_path="qat")
 
 
+def compare() -> StreamlitPage:
+    """Runs side by side."""
+    return st.Page(_FOLDER / "8_Compare.py", title="Compare", icon=":material/compare_arrows:", url_path="compare")
+
+
+def benchmark() -> StreamlitPage:
+    """Engines: the file, what it gains, accuracy against speed."""
+    return st.Page(_FOLDER / "5_Benchmark.py", title="Benchmark", icon=":material/speed:", url_path="benchmark")
+
+
+def learn() -> StreamlitPage:
+    """The paper's fundamentals, lesson by lesson."""
+    return st.Page(_FOLDER / "6_Learn.py", title="Learn", icon=":material/school:", url_path="learn")
+
+
 def jobs() -> StreamlitPage:
     """Everything that runs, waits or ran."""
     return st.Page(_FOLDER / "7_Jobs.py", title="Jobs", icon=":material/list_alt:", url_path="jobs")

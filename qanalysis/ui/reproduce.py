@@ -21,14 +21,14 @@ def command(analysis: str, params: TaskParams) -> str:
         if isinstance(value, bool):
             parts.append(option if value else option.replace("--", "--no-", 1))
         else:
-            text = ",".join(value) if isinstance(value, tuple) else _written(value)
+            text = ",".join(map(_written, value)) if isinstance(value, tuple) else _written(value)
             parts += [option, shlex.quote(text)]
     return " ".join([*parts, "--json", f"{analysis}.json"])
 
 
 def code(analysis: str, params: TaskParams) -> str:
     """The Python code that makes the same result."""
-    values = {name: value.name if isinstance(value, SavedPlan) else value for name, value in given(params).items()}
+    values = {name: _named(value) for name, value in given(params).items()}
     arguments = "".join(f"    {name}={value!r},\n" for name, value in values.items())
     call = f'result = qanalysis.run(\n    "{analysis}",\n{arguments})'
     return f"import qanalysis\n\n{call}\nprint(result.model_dump_json(indent=1))"
@@ -85,3 +85,10 @@ def reproduce(
 
 def _written(value: object) -> str:
     return value.name if isinstance(value, SavedPlan) else str(value)
+
+
+def _named(value: object) -> object:
+    """A saved plan by its name, on its own or among others."""
+    if isinstance(value, tuple):
+        return tuple(_named(one) for one in value)
+    return value.name if isinstance(value, SavedPlan) else value

@@ -11,7 +11,7 @@ from qanalysis.schema.params import PartialParams, SensitivityMode, SensitivityP
 from qanalysis.schema.sensitivity import PartialResult, SensitivityResult, SensitivityRow
 from qanalysis.ui import by_hand, selection
 from qanalysis.ui.chart import chart, theme
-from qanalysis.ui.drafts import Drafts, drafts
+from qanalysis.ui.drafts import Drafts, drafts, take_offer
 from qanalysis.ui.outcome import notes, outcome
 from qanalysis.ui.reproduce import reproduce
 from qanalysis.ui.sensitivity_settings import settings
@@ -135,7 +135,10 @@ def _bars(
 
 def _drafts(result: SensitivityResult) -> Drafts:
     sites = [site.name for site in result.coverage.sites]
-    return drafts(by_hand.identity(result), result.params.effective_plan(), sites)
+    base = result.params.effective_plan()
+    made = drafts(by_hand.identity(result), base, sites)
+    take_offer(made, base, sites)
+    return made
 
 
 def _verdict(result: SensitivityResult) -> None:

@@ -43,7 +43,7 @@ def test_calibrations_stand_out_from_the_page(theme, name):
 
 
 @pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("precision", ["fp32", "int8", "float-kept"])
+@pytest.mark.parametrize("precision", ["fp32", "int8", "float-kept", "bf16", "fp16", "int8+bf16"])
 def test_precisions_stand_out_from_the_page(theme, precision):
     assert contrast(themes.precision_colour(precision, theme), themes.PALETTES[theme].page) >= 3
 

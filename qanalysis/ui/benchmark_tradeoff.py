@@ -1,0 +1,328 @@
+"""Accuracy against speed: measured plans as points, the search for the fastest, and what to do with a point."""
+
+import streamlit as st
+from pydantic import ValidationError
+
+from qanalysis import figures
+from qanalysis.figures.speed import Point
+from qanalysis.jobs.state import Job
+from qanalysis.schema import saved_plan
+from qanalysis.schema.benchmark import BenchmarkResult, FastestResult, SpeedStep
+from qanalysis.schema.deploy_params import BenchmarkParams
+from qanalysis.schema.plan import Plan
+from qanalysis.schema.saved_plan import SavedPlan
+from qanalysis.schema.site import Coverage
+from qanalysis.ui import drafts, navigation
+from qanalysis.ui.benchmark_settings import fastest
+from qanalysis.ui.benchmark_tables import step_table
+from qanalysis.ui.chart import chart, theme
+from qanalysis.ui.outcome import notes, outcome
+from qanalysis.ui.reproduce import reproduce
+from qanalysis.ui.selection import Selection
+
+_PICKED = "benchmark-point"
+_READ = figures.speed.HOW_TO_READ
+
+
+def view(chosen: Selection, params: BenchmarkParams, result: BenchmarkResult | None) -> None:
+    """Draws the view.
+
+    Args:
+        chosen: model and data.
+        params: settings of the benchmark.
+        result: of the benchmark with these settings, if there is one.
+    """
+    place = st.container()
+    found = _search(chosen, params, result)
+    with place:
+        _points(chosen, result, found)
+
+
+def points(result: BenchmarkResult | None, found: FastestResult | None) -> tuple[list[Point], dict[str, Plan | None]]:
+    """What to draw, and the plan of every point by its key.
+
+    The points of a search stand beside those of the benchmark if both were measured on the same samples, in the same
+    engine and for the same batch size; else alone.
+    """
+    drawn: list[Point] = []
+    plans: dict[str, Plan | None] = {}
+    if result is not None and (found is None or comparable(result, found)):
+        for point in result.points:
+            key = f"measured {point.name}"
+            plans[key] = point.plan
+            names = {"plan": "the plan in force" if result.params.plan is not None else "all layers in int8"}
+            drawn.append(
+                Point(
+                    key=key,
+                    name=names.get(point.name, point.name),
+                    kind="fp32" if point.plan is None else "int8",
+                    ms=point.latency_ms,
+                    accuracy=point.accuracy,
+                    floats=_floats(point.plan, result.coverage, result.float_sites),
+                    sites=len(result.coverage.sites),
+                )
+            )
+    if found is None:
+        return drawn, plans
+    base = found.params.effective_plan()
+    for number, step in enumerate(found.steps):
+        key = f"search {number}"
+        plan = base.skipping(*step.skipped)
+        chosen_one = found.plan is not None and plan == found.plan
+        plans[key] = plan
+        timed = chosen_one and found.measured_ms is not None
+        drawn.append(
+            Point(
+                key=key,
+                name="fastest within the target" if chosen_one else step.why,
+                kind="chosen" if chosen_one else "search",
+                ms=found.measured_ms if timed and found.measured_ms is not None else step.predicted_ms,
+                accuracy=step.accuracy,
+                measured=timed,
+                floats=_floats(plan, found.coverage, {}),
+                sites=len(found.coverage.sites),
+            )
+        )
+    if not any(point.kind == "fp32" for point in drawn):
+        plans["float"] = None
+        every = len(found.coverage.sites)
+        drawn.append(Point("float", "fp32", "fp32", found.float_ms, found.fp32, every, every))
+    return drawn, plans
+
+
+def comparable(result: BenchmarkResult, found: FastestResult) -> bool:
+    """Whether points of both may stand in one chart."""
+    same = {(point.engine, point.batch) for point in result.points} == {(found.params.engine, found.params.batch)}
+    return same and abs(result.fp32 - found.fp32) < 1e-9
+
+
+def _floats(plan: Plan | None, coverage: Coverage, unranged: dict[str, str]) -> int:
+    """Number of layers in floating point."""
+    return sum(plan is None or not plan.quantizes(site.name) or site.name in unranged for site in coverage.sites)
+
+
+def _points(chosen: Selection, result: BenchmarkResult | None, found: FastestResult | None) -> None:
+    source = result or found
+    if source is None:
+        return
+    drawn, plans = points(result, found)
+    if not drawn:
+        st.info("This benchmark measured no engine that reads files in fp32 and int8, so there are no points to draw.")
+        return
+    first = (result.points[0].engine, result.points[0].batch) if result is not None and result.points else None
+    where = (found.params.engine, found.params.batch) if found is not None else first
+    st.subheader("Accuracy against speed" + (f" in {where[0]}, batch {where[1]}" if where else ""))
+    if result is not None and found is not None and not comparable(result, found):
+        st.caption(
+            "Only the search is drawn: the benchmark above was measured on other images, in another engine or for "
+            "another batch size."
+        )
+    picked = st.session_state.get(_PICKED)
+    chart(
+        figures.speed.tradeoff(
+            drawn,
+            fp32=source.fp32,
+            target=found.params.target if found is not None else 1.0,
+            metric=source.metric,
+            selected=picked if picked in plans else None,
+            theme=theme(),
+        ),
+        key="bench-tradeoff",
+        file=f"{source.model.architecture}-accuracy-speed",
+        how_to_read=_READ["tradeoff"],
+        on_click=lambda key: st.session_state.update({_PICKED: key}),
+    )
+    point = next((one for one in drawn if one.key == picked), None)
+    if point is None:
+        st.caption("Click a mark to see its plan, open it on another page, or keep it.")
+        return
+    _point(chosen, point, plans[point.key], source)
+
+
+def _point(chosen: Selection, point: Point, plan: Plan | None, source: BenchmarkResult | FastestResult) -> None:
+    """What a clicked point is, and where it can go."""
+    sites = [site.name for site in source.coverage.sites]
+    floats = [site for site in sites if plan is None or not plan.quantizes(site)]
+    with st.container(border=True):
+        st.markdown(
+            f"**{point.name}**: {point.accuracy:.2f} % in {point.ms:.3g} ms "
+            f"({'measured' if point.measured else 'predicted'}); "
+            + (
+                "every layer in floating point."
+                if len(floats) == len(sites)
+                else f"in floating point: {', '.join(f'`{site}`' for site in floats)}."
+                if floats
+                else "every layer in int8."
+            )
+        )
+        if plan is None:
+            return
+        kept = next((name for name in saved_plan.saved() if _same(name, plan, source.model.name)), None)
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            st.button(
+                "Open on Sensitivity",
+                key="point-sensitivity",
+                icon=navigation.sensitivity().icon,
+                on_click=_open,
+                args=(floats,),
+                help="Switch single layers of it there, and see accuracy and latency at once.",
+            )
+            if kept is not None:
+                st.button(
+                    "In force already" if chosen.plan is not None and chosen.plan.name == kept else f"Use {kept!r}",
+                    key="point-use",
+                    icon=":material/bookmark:",
+                    disabled=chosen.plan is not None and chosen.plan.name == kept,
+                    on_click=navigation.go,
+                    args=(navigation.benchmark(),),
+                    kwargs={"plan": kept},
+                    help="On every page, among them PTQ and the export.",
+                )
+            else:
+                name = st.text_input(
+                    "Name", f"{source.model.architecture} {_slug(point.name)}"[:64], key="point-name", width=320
+                )
+                if st.button("Save and use", key="point-save", icon=":material/bookmark_add:"):
+                    _keep(name, plan, sites, source)
+
+
+def _open(floats: list[str]) -> None:
+    drafts.offer(floats)
+    navigation.go(navigation.sensitivity())
+
+
+def _same(name: str, plan: Plan, model: str) -> bool:
+    try:
+        known = saved_plan.find(name)
+    except ValueError:
+        return False
+    return known.plan == plan and known.model == model
+
+
+def _slug(text: str) -> str:
+    return "".join(c if c.isalnum() or c in " .+-_@" else "" for c in text).strip()
+
+
+def _keep(name: str, plan: Plan, sites: list[str], source: BenchmarkResult | FastestResult) -> None:
+    try:
+        kept = SavedPlan(
+            name=name.strip(),
+            model=source.model.name,
+            sites=tuple(sites),
+            calibration=source.params.effective_calibration,
+            plan=plan,
+        )
+        saved_plan.save(kept)
+    except ValidationError as error:
+        st.error(error.errors()[0]["msg"].removeprefix("Value error, ").capitalize() + ".")
+        return
+    except OSError as error:
+        st.error(f"The plan cannot be saved: {error}.")
+        return
+    navigation.go(navigation.benchmark(), plan=kept.name)
+    st.rerun()
+
+
+def _search(chosen: Selection, shared: BenchmarkParams, result: BenchmarkResult | None) -> FastestResult | None:
+    """The search for the fastest plan: its form, its steps, its answer."""
+    st.subheader("The fastest plan within a loss")
+    st.markdown(
+        "The search measures what each layer gains in time and costs in accuracy, then tries whole plans: accuracy is "
+        "measured, latency predicted, and the plan it chooses is timed."
+    )
+    engine, batch = shared.engines[0], shared.batches[-1]
+    if result is not None and result.points:
+        engine, batch = result.points[0].engine, result.points[0].batch
+    params = fastest(chosen, shared, engine, batch)
+    if params is None:
+        return None
+    st.caption(f"In {engine}, batch {batch}, on {params.evaluation_samples:,} images: as the settings above say.")
+    found = outcome("fastest", params, FastestResult, button="Search", what="Search", live=_steps_so_far)
+    if found is None:
+        return None
+    answer, _ = found
+    notes(answer)
+    _answer(answer)
+    table = step_table(answer)
+    with st.expander(f"All {len(table)} plans that were tried", icon=":material/table:"):
+        formats = {name: st.column_config.NumberColumn(format="%.2f") for name in table.columns if name.endswith("%")}
+        formats["predicted ms"] = st.column_config.NumberColumn(format="%.3f")
+        st.dataframe(table, hide_index=True, column_config=formats)
+    drawn, _ = points(None, answer)
+    reproduce(
+        "fastest",
+        answer,
+        answer.params,
+        table,
+        lambda: figures.export.standalone_html(
+            figures.speed.tradeoff(
+                drawn, fp32=answer.fp32, target=answer.params.target, metric=answer.metric, theme="light"
+            ),
+            "Accuracy against speed",
+        ),
+        f"{answer.model.architecture}-fastest",
+    )
+    return answer
+
+
+def _steps_so_far(job: Job) -> None:
+    """The plans tried so far."""
+    steps = [SpeedStep.model_validate(row) for row in job.rows]
+    last = steps[-1]
+    st.caption(
+        f"{len(steps)} plans tried. The last, {last.why}: {last.accuracy:.2f} % ({last.relative:+.2f} % relative), "
+        f"predicted {last.predicted_ms:.3g} ms."
+    )
+    st.dataframe(
+        [
+            {
+                "tried": step.why,
+                "layers in float": len(step.skipped),
+                "accuracy %": round(step.accuracy, 2),
+                "relative %": round(step.relative, 2),
+                "predicted ms": round(step.predicted_ms, 3),
+                "within": "✓" if step.accepted else "✗",
+            }
+            for step in steps
+        ],
+        hide_index=True,
+    )
+
+
+def _answer(answer: FastestResult) -> None:
+    columns = st.columns(4)
+    columns[0].metric("fp32", f"{answer.float_ms:.3g} ms", f"{answer.fp32:.2f} %", delta_color="off", delta_arrow="off")
+    columns[1].metric(
+        "All in int8", f"{answer.int8_ms:.3g} ms", f"{answer.quantized:.2f} %", delta_color="off", delta_arrow="off"
+    )
+    if answer.plan is None or answer.measured_ms is None or answer.accuracy is None or answer.predicted_ms is None:
+        st.warning(
+            f"No plan that was tried loses {answer.params.target:g} % or less. Try more plans, another calibration, "
+            "or accept more.",
+            icon=":material/warning:",
+        )
+        return
+    error = 100 * (answer.predicted_ms - answer.measured_ms) / answer.measured_ms
+    columns[2].metric(
+        f"Fastest within {answer.params.target:g} %",
+        f"{answer.measured_ms:.3g} ms",
+        f"{answer.accuracy:.2f} %",
+        delta_color="off",
+        delta_arrow="off",
+    )
+    columns[3].metric(
+        "Predicted",
+        f"{answer.predicted_ms:.3g} ms",
+        f"{error:+.1f} % off",
+        delta_color="off",
+        delta_arrow="off",
+        help="What the prediction said of the plan before it was timed.",
+    )
+    skipped = sorted(answer.plan.skip)
+    kept = f"with {', '.join(f'`{site}`' for site in skipped)} in floating point" if skipped else "all layers in int8"
+    st.success(
+        f"{answer.float_ms / answer.measured_ms:.2f} times as fast as fp32 for "
+        f"{100 * (answer.accuracy - answer.fp32) / answer.fp32 if answer.fp32 else 0.0:+.2f} % relative accuracy, "
+        f"{kept}.",
+        icon=":material/check_circle:",
+    )
