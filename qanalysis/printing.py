@@ -136,7 +136,8 @@ def _answers(console: Console, value: AnswersResult) -> None:
         changed = flips(value.truth, value.fp32, answers)
         kinds = {kind: sum(flip.kind == kind for flip in changed) for kind in ("lost", "gained", "other")}
         console.print(
-            f"{calibration}: {len(changed):,} of {len(value.truth):,} answers changed: {kinds['lost']:,} right to wrong, "
+            f"{calibration}: {len(changed):,} of {len(value.truth):,} answers changed: "
+            f"{kinds['lost']:,} right to wrong, "
             f"{kinds['gained']:,} wrong to right, {kinds['other']:,} wrong to another wrong one"
         )
         table = Table("class", title=f"Accuracy by class, {calibration}")

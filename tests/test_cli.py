@@ -121,3 +121,28 @@ def test_a_configuration_file_runs_like_its_command(tmp_path):
 
 def test_a_configuration_file_that_is_not_there(tmp_path, capsys):
     assert "nothing.toml" in failed(capsys, "run", str(tmp_path / "nothing.toml"))
+
+
+def test_results_are_compared_side_by_side(tmp_path, capsys):
+    files = []
+    for bits in ("8", "4"):
+        files.append(str(tmp_path / f"ptq{bits}.json"))
+        counts = ["--calibration-samples", "16", "--evaluation-samples", "32", "--calibrations", "max"]
+        assert main(["ptq", *SMALL, *counts, "--bits", bits, "--json", files[-1]]) == 0
+    capsys.readouterr()
+    assert main(["compare", *files, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["differences"] == {"weight bits": ["8", "4"], "activation bits": ["8", "4"]}
+    assert told["runs"]["ptq4"]["accuracy"] == json.loads((tmp_path / "ptq4.json").read_text())["rows"][0]["accuracy"]
+    assert len(told["ranges"]) == 22
+    assert main(["compare", *files]) == 0
+    assert "weight bits" in capsys.readouterr().out
+
+
+def test_what_cannot_be_compared_is_a_sentence(tmp_path, capsys):
+    (tmp_path / "plan.json").write_text("{}")
+    (tmp_path / "list.json").write_text("[]")
+    assert "Two runs" in failed(capsys, "compare", "one")
+    assert "its analysis is None" in failed(capsys, "compare", str(tmp_path / "plan.json"), "x")
+    assert "not a result" in failed(capsys, "compare", str(tmp_path / "list.json"), "x")
+    assert "There is no job 'nothing'" in failed(capsys, "compare", "nothing", "nothing")

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from qanalysis import printing
-from qanalysis.cli import engines, jobs, plans
+from qanalysis.cli import compare, engines, jobs, plans
 from qanalysis.schema import configuration
 from qanalysis.schema.params import INTERACTIVE, PARAMS
 from qanalysis.schema.results import RESULTS
@@ -36,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return engines.run(options, _output())
         if options.command == "jobs":
             return jobs.run(options, _output())
+        if options.command == "compare":
+            return compare.run(options, _output())
         if options.command == "job":
             from qanalysis.jobs import engines as runners
             from qanalysis.jobs import worker
@@ -145,6 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     plans.add(commands)
     jobs.add(commands)
     engines.add(commands)
+    compare.add(commands)
     job = commands.add_parser("job")  # started by the dashboard, one process each
     job.add_argument("id")
     return parser

@@ -57,7 +57,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     if options.verb == "list":
         _list(engine.store, console, options)
         return 0
-    job_id = _found(engine.store, options.id)
+    job_id = found(engine.store, options.id)
     if options.verb == "show":
         _show(engine.store, console, job_id, options.json)
         return 0
@@ -78,8 +78,13 @@ def run(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _found(store: Store, text: str) -> str:
-    """The id that is this text, or the only one that ends with it."""
+def found(store: Store, text: str) -> str:
+    """The id that is this text, or the only one that ends with it.
+
+    Raises:
+        ValueError: if several end with it.
+        KeyError: if none does.
+    """
     ids = [job.id for job in store.jobs(limit=10_000)]
     if text in ids:
         return text

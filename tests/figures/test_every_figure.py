@@ -6,10 +6,24 @@ import sys
 
 import pytest
 
-from qanalysis.figures import costs, divergence, histogram, model, overview, partial, ptq, qat, sensitivity, weights
+from qanalysis.figures import (
+    compare,
+    costs,
+    divergence,
+    histogram,
+    model,
+    overview,
+    partial,
+    ptq,
+    qat,
+    sensitivity,
+    weights,
+)
 from qanalysis.numerics.calibrate import clipped_at, kl_divergence_curve
 from qanalysis.numerics.error import quantization_error
 from qanalysis.numerics.spec import QuantizerSpec
+from qanalysis.schema.answers import ClassAccuracy
+from qanalysis.schema.headline import headline
 from qanalysis.schema.paper import paper_row
 from tests.figures import factories, trainings
 
@@ -28,6 +42,13 @@ FIGURES = {
     "histogram.activation": lambda theme: histogram.activation(factories.relu(), CUTOFFS, theme=theme, custom=2.0),
     "divergence.divergence": lambda theme: divergence.divergence(
         kl_divergence_curve(factories.relu()), CUTOFFS, theme=theme, custom=2.0
+    ),
+    "compare.changes": lambda theme: compare.changes(
+        [("a", headline(factories.ptq())), ("b", headline(factories.sensitivity(ROWS, STEPS)))], theme=theme
+    ),
+    "compare.ranges": lambda theme: compare.ranges(["a", "b"], {"conv1": (1.0, 0.5), "fc": (2.0, None)}, theme=theme),
+    "compare.classes": lambda theme: compare.classes(
+        [ClassAccuracy(number=0, samples=10, before=9, after=7)], ["cat"], theme=theme
     ),
     "costs.costs": lambda theme: costs.costs(ERRORS, theme=theme),
     "overview.ratio": lambda theme: overview.ratio({"max": {"a": 1.0}}, {"a": 2.0}, theme=theme, selected="a"),

@@ -6,6 +6,7 @@ import math
 import pytest
 from pydantic import ValidationError
 
+from qanalysis.schema.answers import Answers, AnswersResult
 from qanalysis.schema.base import Record, finite
 from qanalysis.schema.benchmark import (
     AgreementRow,
@@ -281,6 +282,16 @@ INSTANCES = {
         ranges_before={"fc": 1 / 3, "dead": None},
         ranges={"fc": 0.25, "dead": None},
         checkpoint="qat.safetensors",
+    ),
+    "answers": AnswersResult(
+        **COMMON,
+        params=PARAMS["answers"](bits=4),
+        metric="accuracy",
+        labels=(0, 1),
+        fp32=Answers(classes=(0, 1), confidence=(0.9, 0.8)),
+        quantized={"max": Answers(classes=(0, 2), confidence=(0.7, 0.5))},
+        images="images.npz",
+        pictured=(1,),
     ),
     "benchmark": BenchmarkResult(
         **{**COMMON, "environment": BENCHED},

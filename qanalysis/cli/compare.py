@@ -1,0 +1,96 @@
+"""`qanalysis compare`: finished jobs or result files side by side."""
+
+import argparse
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from qanalysis.cli import jobs
+from qanalysis.jobs import engines
+from qanalysis.schema.comparison import Run, differences, shared_ranges
+from qanalysis.schema.results import RESULTS
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the command to the parser."""
+    summary = "runs side by side: accuracy, speed, and the settings that differ"
+    compare = commands.add_parser("compare", help=summary, description=summary)
+    compare.add_argument("runs", nargs="+", metavar="RUN", help="id of a finished job, or a result's JSON file")
+    compare.add_argument("--json", action="store_true", help="as JSON, with the ranges")
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """Executes the command.
+
+    Raises:
+        ValueError: if there are fewer than two runs, or one cannot be read.
+        KeyError: if there is no such job or file.
+    """
+    if len(options.runs) < 2:
+        raise ValueError("Two runs or more are needed to compare.")
+    runs = [load(text) for text in options.runs]
+    differing = differences(runs)
+    if options.json:
+        print(
+            json.dumps(
+                {
+                    "runs": {run.name: run.headline.model_dump(mode="json") for run in runs},
+                    "differences": {one.setting: one.values for one in differing},
+                    "ranges": shared_ranges(runs),
+                },
+                indent=1,
+            )
+        )
+        return 0
+    console.print(_numbers(runs))
+    table = Table("set differently", *(run.name for run in runs))
+    for one in differing:
+        table.add_row(one.setting, *one.values)
+    console.print(table if differing else "All settings, versions and the machine are the same.")
+    return 0
+
+
+def load(text: str) -> Run:
+    """The run of a result file, or of a job.
+
+    Raises:
+        ValueError: if the file is no result, or the job has none.
+        KeyError: if there is neither.
+    """
+    path = Path(text)
+    if path.is_file():
+        try:
+            analysis = json.loads(path.read_text(encoding="utf-8")).get("analysis")
+        except (UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
+            raise ValueError(f"{path} is not a result's JSON: {error}") from None
+        if analysis not in RESULTS:
+            raise ValueError(f"{path} is no result: its analysis is {analysis!r}.")
+        return Run(path.stem, RESULTS[analysis].load(path))
+    store = engines.chosen().store
+    job = store.job(jobs.found(store, text))
+    if job.state != "finished":
+        raise ValueError(f"{job.id} is {job.state}: only finished jobs have a result.")
+    return Run(job.id, store.result(job))
+
+
+def _numbers(runs: list[Run]) -> Table:
+    table = Table("run", "what")
+    columns = ("fp32 %", "accuracy %", "relative", "95 % interval", "calibration", "latency", "speed-up")
+    for name in columns:
+        table.add_column(name, justify="right")
+    for one in runs:
+        head = one.headline
+        table.add_row(
+            one.name,
+            head.what,
+            "" if head.fp32 is None else f"{head.fp32:.2f}",
+            "" if head.accuracy is None else f"{head.accuracy:.2f}",
+            "" if head.relative is None else f"{head.relative:+.2f} %",
+            "" if head.interval is None else f"{head.interval[0]:+.2f} to {head.interval[1]:+.2f}",
+            head.calibration or "",
+            "" if head.latency_ms is None else f"{head.latency_ms:.3g} ms",
+            "" if head.speedup is None else f"{head.speedup:.2f} ×",
+        )
+    return table

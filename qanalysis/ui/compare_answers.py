@@ -1,0 +1,195 @@
+"""Class by class and image by image: what changed between two models of a comparison."""
+
+import io
+import sqlite3
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from qanalysis import figures
+from qanalysis.jobs.engine import Engine
+from qanalysis.jobs.state import Job
+from qanalysis.schema.answers import Answers, AnswersResult, Flip, flips, per_class
+from qanalysis.schema.comparison import Run
+from qanalysis.schema.headline import answers_params
+from qanalysis.schema.params import AnswersParams
+from qanalysis.schema.qat import QatResult
+from qanalysis.ui.chart import chart, theme
+from qanalysis.ui.outcome import change, ended, told
+
+_KINDS = {"lost": "right → wrong", "gained": "wrong → right", "other": "wrong → another wrong"}
+#: Images on one screen, in a row, and the width of one in pixels.
+_SCREEN, _ROW, _WIDTH = 24, 8, 128
+_SECONDS = 0.7
+_ENDED = ("failed", "cancelled", "lost")
+
+
+def draw(engine: Engine, runs: list[tuple[Job, Run]]) -> None:
+    """Draws the two figures, or what has to be run for them."""
+    asked = {run.name: _params(engine, job, run) for job, run in runs}
+    wanted = {name: params for name, params in asked.items() if params is not None}
+    if not wanted:
+        return
+    st.subheader("Which images are answered differently")
+    try:
+        jobs = {name: engine.store.latest("answers", params) for name, params in wanted.items()}
+    except (OSError, sqlite3.Error, ValueError) as error:
+        st.error(f"The answers cannot be read: {error}.")
+        return
+    missing = {name: params for name, params in wanted.items() if jobs[name] is None}
+    if missing:
+        st.markdown("Runs keep accuracies, not answers. They are asked for once, and kept.")
+        count = "this run" if len(missing) == 1 else f"these {len(missing)} runs"
+        if st.button(f"Ask {count} for every answer", type="primary", key="start-answers", icon=":material/quiz:"):
+            change(lambda: [engine.submit("answers", params) for params in missing.values()])
+    live = {name: job for name, job in jobs.items() if job is not None and job.live}
+    if live:
+        _watch(engine, live)
+    failed = {job.id: (name, job) for name, job in jobs.items() if job is not None and job.state in _ENDED}
+    for name, job in failed.values():
+        ended(engine, job, f"Asking {name}")
+    known = {name: _result(engine, job) for name, job in jobs.items() if job is not None and job.state == "finished"}
+    found = {name: one for name, one in known.items() if one is not None}
+    if found:
+        _two(engine, {name: (job, found[name]) for name, job in jobs.items() if job is not None and name in found})
+
+
+def _params(engine: Engine, job: Job, run: Run) -> AnswersParams | None:
+    checkpoint = None
+    if isinstance(run.result, QatResult) and run.result.checkpoint is not None:
+        path = engine.store.folder(job.id) / run.result.checkpoint
+        checkpoint = str(path) if path.is_file() else None
+    return answers_params(run.result, checkpoint)
+
+
+def _result(engine: Engine, job: Job) -> AnswersResult | None:
+    try:
+        result = engine.store.result(job)
+    except ValueError as error:
+        st.error(str(error))
+        return None
+    assert isinstance(result, AnswersResult)
+    return result
+
+
+def _watch(engine: Engine, live: dict[str, Job]) -> None:
+    @st.fragment(run_every=_SECONDS)
+    def panel() -> None:
+        try:
+            engine.pump()
+            shown = {name: engine.store.job(job.id) for name, job in live.items()}
+        except (KeyError, OSError, sqlite3.Error):  # deleted by somebody else, or read again in a moment
+            st.rerun()
+        if not all(job.live for job in shown.values()):
+            st.rerun()
+        for name, job in shown.items():
+            st.progress(job.progress, text=f"{name}: {told(job)}")
+
+    panel()
+
+
+def _two(engine: Engine, found: dict[str, tuple[Job, AnswersResult]]) -> None:
+    """Two models to choose, and what changed between them."""
+    models: dict[str, tuple[Job, AnswersResult, Answers]] = {}
+    for name, (job, result) in found.items():
+        if not any(label.startswith("floating point") for label in models):
+            models["floating point"] = (job, result, result.fp32)
+        models[name] = (job, result, next(iter(result.quantized.values())))
+    columns = st.columns(2)
+    labels = list(models)
+    before = columns[0].selectbox("Before", labels, index=0, key="answers-before")
+    after = columns[1].selectbox("After", labels, index=min(1, len(labels) - 1), key="answers-after")
+    if before == after:
+        st.info("Choose two different models.")
+        return
+    _, first, left = models[before]
+    _, second, right = models[after]
+    try:
+        changed, rows = flips(first.truth, left, right), per_class(first.truth, left, right)
+    except ValueError as error:
+        st.warning(f"These two cannot be compared image by image: {error}", icon=":material/info:")
+        return
+    if first.truth != second.truth and first.labels is not None:
+        st.warning(
+            "These two were measured on different images (data, seed or number of samples): choose two of the same.",
+            icon=":material/info:",
+        )
+        return
+    names = first.data.classes
+    chart(
+        figures.compare.classes(rows, names, theme=theme()),
+        key="compare-classes",
+        file="compare-classes",
+        how_to_read=figures.compare.HOW_TO_READ["classes"],
+    )
+    pictures = _pictures(engine, [models[before][:2], models[after][:2]])
+    _gallery(changed, names, pictures, len(first.truth))
+
+
+def _pictures(engine: Engine, runs: list[tuple[Job, AnswersResult]]) -> dict[int, NDArray[np.uint8]]:
+    """Sample → its small image, from both runs' files."""
+    found: dict[int, NDArray[np.uint8]] = {}
+    for job, result in runs:
+        if result.images is None:
+            continue
+        try:
+            with np.load(engine.store.folder(job.id) / result.images, allow_pickle=False) as file:
+                found.update(zip(result.pictured, file["images"], strict=True))
+        except (OSError, ValueError, KeyError) as error:
+            st.caption(f"The images of {job.id} cannot be read ({error}): run it again.")
+    return found
+
+
+def _gallery(
+    changed: tuple[Flip, ...], names: tuple[str, ...], pictures: dict[int, NDArray[np.uint8]], total: int
+) -> None:
+    if not changed:
+        st.success(f"Both give the same answer to all {total:,} images.", icon=":material/check_circle:")
+        return
+    counts = {kind: sum(flip.kind == kind for flip in changed) for kind in _KINDS}
+    kinds = [kind for kind in _KINDS if counts[kind]]
+    kind = st.segmented_control(
+        "Kind",
+        kinds,
+        default=kinds[0],
+        format_func=lambda kind: f"{_KINDS[kind]} ({counts[kind]:,})",
+        key="answers-kind",
+        label_visibility="collapsed",
+    )
+    shown = [flip for flip in changed if flip.kind == (kind or kinds[0])]
+    pages = -(-len(shown) // _SCREEN)
+    page = st.pagination(pages, key="answers-page") if pages > 1 else 1
+    part = shown[_SCREEN * (page - 1) : _SCREEN * page]
+    for start in range(0, len(part), _ROW):
+        columns = st.columns(_ROW)
+        for column, flip in zip(columns, part[start : start + _ROW], strict=False):
+            with column:
+                _card(flip, names, pictures.get(flip.sample))
+    st.caption(
+        "Below each image: its class, then the answer before and after with its probability. The surest first. "
+        f"{len(changed):,} of {total:,} answers changed."
+    )
+
+
+def _card(flip: Flip, names: tuple[str, ...], picture: NDArray[np.uint8] | None) -> None:
+    if picture is None:
+        st.markdown(f":material/hide_image: image {flip.sample:,}")
+    else:
+        st.image(_png(picture), width="stretch")
+    truth, before, after = (
+        names[number] if number < len(names) else f"class {number}" for number in (flip.truth, flip.before, flip.after)
+    )
+    st.markdown(
+        f"**{truth}**  \n:small[{before} {100 * flip.before_confidence:.0f} % →  \n"
+        f"{after} {100 * flip.after_confidence:.0f} %]"
+    )
+
+
+def _png(picture: NDArray[np.uint8]) -> bytes:
+    """A PNG; small images are enlarged without smoothing, so that their pixels stay what they are."""
+    times = max(1, _WIDTH // max(picture.shape[:2]))
+    buffer = io.BytesIO()
+    Image.fromarray(picture.repeat(times, 0).repeat(times, 1)).save(buffer, "PNG")
+    return buffer.getvalue()
