@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from qanalysis.numerics.codes import rounded
 from qanalysis.numerics.histogram import BINS, Histogram
 from qanalysis.numerics.spec import QuantizerSpec, Range, step_and_zero_point
 
@@ -48,8 +49,7 @@ def quantization_error(histogram: Histogram, range_: Range, spec: QuantizerSpec)
     if histogram.minimum == 0:
         high[occupied == BINS] = 0.0
     values = low + (high - low) / 2
-    codes = np.clip(np.rint(values / step) + zero_point, spec.code_min, spec.code_max)
-    squared = (values - (codes - zero_point) * step) ** 2
+    squared = (values - rounded(values, range_, spec)) ** 2
     if histogram.width > step / 16:  # else the error at the middle of a bin is near enough its mean
         first = np.searchsorted(low, (spec.code_min - zero_point - 0.5) * step, "right")
         last = np.searchsorted(high, (spec.code_max - zero_point + 0.5) * step)

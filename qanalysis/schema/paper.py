@@ -160,6 +160,6 @@ def paper() -> Paper:
 
 
 def paper_row(architecture: str) -> PaperRow | None:
-    """The paper's line of Table 5 for an architecture by its name, or None; a sample model is of the family, no more."""
+    """The paper's line of Table 5 for an architecture by its name; a sample model is of the same family, no more."""
     network = paper().architectures.get(architecture)
     return None if network is None else paper().tables["5"].row(network)

@@ -38,10 +38,51 @@ const listen = (holder, data, setTriggerValue) => {
   });
 };
 
+// Frames are played in the browser, by a button and a slider that the keyboard reaches.
+const player = (plotly, holder, bar, frames) => {
+  clearInterval(bar.__timer);
+  bar.hidden = frames.length === 0;
+  if (bar.hidden) return;
+  if (!bar.firstChild) {
+    bar.innerHTML =
+      "<button type='button' class='qa-play'></button>" +
+      "<input type='range' min='0' step='1' aria-label='Step'><output></output>";
+  }
+  const [button, slider, told] = bar.children;
+  const last = frames.length - 1;
+  slider.max = last;
+  const show = (step) => {
+    slider.value = step;
+    told.textContent = `step ${step} of ${last}`;
+    const { data, traces } = frames[step];
+    plotly.restyle(holder, { x: data.map((trace) => trace.x), y: data.map((trace) => trace.y) }, traces);
+  };
+  const stop = () => {
+    clearInterval(bar.__timer);
+    bar.__timer = null;
+    button.textContent = "▶ Play";
+  };
+  button.onclick = () => {
+    if (bar.__timer) return stop();
+    if (Number(slider.value) >= last) show(0);
+    button.textContent = "❚❚ Pause";
+    bar.__timer = setInterval(() => {
+      if (!bar.isConnected || Number(slider.value) >= last) return stop();
+      show(Number(slider.value) + 1);
+    }, 80);
+  };
+  slider.oninput = () => {
+    stop();
+    show(Number(slider.value));
+  };
+  stop();
+  show(0);
+};
+
 export default async function ({ data, parentElement, setTriggerValue }) {
   const holder = parentElement.querySelector(".qa-chart");
-  holder.style.height = `${data.height}px`;
   const figure = JSON.parse(data.figure);
+  holder.style.height = `${figure.layout.height ?? data.height}px`;
   let plotly;
   try {
     plotly = await loaded(data.route);
@@ -59,4 +100,5 @@ export default async function ({ data, parentElement, setTriggerValue }) {
     ],
   });
   listen(holder, data, setTriggerValue);
+  player(plotly, holder, parentElement.querySelector(".qa-player"), figure.frames ?? []);
 }

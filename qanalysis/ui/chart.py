@@ -11,6 +11,8 @@ import streamlit as st
 PLOTLY_ROUTE = "vendor/plotly"
 
 _HERE = Path(__file__).parent
+#: Height of the controls of an animation, in px.
+_PLAYER = 48
 
 
 def theme() -> Literal["light", "dark"]:
@@ -29,17 +31,18 @@ def chart(
     """Draws a figure, with buttons to download it as PNG or SVG, and a sentence below on how to read it.
 
     Args:
-        figure: with `layout.height` set, so that nothing jumps while it loads.
+        figure: with `layout.height` set, so that nothing jumps while it loads. One with frames gets a button that
+            plays them and a slider.
         key: identity on the page.
         file: name of a downloaded image, without ending.
         how_to_read: one or two sentences for a newcomer.
         on_click: called with the first item of a mark's customdata when the mark is clicked, before the page is drawn
             again.
     """
-    height = int(figure.layout.height or 450)
+    height = int(figure.layout.height or 450) + (_PLAYER if figure.frames else 0)
     component = st.components.v2.component(
         "qanalysis_chart",
-        html="<div class='qa-chart'></div>",
+        html="<div class='qa-chart'></div><div class='qa-player' hidden></div>",
         js=(_HERE / "chart.js").read_text(),
         isolate_styles=False,
     )

@@ -1,6 +1,7 @@
 """One layer's activations: histogram with every cutoff, a custom cutoff that moves, and what each cutoff costs."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,7 +119,7 @@ def _panel(job_id: str, key: str, result: CalibrateResult) -> None:
             file=f"{key.replace('/', '-')}-divergence",
             how_to_read=figures.divergence.HOW_TO_READ["divergence"],
         )
-    st.dataframe(cost_table(layer, errors, custom), hide_index=True)
+    st.dataframe(cost_table({**layer.cutoffs, "custom": custom}, errors), hide_index=True)
     _facts(layer)
 
 
@@ -160,9 +161,8 @@ def _error(histogram: Histogram, cutoff: float, spec: QuantizerSpec) -> Quantiza
     return None if range_ is None else quantization_error(histogram, range_, spec)
 
 
-def cost_table(layer: Layer, errors: dict[str, QuantizationError], custom: float) -> pd.DataFrame:
-    """Cutoff, values clipped, the two errors and SQNR of every calibration and of the custom cutoff."""
-    cutoffs = {**layer.cutoffs, "custom": custom}
+def cost_table(cutoffs: Mapping[str, float | None], errors: Mapping[str, QuantizationError]) -> pd.DataFrame:
+    """Cutoff, values clipped, the two errors and SQNR of every cutoff that has errors, by its name."""
     return pd.DataFrame(
         [
             {

@@ -1,0 +1,3 @@
+from qanalysis.ui import learn
+
+learn.page()
