@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from qanalysis.analysis.speed_rounds import LoadMeter, Timed
     from qanalysis.engines.graph import Network
 
-#: Inferences over which the shortest time of each layer is taken.
-_REPEATS = 20
-
 
 def run(params: BenchmarkParams, report: Report = silent, folder: Path | None = None) -> BenchmarkResult:
     """Measures latency by turns, then agreement, then layers, products of matrices, and what predicts other plans.
@@ -102,7 +99,7 @@ class _Benchmark:
         load = meter.load()
         agreement, fp32, simulated = self._agreement()
         gemm, roofline = self._gemm() if params.gemm else ((), None)
-        layers = self._layers(roofline) if params.layers else None
+        layers, roofline = self._layers(roofline) if params.layers else (None, roofline)
         speed = self._speed() if params.predict else None
         doubt = warning(load)
         cards = given.task.cards()
@@ -151,29 +148,44 @@ class _Benchmark:
 
         opened = {subject: timed for subject in self._subjects if (timed := self._open(subject, batch)) is not None}
         stage = f"batch {batch}"
-        tell = lambda done, total: self._report("progress", stage=stage, done=done, total=total)  # noqa: E731
-        rows = []
+        rows: list[BenchmarkRow] = []
+        int8: dict[Subject, int] = {}
+
+        def tell(done: int, total: int) -> None:
+            """After every round, what is known of all rows; numbers still move."""
+            rows[:] = [self._row(subject, timed, batch, opened, int8[subject]) for subject, timed in opened.items()]
+            self._report("table", rows=[row.model_dump(mode="json") for row in rows])
+            self._report("progress", stage=stage, done=done, total=total)
+
         try:
             for subject in list(opened):
                 try:
                     opened[subject].process.latency(0)
+                    int8[subject] = self._int8_sites(subject, opened[subject])
                 except ValueError as error:
                     self._notes.append(f"{subject.engine} in {subject.precision}, batch {batch}: {error}")
                     opened.pop(subject).process.close()
             measure(list(opened.values()), self._params.seconds, self._params.rounds, tell)
-            for subject, timed in opened.items():
-                row = self._row(subject, timed, batch, opened)
+            for row in rows:
                 self._report("row", **row.model_dump(mode="json"))
-                rows.append(row)
             meter.closing(*(timed.process for timed in opened.values()))
         finally:
             for timed in opened.values():
                 timed.process.close()
         return rows
 
-    def _row(self, subject: Subject, timed: "Timed", batch: int, all_: dict[Subject, "Timed"]) -> BenchmarkRow:
-        from qanalysis.analysis.speed_rounds import speedup
+    def _int8_sites(self, subject: Subject, timed: "Timed") -> int:
+        """Sites that the engine really executes in int8."""
         from qanalysis.engines.layers import int8_sites
+
+        if not subject.plan:
+            return 0
+        return len(int8_sites(timed.process.int8_layers(), self._networks[subject.plan].nodes))
+
+    def _row(
+        self, subject: Subject, timed: "Timed", batch: int, all_: dict[Subject, "Timed"], int8_sites: int
+    ) -> BenchmarkRow:
+        from qanalysis.analysis.speed_rounds import speedup
 
         base = all_.get(Subject(subject.engine, "fp32"))
         if base is None:
@@ -182,7 +194,6 @@ class _Benchmark:
         latency = timed.latency()
         floats = self._given.float_sites(self._plans[subject.plan]) if subject.plan else {}
         total = len(self._given.observations.coverage.sites)
-        done = int8_sites(timed.process.int8_layers(), self._networks[subject.plan].nodes) if subject.plan else ()
         uses_file = not subject.engine.startswith("torch")
         return BenchmarkRow(
             engine=subject.engine,
@@ -193,7 +204,7 @@ class _Benchmark:
             throughput=1e3 * batch / latency.median,
             speedup=faster,
             speedup_interval=interval,
-            int8_sites=len(done),
+            int8_sites=int8_sites,
             planned_sites=total - len(floats) if subject.plan else 0,
             sites=total,
             memory_mb=timed.process.peak_bytes() / 1e6,
@@ -234,7 +245,8 @@ class _Benchmark:
         """The engine whose layers are looked at: the first that executes files."""
         return next((s.engine for s in self._subjects if not s.engine.startswith("torch")), None)
 
-    def _layers(self, roofline: Roofline | None) -> Layers | None:
+    def _layers(self, roofline: Roofline | None) -> tuple[Layers | None, Roofline | None]:
+        """Where the time goes, and the roofline, which a layer may raise."""
         from qanalysis.analysis import benchmark_layers
         from qanalysis.engines.layers import gathered
 
@@ -247,17 +259,19 @@ class _Benchmark:
             timed = self._open(subject, batch)
             if timed is not None:
                 with timed.process as process:
-                    steps = process.per_layer(_REPEATS)
+                    steps = process.per_layer()
                 macs = {site.name: site.macs for site in coverage.sites}
                 measured[subject.precision] = gathered(steps, self._networks[subject.plan].nodes, macs)
         self._report("progress", stage="layers", done=1, total=1)
         if engine is None or not any(one.sites for one in measured.values()):
             self._notes.append("No engine that was measured tells the times of its layers.")
-            return None
+            return None, roofline
+        if roofline is not None:
+            roofline = benchmark_layers.raised(roofline, measured, coverage, batch)
         floats = given.float_sites(given.plan)
         planned = frozenset(site.name for site in coverage.sites if site.name not in floats)
         sizes = benchmark_layers.operand_elements(given.module, given.example)
-        return benchmark_layers.layers(engine, batch, measured, coverage, planned, sizes, roofline)
+        return benchmark_layers.layers(engine, batch, measured, coverage, planned, sizes, roofline), roofline
 
     def _gemm(self) -> tuple[tuple[GemmRow, ...], Roofline | None]:
         from qanalysis.analysis.benchmark_layers import products
@@ -305,7 +319,7 @@ class _Benchmark:
                 plan=self._plans.get(row.plan),
                 engine=row.engine,
                 batch=batch,
-                latency_ms=row.latency_ms.median,
+                latency_ms=row.latency_ms.min,
                 accuracy=simulated.get(row.plan, fp32),
                 front=False,
             )

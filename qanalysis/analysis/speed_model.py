@@ -55,7 +55,7 @@ def speed_model(
         measure(list(timed.values()), seconds, rounds, progress)
         macs = {site.name: site.macs for site in given.observations.coverage.sites}
         layers = {
-            name: gathered(timed[name].process.per_layer(20), _network(given, plans[name]).nodes, macs)
+            name: gathered(timed[name].process.per_layer(), _network(given, plans[name]).nodes, macs)
             for name in ("int8", "float")
         }
     finally:

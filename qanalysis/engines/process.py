@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 from qanalysis.engines.protocol import Inputs, LayerTime, Source
 
 
+#: Time over which the shortest time of each step is taken, in ms.
+_LAYER_MS = 1000.0
+
+
 class EngineProcess:
     """A network compiled by an engine in a process of its own; use as a context manager, or close it.
 
@@ -86,8 +90,13 @@ class EngineProcess:
         times: list[float] = self._ask("latency", seconds=seconds)
         return times
 
-    def per_layer(self, repeats: int) -> tuple[LayerTime, ...]:
-        """Time of every step."""
+    def per_layer(self, repeats: int | None = None) -> tuple[LayerTime, ...]:
+        """Time of every step: the shortest of so many executions, or of about a second's (20 at least).
+
+        A few executions are not enough for small networks: threads that slept make the first ones many times slower.
+        """
+        if repeats is None:
+            repeats = max(20, min(1000, round(_LAYER_MS / min(self.latency(0)))))
         return tuple(
             LayerTime(**{**entry, "nodes": tuple(entry["nodes"])}) for entry in self._ask("per_layer", repeats=repeats)
         )

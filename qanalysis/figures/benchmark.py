@@ -13,6 +13,7 @@ from qanalysis.figures.roofline import gemm_ratio as gemm_ratio
 from qanalysis.figures.roofline import roofline as roofline
 from qanalysis.figures.theme import PALETTES, Theme, annotation, axis, blank, faded, layout, precision_colour
 from qanalysis.schema.benchmark import BenchmarkRow
+from qanalysis.schema.flavours import engine_label
 
 HOW_TO_READ = {
     "latency": (
@@ -25,9 +26,9 @@ HOW_TO_READ = {
         "On the right is how many times faster int8 is, conversions included; red says that int8 does not pay there."
     ),
     "roofline": (
-        "Every dot is a layer: to the right it does more arithmetic for each byte it moves, upwards it runs faster. No "
-        "dot can be above its line, which is what this machine reached at best: on the slope memory is the limit, on "
-        "the flat part arithmetic. Far below the line time is lost to something else."
+        "Every dot is a layer: to the right it does more arithmetic for each byte it moves, upwards it runs faster. The "
+        "lines are what this machine reached at best: on the slope memory is the limit (a dot above it found its data "
+        "in the cache), on the flat part arithmetic. Far below the line time is lost to something else."
     ),
     "gemm": (
         "Products of two square matrices, measured in the same engine: upwards is more operations per second. Small "
@@ -48,7 +49,7 @@ _SLOWEST = 4.0
 def name_of(row: BenchmarkRow) -> str:
     """What a reader calls a row: engine, precision, and the plan where it is a saved one."""
     saved = f" · {row.plan}" if row.plan not in ("", "plan") else ""
-    return f"{row.engine} · {row.precision}{saved}"
+    return f"{engine_label(row.engine)} · {row.precision}{saved}"
 
 
 def latency(rows: Sequence[BenchmarkRow], *, theme: Theme = "light") -> go.Figure:

@@ -52,7 +52,7 @@ def sites(rows: Sequence[SiteParity], tolerance: float, *, theme: Theme = "light
                     "symbol": symbol,
                     "size": 8,
                     "color": [precision_colour("int8" if row.int8 else "fp32", theme) for row in rows],
-                    "line": {"width": 1.5},
+                    "line": {"width": 1.2, "color": palette.muted},
                 },
                 "hovertext": [
                     f"<b>{row.site}</b>, {'int8' if row.int8 else 'floating point'}<br>{name}: {value:.1e}"

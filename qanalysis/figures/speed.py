@@ -96,7 +96,7 @@ def tradeoff(
             "name": "not beaten in both",
             "x": [p.ms for p in front],
             "y": [max(p.accuracy, ends[0]) for p in front],
-            "line": {**line(palette.muted, 2), "shape": "hv"},
+            "line": {**line(palette.accent, 1.5, "dot"), "shape": "hv"},
             "hoverinfo": "skip",
         }
     ]
@@ -110,8 +110,8 @@ def tradeoff(
         traces.append(
             {"type": "scatter", "mode": "markers", **at, "marker": ring, "hoverinfo": "skip", "showlegend": False}
         )
-    named = [p for p in points if p.kind != "search"]
-    order = [*named, *(p for p in points if p.kind == "search")]
+    named = [p for p in points if p.kind in ("int8", "chosen")]  # fp32 has its line
+    order = [*named, *(p for p in points if p not in named)]
     at_ = [(p.ms, max(p.accuracy, ends[0])) for p in order]
     places = [((x - view[0]) / (view[1] - view[0]), (ends[1] - y) / (ends[1] - ends[0])) for x, y in at_]
     texts = [shortened(p.name, 26) for p in named]

@@ -209,7 +209,7 @@ class Roofline(Record):
     """What this machine reached at best.
 
     Attributes:
-        peak_gops: of a product of matrices, by precision, in 10^9 operations per second.
+        peak_gops: of a product of matrices or a layer, whichever was faster, by precision; 10^9 operations per second.
         bandwidth_gbs: of memory, in 10^9 bytes per second (reads and writes of large arrays).
     """
 
@@ -225,7 +225,7 @@ class PlanPoint(Record):
         plan: the plan; None in floating point.
         engine: where it was timed.
         batch: samples of one inference.
-        latency_ms: its median latency.
+        latency_ms: its shortest latency, which the speed model predicts, too.
         accuracy: of the simulation, in %.
         front: whether no other point is faster and at least as accurate.
     """

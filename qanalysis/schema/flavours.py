@@ -17,4 +17,17 @@ FLAVOURS: dict[Flavour, str] = {
 
 #: Names of the engines, in the order of preference, and of precisions they may be asked for.
 ENGINES = ("openvino", "onnxruntime", "torch", "torch-compiled", "tensorrt")
+#: How people call the engines.
+ENGINE_LABELS = {
+    "openvino": "OpenVINO",
+    "onnxruntime": "ONNX Runtime",
+    "torch": "PyTorch",
+    "torch-compiled": "PyTorch, compiled",
+    "tensorrt": "TensorRT",
+}
 PRECISIONS = ("fp32", "bf16", "fp16", "int8", "int8+bf16")
+
+
+def engine_label(name: str) -> str:
+    """How people call an engine."""
+    return ENGINE_LABELS.get(name, name)

@@ -53,8 +53,11 @@ def page() -> None:
 
 
 def _so_far(job: Job) -> None:
-    """Rows as they are measured, the newest batch size drawn."""
+    """Rows as they are measured, the newest batch size drawn; those of the last table may still move."""
     rows = [BenchmarkRow.model_validate(row) for row in job.rows]
+    batches = {row.batch for row in rows}
+    moving = [BenchmarkRow.model_validate(row) for row in (job.table or {}).get("rows", ())]
+    rows += [row for row in moving if row.batch not in batches]
     if not rows:
         return
     latest = [row for row in rows if row.batch == rows[-1].batch]

@@ -73,12 +73,12 @@ def _numbers(result: ExportResult) -> None:
     check = result.verification
     columns = st.columns(5)
     columns[0].metric(
-        "Same answer as simulated",
+        "Same answers",
         f"{check.agreement:.2f} %",
         f"of {check.samples:,} images",
         delta_color="off",
         delta_arrow="off",
-        help=f"Top-1 answers of the file in {check.runtime}.",
+        help=f"Top-1 answers of the file in {check.runtime}, and of the simulation.",
     )
     columns[1].metric(
         f"{result.metric.capitalize()} of the file",

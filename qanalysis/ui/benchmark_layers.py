@@ -4,6 +4,7 @@ import streamlit as st
 
 from qanalysis import figures
 from qanalysis.schema.benchmark import BenchmarkResult, LayerRow, Layers
+from qanalysis.schema.flavours import engine_label
 from qanalysis.ui.benchmark_tables import layer_table
 from qanalysis.ui.chart import chart, theme
 
@@ -17,7 +18,7 @@ def section(result: BenchmarkResult, name: str) -> None:
     """Draws the section."""
     layers = result.layers
     assert layers is not None
-    st.subheader(f"Where the time goes in {layers.engine}, batch {layers.batch}")
+    st.subheader(f"Where the time goes in {engine_label(layers.engine)}, batch {layers.batch}")
     _totals(layers)
     columns = st.columns([3, 2], vertical_alignment="bottom")
     order = columns[0].segmented_control(

@@ -1,5 +1,6 @@
 """Engines and processors of this machine; and TensorRT elsewhere: what to type there, and what it wrote."""
 
+import sqlite3
 import subprocess
 import sys
 from typing import Any
@@ -11,11 +12,11 @@ from qanalysis.engines.protocol import LayerTime
 from qanalysis.engines.tensorrt import command, profile
 from qanalysis.jobs.store import Store
 from qanalysis.schema.engines import Machine
-from qanalysis.schema.params import EvaluateParams
-from qanalysis.schema.results import EvaluateResult
+from qanalysis.schema.flavours import engine_label
 from qanalysis.ui.selection import Selection
 
 _SECONDS = 120
+_IMAGENET = "3x224x224"
 
 
 @st.cache_resource(ttl=600, max_entries=1, show_spinner="Asking the engines …")
@@ -50,7 +51,7 @@ def _engines(here: Machine) -> None:
     st.subheader("Engines on this machine")
     rows = [
         {
-            "engine": card.engine,
+            "engine": engine_label(card.engine),
             "here": "✓" if card.available else "✗",
             "version": card.version or "–",
             "precisions": ", ".join(card.precisions) or "–",
@@ -61,7 +62,7 @@ def _engines(here: Machine) -> None:
     st.dataframe(pd.DataFrame(rows), hide_index=True)
     for card in here.engines:
         if card.reason is not None:
-            st.caption(f":material/block: **{card.engine}** is missing. {card.reason}")
+            st.caption(f":material/block: **{engine_label(card.engine)}** is missing. {card.reason}")
 
 
 def _processors(here: Machine) -> None:
@@ -160,10 +161,13 @@ def _text(file: Any) -> str:
 
 def _shape(chosen: Selection) -> str:
     """Shape of one input of the model, where something has been measured; else that of ImageNet."""
-    store = Store()
-    job = store.latest("evaluate", EvaluateParams(model=chosen.model, data=chosen.data))
-    if job is not None and job.state == "finished":
-        result = store.result(job)
-        if isinstance(result, EvaluateResult) and result.coverage.sites:
-            return "x".join(map(str, result.coverage.sites[0].input_shape[1:]))
-    return "3x224x224"
+    try:
+        store = Store()
+        for job in store.jobs():
+            if job.params.model == chosen.model and job.params.data == chosen.data and job.state == "finished":
+                coverage = getattr(store.result(job), "coverage", None)
+                if coverage is not None and coverage.sites:
+                    return "x".join(map(str, coverage.sites[0].input_shape[1:]))
+    except (OSError, sqlite3.Error, ValueError):  # it is only a suggestion
+        return _IMAGENET
+    return _IMAGENET

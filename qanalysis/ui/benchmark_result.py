@@ -5,10 +5,10 @@ import streamlit as st
 from qanalysis import figures
 from qanalysis.jobs.state import Job
 from qanalysis.schema.benchmark import BUSY, AgreementRow, BenchmarkResult, BenchmarkRow
+from qanalysis.schema.flavours import engine_label
 from qanalysis.ui import benchmark_layers
 from qanalysis.ui.benchmark_tables import agreement_table, row_table
 from qanalysis.ui.chart import chart, theme
-from qanalysis.ui.outcome import notes
 from qanalysis.ui.reproduce import reproduce
 
 #: Top-1 agreement of engine and simulation that is expected, in %.
@@ -20,7 +20,7 @@ _TWO = st.column_config.NumberColumn(format="%.2f")
 
 def finished(result: BenchmarkResult, job: Job) -> None:
     """Draws a finished benchmark."""
-    notes(result)
+    _notes(result)
     batches = list(dict.fromkeys(row.batch for row in result.rows))
     batch = batches[-1] if batches else 1
     if len(batches) > 1:
@@ -73,6 +73,15 @@ def finished(result: BenchmarkResult, job: Job) -> None:
     )
 
 
+def _notes(result: BenchmarkResult) -> None:
+    """What makes the figures doubtful, large; what was not measured, small."""
+    for warning in (*result.warnings, *result.data.warnings):
+        if "was not measured" in warning:
+            st.caption(f":material/block: {warning}")
+        else:
+            st.warning(warning, icon=":material/info:")
+
+
 def best_int8(rows: list[BenchmarkRow]) -> BenchmarkRow | None:
     """The row of the plan in force in the engine that really runs most of it in int8; the fastest of those."""
     wanted = [row for row in rows if row.plan == "plan"]
@@ -90,7 +99,7 @@ def _numbers(result: BenchmarkResult, rows: list[BenchmarkRow]) -> None:
         return
     base = _fp32_of(rows, row)
     columns[0].metric(
-        f"{row.precision} in {row.engine}",
+        f"{row.precision} in {engine_label(row.engine)}",
         f"{row.latency_ms.median:.3g} ms",
         None if base is None else f"{base.latency_ms.median:.3g} ms in fp32",
         delta_color="off",
@@ -133,9 +142,9 @@ def _verdict(result: BenchmarkResult, rows: list[BenchmarkRow]) -> None:
     parts = []
     if row.speedup is not None:
         parts.append(
-            f"{row.engine} runs this network **{row.speedup:.2f} times as fast** in int8 as in fp32"
+            f"{engine_label(row.engine)} runs this network **{row.speedup:.2f} times as fast** in int8 as in fp32"
             if row.speedup >= 1
-            else f"{row.engine} is **slower in int8 than in fp32** here ({row.speedup:.2f} ×)"
+            else f"{engine_label(row.engine)} is **slower in int8 than in fp32** here ({row.speedup:.2f} ×)"
         )
     whole = row.int8_sites >= row.planned_sites
     parts.append(
@@ -154,7 +163,7 @@ def _verdict(result: BenchmarkResult, rows: list[BenchmarkRow]) -> None:
     for other in rows:
         if other.plan == "plan" and other is not row and other.int8_sites < other.planned_sites:
             st.caption(
-                f"{other.engine} ran {other.int8_sites} of {other.planned_sites} layers in int8"
+                f"{engine_label(other.engine)} ran {other.int8_sites} of {other.planned_sites} layers in int8"
                 + ("" if other.speedup is None else f", at {other.speedup:.2f} × the speed of its fp32")
                 + ": it computes the rest in floating point after converting the integers back."
             )
@@ -165,12 +174,12 @@ def _load(result: BenchmarkResult) -> None:
     busy = here.machine_load.others > BUSY
     st.caption(
         f"Measured on {here.cpu} with {here.cores} cores ({', '.join((*here.cpu_features, *here.gpus))}); "
-        f"{', '.join(f'{name} {version}' for name, version in here.engines.items())}. Others used "
+        f"{', '.join(f'{engine_label(name)} {version}' for name, version in here.engines.items())}. Others used "
         f"{100 * here.machine_load.others:.0f} % of the cores meanwhile, load average "
         f"{here.machine_load.average:.1f}{': compare minima and ratios only.' if busy else '.'}"
     )
     for name, reason in here.missing.items():
-        st.caption(f":material/block: {name} is missing. {reason}")
+        st.caption(f":material/block: {engine_label(name)} is missing. {reason}")
 
 
 def _agreement(result: BenchmarkResult) -> None:

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from qanalysis.figures.theme import calibration_label
 from qanalysis.schema.deploy_params import BenchmarkParams, ExportParams, FastestParams
-from qanalysis.schema.flavours import ENGINES, FLAVOURS, PRECISIONS
+from qanalysis.schema.flavours import ENGINES, FLAVOURS, PRECISIONS, engine_label
 from qanalysis.schema.saved_plan import find, saved
 from qanalysis.schema.task_params import TaskParams
 from qanalysis.ui.benchmark_machine import machine
@@ -28,7 +28,7 @@ def benchmark(chosen: Selection) -> BenchmarkParams | None:
                 "Engines",
                 ENGINES,
                 default=["openvino", "onnxruntime", "torch"],
-                format_func=lambda name: name if here.get(name, True) else f"{name} (not here)",
+                format_func=lambda name: engine_label(name) + ("" if here.get(name, True) else " (not here)"),
                 key="bench-engines",
                 bind="query-params",
             ),

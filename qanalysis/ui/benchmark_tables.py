@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from qanalysis.schema.benchmark import AgreementRow, BenchmarkRow, FastestResult, Layers
+from qanalysis.schema.flavours import engine_label
 
 
 def row_table(rows: Sequence[BenchmarkRow]) -> pd.DataFrame:
@@ -12,7 +13,7 @@ def row_table(rows: Sequence[BenchmarkRow]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "engine": row.engine,
+                "engine": engine_label(row.engine),
                 "precision": row.precision,
                 "plan": row.plan,
                 "batch": row.batch,
@@ -39,7 +40,7 @@ def agreement_table(rows: Sequence[AgreementRow], metric: str) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "engine": row.engine,
+                "engine": engine_label(row.engine),
                 "precision": row.precision,
                 "plan": row.plan,
                 "same answer as simulated %": row.agreement,

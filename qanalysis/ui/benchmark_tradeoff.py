@@ -9,6 +9,7 @@ from qanalysis.jobs.state import Job
 from qanalysis.schema import saved_plan
 from qanalysis.schema.benchmark import BenchmarkResult, FastestResult, SpeedStep
 from qanalysis.schema.deploy_params import BenchmarkParams
+from qanalysis.schema.flavours import engine_label
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.saved_plan import SavedPlan
 from qanalysis.schema.site import Coverage
@@ -111,7 +112,7 @@ def _points(chosen: Selection, result: BenchmarkResult | None, found: FastestRes
         return
     first = (result.points[0].engine, result.points[0].batch) if result is not None and result.points else None
     where = (found.params.engine, found.params.batch) if found is not None else first
-    st.subheader("Accuracy against speed" + (f" in {where[0]}, batch {where[1]}" if where else ""))
+    st.subheader("Accuracy against speed" + (f" in {engine_label(where[0])}, batch {where[1]}" if where else ""))
     if result is not None and found is not None and not comparable(result, found):
         st.caption(
             "Only the search is drawn: the benchmark above was measured on other images, in another engine or for "
@@ -236,7 +237,9 @@ def _search(chosen: Selection, shared: BenchmarkParams, result: BenchmarkResult 
     params = fastest(chosen, shared, engine, batch)
     if params is None:
         return None
-    st.caption(f"In {engine}, batch {batch}, on {params.evaluation_samples:,} images: as the settings above say.")
+    st.caption(
+        f"In {engine_label(engine)}, batch {batch}, on {params.evaluation_samples:,} images: as the settings above say."
+    )
     found = outcome("fastest", params, FastestResult, button="Search", what="Search", live=_steps_so_far)
     if found is None:
         return None

@@ -13,7 +13,9 @@ from qanalysis.schema.plan import Plan
 from qanalysis.schema.saved_plan import SavedPlan
 from qanalysis.schema.sensitivity import SensitivityResult, Trial
 from qanalysis.schema.size import fp32_bytes, plan_bytes
+from qanalysis.ui import benchmark_prediction
 from qanalysis.ui import trial as trials
+from qanalysis.ui.benchmark_prediction import Latency
 from qanalysis.ui.chart import chart, theme
 from qanalysis.ui.drafts import Drafts
 from qanalysis.ui.plan_editor import editor
@@ -44,7 +46,7 @@ def section(result: SensitivityResult, made: Drafts) -> None:
     if (note := st.session_state.pop(_NOTE, None)) is not None:
         st.info(note, icon=":material/info:")
     _measured(result, made)
-    editor(made, result.coverage, result.rows, result.fp32)
+    editor(made, result.coverage, result.rows, result.fp32, benchmark_prediction.gains(result.model.name))
     _keep(result, made)
 
 
@@ -54,18 +56,20 @@ def _measured(result: SensitivityResult, made: Drafts) -> None:
     known = _known(result, plan)
     found: Trial | Job | None = known if known is not None else trials.measured(params, plan)
     waits = isinstance(found, Job) and found.live
+    latency = benchmark_prediction.latency(result, plan) if benchmark_prediction.executable(plan) else None
 
     @st.fragment(run_every=_POLL_SECONDS if waits else None)
     def panel() -> None:
         now = trials.measured(params, plan) if waits else found
         if waits and not (isinstance(now, Job) and now.live):
             st.rerun()
-        _numbers(result, plan, now)
-        if isinstance(now, Trial):
-            _pin(result, made, now)
-        _tradeoff(result, now if isinstance(now, Trial) else None)
+        _numbers(result, plan, now, latency)
 
     panel()
+    benchmark_prediction.section(result, plan, latency)
+    if isinstance(found, Trial):
+        _pin(result, made, found)
+    _tradeoff(result, found if isinstance(found, Trial) else None)
 
 
 def _known(result: SensitivityResult, plan: Plan) -> Trial | None:
@@ -89,7 +93,7 @@ def _unranged(result: SensitivityResult) -> frozenset[str]:
     return frozenset(result.float_sites)
 
 
-def _numbers(result: SensitivityResult, plan: Plan, now: Trial | Job | None) -> None:
+def _numbers(result: SensitivityResult, plan: Plan, now: Trial | Job | None, latency: Latency | None) -> None:
     trials.numbers(
         now if isinstance(now, Trial) else None,
         result.fp32,
@@ -97,6 +101,7 @@ def _numbers(result: SensitivityResult, plan: Plan, now: Trial | Job | None) -> 
         fp32_bytes(result.model.parameters),
         len(result.coverage.sites),
         plan.skip | _unranged(result),
+        latency,
     )
     if isinstance(now, Trial):
         if now.computed_from is not None:

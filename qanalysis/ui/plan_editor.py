@@ -1,6 +1,6 @@
 """The plan editor: a switch for every layer, many at once, undo; bits and calibration of single layers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -17,7 +17,9 @@ _CALIBRATIONS = (INHERITED, *PAPER_CALIBRATIONS, "mse")
 _BITS = (INHERITED, "8", "7", "6", "5", "4", "3", "2")
 
 
-def editor(drafts: Drafts, coverage: Coverage, rows: Sequence[SensitivityRow], fp32: float) -> None:
+def editor(
+    drafts: Drafts, coverage: Coverage, rows: Sequence[SensitivityRow], fp32: float, gains: Mapping[str, float]
+) -> None:
     """Draws the table and the buttons above it; every change makes a new draft.
 
     Args:
@@ -25,6 +27,7 @@ def editor(drafts: Drafts, coverage: Coverage, rows: Sequence[SensitivityRow], f
         coverage: the model's sites.
         rows: their sensitivity, the most sensitive first.
         fp32: accuracy in floating point, in %.
+        gains: how much faster each is in int8, in ms; empty where that was not measured.
     """
     _buttons(drafts, coverage, [row.site for row in rows])
     shown = _filtered(drafts, coverage.sites)
@@ -38,13 +41,13 @@ def editor(drafts: Drafts, coverage: Coverage, rows: Sequence[SensitivityRow], f
         drafts.make(edited(drafts.shown, names, st.session_state[key]["edited_rows"]), in_table=True)
 
     st.data_editor(
-        table(drafts.shown, shown, rows, coverage.macs, fp32),
+        table(drafts.shown, shown, rows, coverage.macs, fp32, gains),
         key=key,
         on_change=changed,
         hide_index=True,
         num_rows="fixed",
         height=min(38 + 35 * len(shown), 420),
-        disabled=["layer", "kind", "work %", "KL", "change, points"],
+        disabled=["layer", "kind", "work %", "KL", "change, points", "int8 saves"],
         column_config=_columns(),
     )
 
@@ -61,6 +64,9 @@ def _columns() -> dict[str, Any]:
         "change, points": st.column_config.NumberColumn(
             "change, points", help="Accuracy with this layer alone quantized, minus fp32.", format="%+.2f"
         ),
+        "int8 saves": st.column_config.NumberColumn(
+            "int8 saves, ms", help="Time that it saves in int8, from the benchmark of this model.", format="%+.3f"
+        ),
         "weight bits": st.column_config.SelectboxColumn(
             "w bits", options=_BITS, required=True, width="small", help="Bits of its weight."
         ),
@@ -76,7 +82,14 @@ def _columns() -> dict[str, Any]:
     }
 
 
-def table(plan: Plan, sites: Sequence[Site], rows: Sequence[SensitivityRow], macs: int, fp32: float) -> pd.DataFrame:
+def table(
+    plan: Plan,
+    sites: Sequence[Site],
+    rows: Sequence[SensitivityRow],
+    macs: int,
+    fp32: float,
+    gains: Mapping[str, float],
+) -> pd.DataFrame:
     """One row per layer in the order of execution: its switch, what it is, what it costs, and its own settings."""
     measured = {row.site: row for row in rows}
     frame = []
@@ -91,6 +104,7 @@ def table(plan: Plan, sites: Sequence[Site], rows: Sequence[SensitivityRow], mac
                 "work %": 100 * site.macs / max(macs, 1),
                 "KL": row.kl if row else None,
                 "change, points": row.relative * fp32 / 100 if row else None,
+                **({"int8 saves": gains.get(site.name)} if gains else {}),
                 "weight bits": str(settings[0] or INHERITED),
                 "activation bits": str(settings[1] or INHERITED),
                 "calibration": settings[2] or INHERITED,

@@ -12,6 +12,7 @@ from qanalysis.schema.params import TrialsParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.requests import request
 from qanalysis.schema.sensitivity import Trial
+from qanalysis.ui.benchmark_prediction import Latency
 
 _PINS = "pins"
 
@@ -57,7 +58,13 @@ def again(params: TrialsParams) -> None:
 
 
 def numbers(
-    trial: Trial | None, fp32: float, quantized: float, fp32_bytes: int, sites: int, floats: frozenset[str]
+    trial: Trial | None,
+    fp32: float,
+    quantized: float,
+    fp32_bytes: int,
+    sites: int,
+    floats: frozenset[str],
+    latency: Latency | None = None,
 ) -> None:
     """The plan in numbers; dashes where they are not known yet, so that nothing jumps.
 
@@ -68,8 +75,9 @@ def numbers(
         fp32_bytes: size of the model in floating point.
         sites: number of layers.
         floats: those in floating point: the plan's choice, and layers without a range.
+        latency: of the plan, if something is known of it.
     """
-    columns = st.columns(5)
+    columns = st.columns(5 if latency is None else 6)
     columns[0].metric("fp32", f"{fp32:.2f} %")
     columns[1].metric(
         "All quantized", f"{quantized:.2f} %", f"{100 * (quantized - fp32) / fp32:+.2f} % relative" if fp32 else None
@@ -99,6 +107,16 @@ def numbers(
         delta_color="off",
         delta_arrow="off",
     )
+    if latency is not None:
+        columns[5].metric(
+            "Measured latency" if latency.measured else "Predicted latency",
+            f"{latency.ms:.3g} ms",
+            f"{latency.float_ms / latency.ms:.2f} × fp32",
+            delta_color="off",
+            delta_arrow="off",
+            help=f"{latency.ms - latency.int8_ms:+.3g} ms against all layers in int8 ({latency.int8_ms:.3g} ms); fp32 "
+            f"takes {latency.float_ms:.3g} ms.",
+        )
 
 
 def pins(identity: str) -> list[Pinned]:
