@@ -1,0 +1,229 @@
+"""Measures the engine tables of `docs/results.md`: our int8 file in OpenVINO against fp32 and against the network that
+OpenVINO's own toolkit (NNCF) quantizes, and how well latency is predicted.
+
+Every network is kept in the folder of runs and read from there the next time. NNCF is no dependency: install it, and
+what it needs beside the default installation, into a folder of its own and name that in PYTHONPATH.
+
+    pip install --target /tmp/nncf --no-deps nncf tabulate
+    PYTHONPATH=/tmp/nncf python -m benchmarks.engines --runs runs/engines --out docs/results.md
+"""
+
+import argparse
+import datetime
+import json
+import tempfile
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import sections
+from benchmarks.tables import markdown
+from qanalysis.analysis.deployment import Deployment, prepared
+from qanalysis.analysis.report import silent
+from qanalysis.analysis.speed_model import speed_model
+from qanalysis.analysis.speed_rounds import LoadMeter, Timed, measure, speedup
+from qanalysis.engines.features import features
+from qanalysis.engines.layers import int8_sites
+from qanalysis.engines.process import EngineProcess
+from qanalysis.engines.protocol import Source
+from qanalysis.schema.deploy_params import BenchmarkParams
+
+#: Networks with random weights, which run as fast as trained ones, and how many times faster than fp32 int8 should be.
+GOALS = {"resnet50": 2.8, "mobilenet_v2": 2.2, "efficientnet_b0": 1.6}
+#: Time of our file over that of NNCF's that is good enough.
+NNCF_GOAL = 1.05
+#: Error of predicted latencies that is good enough, in %.
+PREDICTION_GOAL = 6.0
+BATCH, IMAGES, SECONDS, ROUNDS = 8, 32, 5.0, 10
+
+INTRODUCTION = """## Engines
+
+Measured by `python -m benchmarks.engines`: torchvision's networks with random weights at 224 × 224, batch {batch}, in
+OpenVINO {openvino}, calibrated (max) on {images} images, all networks of a row timed by turns in {rounds} rounds of
+{each:g} s each. {cpu}, {cores} cores, {flags}; ONNX {onnx}, NNCF {nncf}, {date}. Others used up to {load:.0f} % of the
+cores meanwhile. Latencies are the shortest, ratios medians over rounds with 95 % intervals (bootstrap).
+
+### Int8 against fp32, and against OpenVINO's own toolkit
+
+"Int8 skips" has the residual additions in int8, too (`--residual int8`); NNCF decides for itself. Layers are
+convolutions and linear layers that run in int8 by the engine's own runtime graph.
+
+"""
+PREDICTION = """
+### How well latency is predicted
+
+Three random mixes of layers in int8 and in floating point, of 15 to 65 % floating point, that took no part in fitting
+the cost of a change of precision. The goal is ±{goal:g} %.
+
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, default=Path("runs/engines"))
+    parser.add_argument("--out", type=Path, help="file whose section is rewritten")
+    parser.add_argument("--models", nargs="*", default=list(GOALS), choices=list(GOALS))
+    args = parser.parse_args()
+    args.runs.mkdir(parents=True, exist_ok=True)
+    found = {name: kept(args.runs, name) for name in args.models}
+    if args.out is not None:
+        sections.write(args.out, "engines", text(found))
+
+
+def kept(folder: Path, name: str) -> dict[str, Any]:
+    """What was measured of a network, now or before."""
+    path = folder / f"{name}.json"
+    if not path.exists():
+        print(datetime.datetime.now().strftime("%H:%M:%S"), name, flush=True)
+        path.write_text(json.dumps(measured(name), indent=1) + "\n")
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def measured(name: str) -> dict[str, Any]:
+    """Latencies by turns, sites in int8, and checks of the prediction."""
+    given = prepared(_params(name, "fp"), silent)
+    skips = prepared(_params(name, "int8"), silent)
+    float_network, int8_network = given.float_network(), given.network(given.plan)
+    with tempfile.TemporaryDirectory(prefix="qanalysis-engines-") as place:
+        folder = Path(place)
+        files = {"fp32": folder / "fp32.onnx", "int8": folder / "int8.onnx", "int8 skips": folder / "skips.onnx"}
+        for key, proto in zip(files, (float_network, int8_network, skips.network(skips.plan)), strict=True):
+            files[key].write_bytes(proto.proto.SerializeToString())
+        own = _by_nncf(given, files["fp32"], folder / "nncf.xml")
+        if own is not None:
+            files["NNCF"] = own
+        meter = LoadMeter()
+        timed = {key: Timed(EngineProcess("openvino", _source(path, name))) for key, path in files.items()}
+        try:
+            measure(list(timed.values()), SECONDS, ROUNDS)
+            layers = {key: _products(one.process) for key, one in timed.items()}
+            sites = int8_sites(timed["int8"].process.int8_layers(), int8_network.nodes)
+            meter.closing(*(one.process for one in timed.values()))
+        finally:
+            for one in timed.values():
+                one.process.close()
+        load = meter.load().others
+        model = speed_model(given, "openvino", BATCH, 0, SECONDS / 2, ROUNDS, folder)
+    ratios = {key: speedup(timed["fp32"], one) for key, one in timed.items()}
+    return {
+        "ms": {key: one.latency().min for key, one in timed.items()},
+        "speedup": {key: [value, *interval] for key, (value, interval) in ratios.items()},
+        "over_nncf": _over(timed, "int8"),
+        "skips_over_nncf": _over(timed, "int8 skips"),
+        "layers": layers,
+        "int8_sites": len(sites),
+        "sites": len(given.observations.coverage.sites),
+        "export_seconds": given.trace_seconds,
+        "checks": [check.error for check in model.checks if not check.fitted],
+        "load": load,
+        "nncf": _nncf_version(),
+    }
+
+
+def text(found: dict[str, dict[str, Any]]) -> str:
+    """The section."""
+    here = features()
+    intro = INTRODUCTION.format(
+        batch=BATCH,
+        images=IMAGES,
+        rounds=ROUNDS,
+        each=SECONDS / ROUNDS,
+        cpu=here.cpu,
+        cores=here.cores,
+        flags=", ".join(here.cpu_features),
+        openvino=version("openvino").partition("-")[0],
+        onnx=version("onnx"),
+        nncf=next(iter(found.values()))["nncf"] or "not installed",
+        date=datetime.date.today().isoformat(),
+        load=100 * max(one["load"] for one in found.values()),
+    )
+    rows = []
+    for name, one in found.items():
+        nncf = one["over_nncf"]
+        rows.append(
+            [
+                name,
+                *(f"{one['ms'].get(key, float('nan')):.1f}" for key in ("fp32", "int8", "int8 skips", "NNCF")),
+                f"**{_interval(one['speedup']['int8'])}**",
+                f"{GOALS[name]:g}",
+                "-" if nncf is None else f"**{_interval(nncf)}**",
+                "-" if nncf is None else _interval(one["skips_over_nncf"]),
+                f"{one['int8_sites']} of {one['sites']}",
+                f"{one['export_seconds']:.1f}",
+            ]
+        )
+    heads = ["network", "fp32 ms", "int8 ms", "int8 skips ms", "NNCF ms", "int8 over fp32", "goal"]
+    heads += [f"time over NNCF's (goal ≤ {NNCF_GOAL:g})", "the same, int8 skips", "layers in int8", "export s"]
+    checks = [
+        [name, ", ".join(f"{error:+.1f} %" for error in one["checks"]), f"{max(map(abs, one['checks'])):.1f} %"]
+        for name, one in found.items()
+    ]
+    return (
+        intro
+        + markdown(heads, rows)
+        + PREDICTION.format(goal=PREDICTION_GOAL)
+        + markdown(["network", "errors", "largest"], checks)
+    )
+
+
+def _params(name: str, residual: str) -> BenchmarkParams:
+    return BenchmarkParams(
+        model=f"torchvision:{name}@none",
+        calibration_samples=IMAGES,
+        batch_size=BATCH,
+        residual=residual,  # type: ignore[arg-type]
+    )
+
+
+def _source(path: Path, name: str) -> Source:
+    precision = "fp32" if path.stem == "fp32" else "int8"
+    return Source(str(path), name, precision, BATCH, (3, 224, 224))
+
+
+def _by_nncf(given: Deployment, path: Path, target: Path) -> Path | None:
+    """The floating-point network as NNCF quantizes it with its defaults, on the same images; None without NNCF."""
+    try:
+        import nncf
+    except ImportError:
+        return None
+    import openvino
+
+    inputs = [x.cpu().numpy() for x in given.task.inputs(given.task.data.calibration, IMAGES)]
+    images = [image[None] for batch in inputs for image in batch]
+    model = openvino.Core().read_model(path)
+    quantized = nncf.quantize(model, nncf.Dataset(images), subset_size=len(images))
+    openvino.save_model(quantized, target, compress_to_fp16=False)
+    return target
+
+
+def _products(process: EngineProcess) -> list[int]:
+    """Steps that multiply in int8, and all that multiply."""
+    steps = [layer for layer in process.per_layer() if layer.precision]
+    return [sum(layer.precision == "int8" for layer in steps), len(steps)]
+
+
+def _over(timed: dict[str, Timed], key: str) -> list[float] | None:
+    """Time over that of NNCF's network, with its interval."""
+    if "NNCF" not in timed:
+        return None
+    value, interval = speedup(timed[key], timed["NNCF"])
+    return [value, *interval]
+
+
+def _interval(values: list[float]) -> str:
+    value, low, high = np.asarray(values)
+    return f"{value:.2f} ({low:.2f} to {high:.2f})"
+
+
+def _nncf_version() -> str:
+    try:
+        return version("nncf")
+    except PackageNotFoundError:
+        return ""
+
+
+if __name__ == "__main__":
+    main()
