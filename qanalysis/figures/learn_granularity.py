@@ -10,6 +10,9 @@ from qanalysis.figures.theme import PALETTES, Theme
 from qanalysis.numerics.codes import matrix_codes
 from qanalysis.numerics.spec import QuantizerSpec
 
+#: Square root of 100 %: errors are shaded by their square root, so that small ones show, too.
+_DARKEST = 10.0
+
 HOW_TO_READ = {
     "matrices": (
         "Each cell shows the weight as it comes back from its integer code, and the code; the stronger the colour, the "
@@ -36,13 +39,14 @@ def matrices(weight: np.ndarray[Any, Any], bits: int, *, theme: Theme = "light")
         codes, steps = matrix_codes(weight, QuantizerSpec(bits, channel_axis=channel_axis))
         back = codes * steps
         off = 100 * np.abs(back - weight) / np.where(largest > 0, largest, 1)
+        shades = np.sqrt(np.minimum(off, 100))
         suffix = "" if side == 0 else "2"
         traces.append(
             {
                 "type": "heatmap",
-                "z": np.sqrt(np.minimum(off, 100)),
+                "z": shades,
                 "zmin": 0,
-                "zmax": 10,
+                "zmax": _DARKEST,
                 "x": list(range(columns)),
                 "y": list(range(rows)),
                 "xaxis": "x" + suffix,
@@ -60,7 +64,7 @@ def matrices(weight: np.ndarray[Any, Any], bits: int, *, theme: Theme = "light")
         for i in range(rows):
             for j in range(columns):
                 text = f"{back[i, j]:.3g}<br>({codes[i, j]})"
-                notes.append(words(text, _ink(off[i, j], theme), x=j, y=i, **axes))
+                notes.append(words(text, _ink(shades[i, j] / _DARKEST, theme), x=j, y=i, **axes))
         notes += [
             words(f"step<br>{steps[j]:.3g}", palette.muted, x=j, y=rows - 0.5, yshift=-26, **axes)
             for j in range(columns)
@@ -99,7 +103,9 @@ def matrices(weight: np.ndarray[Any, Any], bits: int, *, theme: Theme = "light")
     )
 
 
-def _ink(off: float, theme: Theme) -> str:
-    """Words on a cell: dark on light colours and light on dark ones; strong colours are dark on a light page only."""
-    strong = off > 12
-    return "#ffffff" if strong == (theme == "light") else "#101420"
+def _ink(shade: float, theme: Theme) -> str:
+    """Words on a cell whose colour lies at this share of the scale: white or nearly black, whichever stands out."""
+    scale = PALETTES[theme].scale
+    colour = scale[round(shade * (len(scale) - 1))]
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return "#ffffff" if 0.299 * red + 0.587 * green + 0.114 * blue < 125 else "#101420"

@@ -34,7 +34,7 @@ def _tail() -> NDArray[np.float64]:
 
 
 def _outlier() -> NDArray[np.float64]:
-    return np.append(_relu(), 40.0)
+    return np.append(_relu(), 150.0)
 
 
 def _bell() -> NDArray[np.float64]:

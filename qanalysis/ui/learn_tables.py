@@ -54,7 +54,7 @@ def lines(number: str, task: str = _ALL) -> list[Line]:
 
 @st.fragment
 def _tables() -> None:
-    columns = st.columns([2.4, 1.2, 1], vertical_alignment="bottom")
+    columns = st.columns([2.2, 1.1, 1.1], vertical_alignment="bottom")
     number = columns[0].selectbox(
         "Table",
         TABLES,
