@@ -9,11 +9,14 @@ from torch import nn
 
 from qanalysis.engines import gemm
 from qanalysis.engines.layers import Gathered
+from qanalysis.engines.protocol import Precision
 from qanalysis.engines.registry import ENGINES
 from qanalysis.nn.sites import Call, SiteMode
 from qanalysis.schema.benchmark import GemmRow, LayerRow, Layers, Roofline
 from qanalysis.schema.site import Coverage
 
+#: Precisions of products of matrices.
+_MULTIPLIED: tuple[Precision, ...] = ("fp32", "bf16", "int8")
 _BYTES = {"int8": 1, "bf16": 2, "fp16": 2, "fp32": 4}
 
 
@@ -124,13 +127,13 @@ def products(engine: str, threads: int) -> tuple[tuple[GemmRow, ...], Roofline]:
     """
     rows = []
     with tempfile.TemporaryDirectory(prefix="qanalysis-gemm-") as folder:
-        for precision in ("fp32", "bf16", "int8"):
-            if precision not in ENGINES[engine].precisions():
-                continue
-            for size in gemm.SIZES:
-                ms, _ = gemm.fastest_ms(engine, precision, size, threads, 0.3, Path(folder))
+        able = ENGINES[engine].precisions()
+        wanted = [name for name in _MULTIPLIED if name in able]
+        for size in gemm.SIZES:
+            for name, ms in gemm.fastest_ms(engine, wanted, size, threads, 0.3, Path(folder)).items():
                 gops = 2 * size**3 / ms / 1e6
-                rows.append(GemmRow(engine=engine, size=size, precision=precision, ms=ms, gops=gops))
+                rows.append(GemmRow(engine=engine, size=size, precision=name, ms=ms, gops=gops))
+    rows.sort(key=lambda row: _MULTIPLIED.index(row.precision))
     peaks: dict[str, float] = {}
     for row in rows:
         peaks[row.precision] = max(row.gops, peaks.get(row.precision, 0.0))

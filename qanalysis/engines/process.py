@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from qanalysis.engines.protocol import Inputs, LayerTime, Source
 
-
 #: Time over which the shortest time of each step is taken, in ms.
 _LAYER_MS = 1000.0
 

@@ -87,7 +87,10 @@ def profile(times: str, layers: str = "") -> tuple[LayerTime, ...]:
         ValueError: if it is something else.
     """
     try:
-        rows = [row for row in json.loads(times) if "name" in row or row["count"]]  # the first says how many runs
+        told = json.loads(times)
+        if not isinstance(told, list):
+            raise TypeError("it is no list")
+        rows = [row for row in told if "name" in row or row["count"]]  # the first says how many runs
         rows = [row for row in rows if "name" in row]
         about = {layer["Name"]: layer for layer in (json.loads(layers)["Layers"] if layers else ()) if "Name" in layer}
         return tuple(_layer(row, about.get(row["name"], {})) for row in rows)

@@ -54,7 +54,7 @@ def latency(result: SensitivityResult, plan: Plan) -> Latency | None:
         result: the analysis that the plan was made on.
         plan: the plan, float sites of the analysis not among its skipped ones.
     """
-    found = _model(result.model.name)
+    found = _model(result.params.model)
     if found is None:
         return None
     speed, when = found
@@ -102,16 +102,18 @@ def section(result: SensitivityResult, plan: Plan, now: Latency | None) -> None:
         current = _job(result, plan, now.source) if waits else job
         if waits and not (current is not None and current.live):
             st.rerun()
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(_words(now), width="stretch")
-            if current is not None and current.live:
-                st.caption(f"Measuring: {told(current)}", width="content")
-                if st.button("Cancel", key="latency-cancel"):
-                    change(lambda: engines.chosen().cancel(current.id))
-            elif st.button(
+        words, button = st.columns([5, 1], vertical_alignment="center")
+        if current is not None and current.live:
+            words.progress(current.progress, text=f"Measuring the latency · {told(current)}")
+            if button.button("Cancel", key="latency-cancel", width="stretch"):
+                change(lambda: engines.chosen().cancel(current.id))
+        else:
+            words.caption(_words(now))
+            if button.button(
                 "Measure again" if now.measured else "Measure latency",
                 key="latency-measure",
                 icon=":material/timer:",
+                width="stretch",
                 help="Runs this plan and fp32 by turns in the engine, about half a minute with the machine to itself.",
             ):
                 change(lambda: _measure(result, plan, now.source))

@@ -46,7 +46,7 @@ def section(result: SensitivityResult, made: Drafts) -> None:
     if (note := st.session_state.pop(_NOTE, None)) is not None:
         st.info(note, icon=":material/info:")
     _measured(result, made)
-    editor(made, result.coverage, result.rows, result.fp32, benchmark_prediction.gains(result.model.name))
+    editor(made, result.coverage, result.rows, result.fp32, benchmark_prediction.gains(result.params.model))
     _keep(result, made)
 
 

@@ -58,7 +58,7 @@ def test_without_layers_precisions_are_not_known():
     assert profile(TIMES)[0].nodes == ("conv1/Conv", "relu/Relu")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", '{"a": 1}'])
+@pytest.mark.parametrize("text", ["", "{", "{}", "[1]", '{"a": 1}'])
 def test_something_else_is_refused(text):
     with pytest.raises(ValueError, match="not what trtexec writes"):
         profile(text)
