@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
-from qanalysis import printing_speed
+from qanalysis import printing_speed, printing_workflow
 from qanalysis.schema.answers import AnswersResult, flips, per_class
 from qanalysis.schema.benchmark import BenchmarkResult, FastestResult
 from qanalysis.schema.catalog import DATA_SOURCES, MODEL_SOURCES, sample_models
@@ -13,6 +13,7 @@ from qanalysis.schema.result import Result
 from qanalysis.schema.results import CalibrateResult, DescribeResult, EvaluateResult, PtqResult, WeightsResult
 from qanalysis.schema.sensitivity import Partial, PartialResult, PlanResult, SensitivityResult
 from qanalysis.schema.site import Coverage
+from qanalysis.schema.workflow import WorkflowResult
 
 
 def result(console: Console, value: Result) -> None:
@@ -52,6 +53,8 @@ def result(console: Console, value: Result) -> None:
         printing_speed.benchmark(console, value)
     elif isinstance(value, FastestResult):
         printing_speed.fastest(console, value)
+    elif isinstance(value, WorkflowResult):
+        printing_workflow.workflow(console, value)
     for warning in (*value.warnings, *value.data.warnings):
         console.print(f"[yellow]Note:[/] {warning}", highlight=False)
     console.print(f"{value.seconds:.1f} s on {value.environment.device}, {value.environment.threads} threads")

@@ -19,6 +19,7 @@ from qanalysis.analysis import (
     speed_search,
     trials,
     weights,
+    workflow,
 )
 from qanalysis.analysis.report import Report
 from qanalysis.schema.result import Result
@@ -38,4 +39,5 @@ ANALYSES: dict[str, Callable[[Any, Report, Path | None], Result]] = {
     "fastest": speed_search.run,
     "qat": qat.run,
     "trials": trials.run,
+    "workflow": workflow.run,
 }

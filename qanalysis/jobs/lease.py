@@ -24,6 +24,7 @@ WEIGHTS: dict[str, Weight] = {
     "partial": "heavy",
     "qat": "heavy",
     "export": "light",
+    "workflow": "heavy",
     "benchmark": "exclusive",
     "fastest": "exclusive",
 }

@@ -4,9 +4,12 @@ import contextlib
 import sqlite3
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
+from qanalysis.jobs import adoption
 from qanalysis.jobs.store import Store
+from qanalysis.schema.task_params import TaskParams
 
 
 class Reporter:
@@ -35,6 +38,14 @@ class Reporter:
             self._table(body)
         else:
             self._store.emit(self._job_id, kind, **body)
+
+    def found(self, analysis: str, params: TaskParams) -> Path | None:
+        """Folder of a finished job with just these parameters, if there is one (`analysis.workflow_walk.Shelf`)."""
+        return adoption.found(self._store, analysis, params)
+
+    def keep(self, analysis: str, params: TaskParams, folder: Path, seconds: float) -> None:
+        """Makes a finished job of a stage, so that pages find it (`analysis.workflow_walk.Shelf`)."""
+        adoption.adopt(self._store, analysis, params, folder, seconds, note=f"stage of {self._job_id}")
 
     def flush(self) -> None:
         """Writes the table that is held back, if one is."""

@@ -15,6 +15,7 @@ from qanalysis.schema.results import CalibrateResult, EvaluateResult, PtqResult,
 from qanalysis.schema.saved_plan import SavedPlan
 from qanalysis.schema.sensitivity import PartialResult, PlanResult, SensitivityResult
 from qanalysis.schema.site import Coverage
+from qanalysis.schema.workflow import WorkflowResult
 
 #: Ranges by activation: largest magnitude represented, or None where a tensor was all zero.
 Magnitudes = dict[str, float | None]
@@ -270,6 +271,24 @@ def _fastest(result: FastestResult) -> Headline:
     )
 
 
+def _workflow(result: WorkflowResult) -> Headline:
+    given = result.recommendation
+    best = given.best
+    ends = {"ptq": "PTQ is enough", "partial": "partial quantization", "qat": "QAT", "none": "target not reached"}
+    return Headline(
+        what=ends[given.end],
+        metric=result.metric,
+        fp32=best.fp32,
+        accuracy=best.accuracy,
+        interval=best.interval,
+        calibration=best.plan.calibration,
+        skipped=len(best.skipped),
+        sites=len(result.coverage.sites),
+        latency_ms=None if given.speed is None else given.speed.int8_ms,
+        speedup=None if given.speed is None else given.speed.speedup,
+    )
+
+
 _MAKERS: dict[type[Result], Callable[[Any], Headline]] = {
     EvaluateResult: _evaluate,
     CalibrateResult: _calibrate,
@@ -283,4 +302,5 @@ _MAKERS: dict[type[Result], Callable[[Any], Headline]] = {
     ExportResult: _export,
     BenchmarkResult: _benchmark,
     FastestResult: _fastest,
+    WorkflowResult: _workflow,
 }

@@ -10,6 +10,7 @@ from qanalysis.schema.deploy_params import BenchmarkParams, ExportParams, Fastes
 from qanalysis.schema.plan import Granularity, Parts, Plan
 from qanalysis.schema.qat_params import QatParams
 from qanalysis.schema.task_params import CalibratedParams, EvaluationParams, QuantizationParams, TaskParams, canonical
+from qanalysis.schema.workflow_params import WorkflowParams
 
 SensitivityMode = Literal["only", "without"]
 Rank = Literal["kl", "accuracy"]
@@ -140,4 +141,5 @@ PARAMS: dict[str, type[TaskParams]] = {
     "fastest": FastestParams,
     "qat": QatParams,
     "trials": TrialsParams,
+    "workflow": WorkflowParams,
 }

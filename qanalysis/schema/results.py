@@ -2,17 +2,19 @@
 
 from typing import Literal
 
-from pydantic import Field
-
+from qanalysis.schema.accuracy import EvaluateResult as EvaluateResult
+from qanalysis.schema.accuracy import PtqResult as PtqResult
+from qanalysis.schema.accuracy import PtqRow as PtqRow
 from qanalysis.schema.answers import AnswersResult
 from qanalysis.schema.base import Record
 from qanalysis.schema.benchmark import BenchmarkResult, FastestResult
 from qanalysis.schema.export import ExportResult
-from qanalysis.schema.params import CalibrateParams, DescribeParams, EvaluateParams, PtqParams, WeightsParams
+from qanalysis.schema.params import CalibrateParams, DescribeParams, WeightsParams
 from qanalysis.schema.qat import QatResult
-from qanalysis.schema.result import Metric, Result, Score
+from qanalysis.schema.result import Metric, Result
 from qanalysis.schema.sensitivity import PartialResult, PlanResult, SensitivityResult, TrialsResult
 from qanalysis.schema.site import Coverage
+from qanalysis.schema.workflow import WorkflowResult
 
 
 class DescribeResult(Result):
@@ -21,20 +23,6 @@ class DescribeResult(Result):
     analysis: Literal["describe"] = "describe"
     params: DescribeParams
     coverage: Coverage
-
-
-class EvaluateResult(Result):
-    """Accuracy in floating point, with the model's sites.
-
-    Attributes:
-        fp32: the score; None on data without labels, where fp32 is its own reference.
-    """
-
-    analysis: Literal["evaluate"] = "evaluate"
-    params: EvaluateParams
-    coverage: Coverage
-    metric: Metric
-    fp32: Score | None
 
 
 class ChannelStatistics(Record):
@@ -66,61 +54,6 @@ class CalibrateResult(Result):
     ranges: dict[str, dict[str, float | None]]
     samples: int
     observations: str | None = None
-
-
-class PtqRow(Record):
-    """One line of the paper's Table 5.
-
-    Attributes:
-        calibration: name of the calibration.
-        accuracy: in % (see `Score`).
-        relative: 100 (accuracy - fp32) / fp32, in %.
-        standard_error: of the accuracy, in points.
-        interval: 95 % interval of the accuracy, in %.
-        difference_interval: 95 % interval of accuracy - fp32 in points, paired on the same samples.
-        agreement: top-1 answers equal to those of the fp32 model, in %.
-        sqnr: power of the fp32 logits over that of their change, in dB; None if nothing changed.
-    """
-
-    calibration: str
-    accuracy: float
-    relative: float
-    standard_error: float
-    interval: tuple[float, float]
-    difference_interval: tuple[float, float]
-    agreement: float
-    sqnr: float | None
-
-
-class PtqResult(Result):
-    """The PTQ grid of one model (Tables 4 and 5).
-
-    Attributes:
-        metric: accuracy, or agreement with fp32 where there are no labels (then `fp32` is 100).
-        fp32: accuracy of the floating-point model in %, on the same samples.
-        fp32_score: the same with its interval.
-        rows: one per calibration.
-        best: calibration of the best row.
-        ranges: calibration → activation → largest magnitude represented; None for an all-zero tensor.
-        sites: the sites quantized or not, with their costs.
-        quantized_sites: names of the sites that ran quantized.
-        int8_mac_share: share of all multiply-accumulates in these sites, in %.
-        float_sites: names of the sites that stayed in floating point, with the reason.
-    """
-
-    analysis: Literal["ptq"] = "ptq"
-    params: PtqParams
-    coverage: Coverage
-    metric: Metric
-    fp32: float
-    fp32_score: Score
-    rows: tuple[PtqRow, ...]
-    best: str
-    ranges: dict[str, dict[str, float | None]]
-    sites: tuple[dict[str, str | int], ...] = Field(description="name, kind and macs of every site")
-    quantized_sites: tuple[str, ...]
-    int8_mac_share: float
-    float_sites: dict[str, str]
 
 
 class WeightsRow(Record):
@@ -179,4 +112,5 @@ RESULTS: dict[str, type[Result]] = {
     "fastest": FastestResult,
     "qat": QatResult,
     "trials": TrialsResult,
+    "workflow": WorkflowResult,
 }

@@ -6,6 +6,7 @@ import math
 import pytest
 from pydantic import ValidationError
 
+from qanalysis.schema.advice import Advice
 from qanalysis.schema.answers import Answers, AnswersResult
 from qanalysis.schema.base import Record, finite
 from qanalysis.schema.benchmark import (
@@ -65,6 +66,7 @@ from qanalysis.schema.sensitivity import (
 from qanalysis.schema.site import Coverage, NotCovered, Site
 from qanalysis.schema.speed import Check, Edge, SiteSpeed, SpeedModel
 from qanalysis.schema.task_params import TaskParams
+from qanalysis.schema.workflow import Candidate, Recommendation, Speed, StageNote, WorkflowResult
 
 SITE = Site(name="fc", kind="linear", macs=12, roles=("input",), input_shape=(1, 3), weight_shape=(4, 3))
 COVERAGE = Coverage(sites=(SITE,), not_covered=(NotCovered(module="lstm", operation="lstm", reason="not yet"),))
@@ -392,6 +394,45 @@ INSTANCES = {
         fp32_bytes=4000,
     ),
 }
+INSTANCES["workflow"] = WorkflowResult(
+    **COMMON,
+    params=PARAMS["workflow"](target=0.5),
+    coverage=COVERAGE,
+    metric="accuracy",
+    fp32=91.25,
+    stages=(
+        StageNote(stage="ptq", state="known", sentence="90.50 %", seconds=1.5),
+        StageNote(stage="qat", state="refused", sentence="no training samples"),
+    ),
+    recommendation=Recommendation(
+        end="none",
+        reason="nothing was within the target",
+        best=Candidate(
+            way="partial",
+            model="sample:resnet20",
+            plan=SavedPlan(name="recommended", model="sample:resnet20", sites=("fc",), plan=Plan().skipping("fc")),
+            skipped=("fc",),
+            fp32=91.25,
+            accuracy=90.5,
+            relative=-0.82,
+            interval=(-1.0, -0.5),
+            samples=10_000,
+            int8_mac_share=80.0,
+        ),
+        sure=False,
+        speed=Speed(engine="openvino", batch=1, fp32_ms=2.0, int8_ms=1.0, speedup=2.0, interval=(1.9, 2.1)),
+        files=("/tmp/resnet20_int8.onnx",),
+        notes=("it was not kept",),
+    ),
+    baseline=INSTANCES["evaluate"],
+    ptq=INSTANCES["ptq"],
+    sensitivity=INSTANCES["sensitivity"],
+    partial=INSTANCES["partial"],
+    qat=INSTANCES["qat"],
+    benchmark=INSTANCES["benchmark"],
+    export=INSTANCES["export"],
+    advice=(Advice(rule="outlier", symptom="far", evidence="17 ×", remedy="percentile", sites=("fc",)),),
+)
 
 
 def test_every_analysis_has_params_a_result_and_an_instance_here():
