@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from qanalysis import printing
+from qanalysis import printing, tracking
 from qanalysis.cli import compare, engines, jobs, plans
 from qanalysis.schema import configuration
 from qanalysis.schema.params import INTERACTIVE, PARAMS
@@ -77,6 +77,8 @@ def _given(options: argparse.Namespace) -> TaskParams:
 
 
 def _analyse(options: argparse.Namespace, analysis: str, params: TaskParams) -> int:
+    if options.log is not None:
+        tracking.check(options.log)
     if options.json is not None and not options.json.parent.is_dir():
         raise ValueError(f"--json: there is no folder {options.json.parent}")
     from qanalysis.analysis import (  # PyTorch is imported here, after the options were found good
@@ -95,6 +97,8 @@ def _analyse(options: argparse.Namespace, analysis: str, params: TaskParams) -> 
     if options.keep is not None:
         checkpoint.remove(options.keep)  # it is all in the result
     printing.result(_output(), result)
+    if options.log is not None:
+        _output().print(tracking.send(result, options.log), highlight=False, soft_wrap=True)
     return 0
 
 
@@ -156,6 +160,9 @@ def _parser() -> argparse.ArgumentParser:
 def _add_outcome(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", type=Path, metavar="FILE", help="write the result to FILE")
     command.add_argument("--keep", type=Path, metavar="FOLDER", help="keep files (histograms) in this folder")
+    command.add_argument(
+        "--log", metavar="TARGET", help="send the result to tensorboard:FOLDER or mlflow:URI, too (extra `tracking`)"
+    )
     command.add_argument("--quiet", action="store_true", help="no progress bar")
 
 

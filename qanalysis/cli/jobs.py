@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from qanalysis import tracking
 from qanalysis.jobs import engines
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import Store
@@ -25,6 +26,7 @@ _VERBS = {
     "delete": "remove a job that has ended, and its files",
     "pin": "list a job first, and do not let it be deleted",
     "unpin": "the opposite of pin",
+    "log": "send a finished job's result to TensorBoard or MLflow",
     "note": "write a note beside a job; an empty one removes it",
 }
 _STYLES = {"running": "cyan", "finished": "green", "failed": "red", "lost": "yellow"}
@@ -40,6 +42,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     for verb, summary in _VERBS.items():
         command = verbs.add_parser(verb, help=summary, description=summary)
         command.add_argument("id", help="the job's id, or an end of it that no other job's has")
+        if verb == "log":
+            command.add_argument("target", help="tensorboard:FOLDER or mlflow:URI")
         if verb == "note":
             command.add_argument("text", help="the note")
         if verb == "show":
@@ -60,6 +64,10 @@ def run(options: argparse.Namespace, console: Console) -> int:
     job_id = found(engine.store, options.id)
     if options.verb == "show":
         _show(engine.store, console, job_id, options.json)
+        return 0
+    if options.verb == "log":
+        result = engine.store.result(engine.store.job(job_id))
+        console.print(tracking.send(result, options.target), highlight=False, soft_wrap=True)
         return 0
     label = engine.store.label
     change: dict[str, Callable[[str], None]] = {

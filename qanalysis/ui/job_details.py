@@ -170,6 +170,7 @@ def _files(engine: Engine, job: Job) -> None:
             icon=":material/download:",
             on_click="ignore",
         )
+        st.caption(f"For TensorBoard or MLflow: `qanalysis jobs log {job.id} tensorboard:runs`")
 
 
 def _list(title: str, entries: dict[str, str]) -> None:
