@@ -11,6 +11,8 @@ from qanalysis.figures.theme import PALETTES, Theme, line, precision_colour
 from qanalysis.numerics.minima import TwoMinima, quantized
 
 _ENDS = (-2.05, 2.55)
+#: Places of the traces that move, left and right: the way from weight to quantized weight, the one, the other.
+_MOVING = (2, 3, 4, 7, 8, 9)
 
 HOW_TO_READ = {
     "descents": (
@@ -24,7 +26,7 @@ HOW_TO_READ = {
 def descents(
     loss: TwoMinima, plain: NDArray[np.float64], aware: NDArray[np.float64], *, theme: Theme = "light"
 ) -> go.Figure:
-    """PTQ on the left and QAT on the right; one frame for every step.
+    """PTQ on the left and QAT on the right, at the first step; `layout.meta` has all of them.
 
     Args:
         loss: that both descend on.
@@ -56,13 +58,6 @@ def descents(
             | legend,
             *_moving(loss, float(plain[0] if suffix == "" else aware[0]), base, legend, real, integer),
         ]
-    at = [(2, 3, 4), (7, 8, 9)]  # the traces that move, left and right
-    frames = []
-    for i in range(len(plain)):
-        data: list[dict[str, Any]] = []
-        for weights in (plain, aware):
-            data += _places(loss, float(weights[i]))
-        frames.append({"name": str(i), "data": data, "traces": [*at[0], *at[1]]})
     top = 1.12 * float(loss(np.array(_ENDS)).max())
 
     def horizontal(domain: list[float], anchor: str) -> dict[str, Any]:
@@ -73,9 +68,9 @@ def descents(
     return go.Figure(
         {
             "data": traces,
-            "frames": frames,
             "layout": layout(
                 theme,
+                meta={"frames": _frames(loss, plain, aware)},
                 height=380,
                 margin={"l": 64, "r": 12, "t": 66, "b": 56},
                 legend={"y": 1.1},
@@ -94,17 +89,27 @@ def descents(
     )
 
 
-def _places(loss: TwoMinima, weight: float) -> list[dict[str, Any]]:
-    """Where the moving marks are: the way from the weight to its quantized value, the weight, the quantized value."""
-    goal = float(quantized(weight))
-    here, there = float(loss(weight)), float(loss(goal))
-    return [{"x": [weight, goal], "y": [here, there]}, {"x": [weight], "y": [here]}, {"x": [goal], "y": [there]}]
+def _frames(loss: TwoMinima, plain: NDArray[np.float64], aware: NDArray[np.float64]) -> dict[str, Any]:
+    """Where the moving marks are at every step, as `chart.js` plays it: 100 frames of Plotly take 150 ms to check."""
+    x, y = [], []
+    for weights in (plain, aware):
+        goals = quantized(weights)
+        here, there = loss(weights), loss(goals)
+        x += [np.stack((weights, goals), 1).tolist(), weights[:, None].tolist(), goals[:, None].tolist()]
+        y += [np.stack((here, there), 1).tolist(), here[:, None].tolist(), there[:, None].tolist()]
+    return {"traces": list(_MOVING), "x": x, "y": y}
 
 
 def _moving(
     loss: TwoMinima, weight: float, base: dict[str, Any], legend: dict[str, Any], real: str, integer: str
 ) -> list[dict[str, Any]]:
-    way, point, square = _places(loss, weight)
+    goal = float(quantized(weight))
+    here, there = float(loss(weight)), float(loss(goal))
+    way, point, square = (
+        {"x": [weight, goal], "y": [here, there]},
+        {"x": [weight], "y": [here]},
+        {"x": [goal], "y": [there]},
+    )
     return [
         base | way | {"mode": "lines", "line": line(integer, 2, "dot"), "showlegend": False},
         base | point | {"mode": "markers", "marker": {"size": 17, "color": real}, "name": "weight"} | legend,

@@ -38,10 +38,11 @@ const listen = (holder, data, setTriggerValue) => {
   });
 };
 
-// Frames are played in the browser, by a button and a slider that the keyboard reaches.
+// `layout.meta.frames` holds x and y of some traces at every step: they are played in the browser, by a button and a
+// slider that the keyboard reaches.
 const player = (plotly, holder, bar, frames) => {
   clearInterval(bar.__timer);
-  bar.hidden = frames.length === 0;
+  bar.hidden = !frames;
   if (bar.hidden) return;
   if (!bar.firstChild) {
     bar.innerHTML =
@@ -49,13 +50,13 @@ const player = (plotly, holder, bar, frames) => {
       "<input type='range' min='0' step='1' aria-label='Step'><output></output>";
   }
   const [button, slider, told] = bar.children;
-  const last = frames.length - 1;
+  const last = frames.x[0].length - 1;
   slider.max = last;
   const show = (step) => {
     slider.value = step;
     told.textContent = `step ${step} of ${last}`;
-    const { data, traces } = frames[step];
-    plotly.restyle(holder, { x: data.map((trace) => trace.x), y: data.map((trace) => trace.y) }, traces);
+    const at = (values) => values.map((trace) => trace[step]);
+    plotly.restyle(holder, { x: at(frames.x), y: at(frames.y) }, frames.traces);
   };
   const stop = () => {
     clearInterval(bar.__timer);
@@ -100,5 +101,5 @@ export default async function ({ data, parentElement, setTriggerValue }) {
     ],
   });
   listen(holder, data, setTriggerValue);
-  player(plotly, holder, parentElement.querySelector(".qa-player"), figure.frames ?? []);
+  player(plotly, holder, parentElement.querySelector(".qa-player"), figure.layout.meta?.frames);
 }

@@ -31,15 +31,15 @@ def chart(
     """Draws a figure, with buttons to download it as PNG or SVG, and a sentence below on how to read it.
 
     Args:
-        figure: with `layout.height` set, so that nothing jumps while it loads. One with frames gets a button that
-            plays them and a slider.
+        figure: with `layout.height` set, so that nothing jumps while it loads. One with `frames` in
+            `layout.meta` (`traces`, and their `x` and `y` at every step) gets a button that plays them and a slider.
         key: identity on the page.
         file: name of a downloaded image, without ending.
         how_to_read: one or two sentences for a newcomer.
         on_click: called with the first item of a mark's customdata when the mark is clicked, before the page is drawn
             again.
     """
-    height = int(figure.layout.height or 450) + (_PLAYER if figure.frames else 0)
+    height = int(figure.layout.height or 450) + (_PLAYER if "frames" in (figure.layout.meta or {}) else 0)
     component = st.components.v2.component(
         "qanalysis_chart",
         html="<div class='qa-chart'></div><div class='qa-player' hidden></div>",

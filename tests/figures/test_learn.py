@@ -184,13 +184,16 @@ class TestPasses:
 def test_frames_move_both_weights_and_their_squares():
     plain, aware = (descent(LOSS, -0.95, 0.05, 5, aware=kind) for kind in (False, True))
     figure = learn_minima.descents(LOSS, plain, aware)
-    assert len(figure.frames) == 6
-    for i, frame in enumerate(figure.frames):
-        assert list(frame.traces) == [2, 3, 4, 7, 8, 9]
-        assert frame.data[1].x[0] == plain[i]
-        assert frame.data[4].x[0] == aware[i]
-        assert frame.data[5].x[0] == round(aware[i])
-    assert len(figure.data) == 10
+    frames = figure.layout.meta["frames"]
+    assert {len(steps) for steps in (*frames["x"], *frames["y"])} == {6}
+    for i in range(6):
+        assert [steps[i] for steps in frames["x"]] == [
+            part for w in (plain[i], aware[i]) for part in ([w, round(w)], [w], [round(w)])
+        ]
+        assert frames["y"][4][i] == [pytest.approx(float(LOSS(aware[i])))]
+    for place, x, y in zip(frames["traces"], frames["x"], frames["y"], strict=True):
+        assert list(figure.data[place].x) == x[0]
+        assert list(figure.data[place].y) == y[0]
 
 
 @pytest.mark.parametrize(("end", "left"), [(50, 0), (10, 2), (43.1, 1), (43.3, 0)])
