@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from qanalysis import printing, tracking
-from qanalysis.cli import compare, engines, jobs, plans
+from qanalysis.cli import compare, engines, jobs, plans, report
 from qanalysis.schema import configuration
 from qanalysis.schema.params import INTERACTIVE, PARAMS
 from qanalysis.schema.results import RESULTS
@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return jobs.run(options, _output())
         if options.command == "compare":
             return compare.run(options, _output())
+        if options.command == "report":
+            return report.run(options, _output())
         if options.command == "job":
             from qanalysis.jobs import engines as runners
             from qanalysis.jobs import worker
@@ -88,8 +90,8 @@ def _analyse(options: argparse.Namespace, analysis: str, params: TaskParams) -> 
     )
 
     console = Console(stderr=True)
-    with _ProgressReport(console, options.quiet) as report:
-        result = ANALYSES[analysis](params, report, options.keep)
+    with _ProgressReport(console, options.quiet) as progress:
+        result = ANALYSES[analysis](params, progress, options.keep)
     if not processes.speaks():
         return 0
     if options.json is not None:
@@ -152,6 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     jobs.add(commands)
     engines.add(commands)
     compare.add(commands)
+    report.add(commands)
     job = commands.add_parser("job")  # started by the dashboard, one process each
     job.add_argument("id")
     return parser

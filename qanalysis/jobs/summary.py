@@ -1,14 +1,8 @@
 """Summary: a job in the few words that fit a line."""
 
 from qanalysis.schema.base import Record
+from qanalysis.schema.command import given
 from qanalysis.schema.task_params import TaskParams
-
-
-def given(params: TaskParams) -> dict[str, object]:
-    """Model, data, and every parameter that is not at its default."""
-    fields = type(params).model_fields
-    values = {name: getattr(params, name) for name in fields}
-    return {name: v for name, v in values.items() if name in ("model", "data") or v != fields[name].default}
 
 
 def settings(params: TaskParams) -> dict[str, str]:

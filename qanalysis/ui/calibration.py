@@ -9,11 +9,11 @@ from qanalysis.figures.theme import Theme
 from qanalysis.numerics.spec import Scheme
 from qanalysis.schema.params import CalibrateParams, WeightsParams
 from qanalysis.schema.results import CalibrateResult, WeightsResult
+from qanalysis.tables.accuracy import channel_table, range_table
 from qanalysis.ui import layer_view, selection
 from qanalysis.ui.chart import chart, theme
 from qanalysis.ui.outcome import notes, outcome
 from qanalysis.ui.reproduce import reproduce
-from qanalysis.ui.tables import channel_table, range_table
 
 _SCHEMES: tuple[Scheme, ...] = ("scale", "affine")
 _FROM_PLAN = "Set by the plan in the sidebar; choose none there to set it here."

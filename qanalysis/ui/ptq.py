@@ -10,11 +10,11 @@ from qanalysis.jobs.state import Job
 from qanalysis.schema.paper import paper_row
 from qanalysis.schema.params import PtqParams
 from qanalysis.schema.results import PtqResult
+from qanalysis.tables.accuracy import ptq_table
 from qanalysis.ui import selection
 from qanalysis.ui.chart import chart, theme
 from qanalysis.ui.outcome import notes, outcome
 from qanalysis.ui.reproduce import reproduce
-from qanalysis.ui.tables import ptq_table
 
 
 def page() -> None:

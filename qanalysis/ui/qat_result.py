@@ -9,11 +9,11 @@ from qanalysis.figures.theme import calibration_label
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import Store
 from qanalysis.schema.qat import QatResult
+from qanalysis.tables.accuracy import qat_table
 from qanalysis.ui import navigation, qat_charts
 from qanalysis.ui.outcome import notes
 from qanalysis.ui.qat_progress import Progress
 from qanalysis.ui.reproduce import reproduce
-from qanalysis.ui.tables import qat_table
 
 #: Loss that the paper accepts, in % relative to fp32.
 _TARGET = 1.0

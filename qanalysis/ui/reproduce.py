@@ -1,37 +1,14 @@
 """Take it with you: a result as JSON, its table as CSV, a figure as standalone HTML; and the same run as code."""
 
-import shlex
 from collections.abc import Callable
 
 import pandas as pd
 import streamlit as st
 
-from qanalysis.jobs.summary import given
 from qanalysis.schema import configuration
+from qanalysis.schema.command import code, command
 from qanalysis.schema.result import Result
-from qanalysis.schema.saved_plan import SavedPlan
 from qanalysis.schema.task_params import TaskParams
-
-
-def command(analysis: str, params: TaskParams) -> str:
-    """The command line that makes the same result."""
-    parts = ["qanalysis", analysis]
-    for name, value in given(params).items():
-        option = "--" + name.replace("_", "-")
-        if isinstance(value, bool):
-            parts.append(option if value else option.replace("--", "--no-", 1))
-        else:
-            text = ",".join(map(_written, value)) if isinstance(value, tuple) else _written(value)
-            parts += [option, shlex.quote(text)]
-    return " ".join([*parts, "--json", f"{analysis}.json"])
-
-
-def code(analysis: str, params: TaskParams) -> str:
-    """The Python code that makes the same result."""
-    values = {name: _named(value) for name, value in given(params).items()}
-    arguments = "".join(f"    {name}={value!r},\n" for name, value in values.items())
-    call = f'result = qanalysis.run(\n    "{analysis}",\n{arguments})'
-    return f"import qanalysis\n\n{call}\nprint(result.model_dump_json(indent=1))"
 
 
 def reproduce(
@@ -81,14 +58,3 @@ def reproduce(
         st.code(command(analysis, params), language="bash", wrap_lines=True)
         st.markdown("In Python:")
         st.code(code(analysis, params), language="python")
-
-
-def _written(value: object) -> str:
-    return value.name if isinstance(value, SavedPlan) else str(value)
-
-
-def _named(value: object) -> object:
-    """A saved plan by its name, on its own or among others."""
-    if isinstance(value, tuple):
-        return tuple(_named(one) for one in value)
-    return value.name if isinstance(value, SavedPlan) else value

@@ -9,13 +9,13 @@ from qanalysis.figures.scales import Shown
 from qanalysis.jobs.state import Job
 from qanalysis.schema.params import PartialParams, SensitivityMode, SensitivityParams
 from qanalysis.schema.sensitivity import PartialResult, SensitivityResult, SensitivityRow
+from qanalysis.tables.accuracy import sensitivity_table
 from qanalysis.ui import by_hand, selection
 from qanalysis.ui.chart import chart, theme
 from qanalysis.ui.drafts import Drafts, drafts, take_offer
 from qanalysis.ui.outcome import notes, outcome
 from qanalysis.ui.reproduce import reproduce
 from qanalysis.ui.sensitivity_settings import settings
-from qanalysis.ui.tables import sensitivity_table
 
 _SHOWN: dict[str, Shown] = {"Divergence (KL)": "kl", "Accuracy": "accuracy", "SQNR": "sqnr"}
 #: Rows beyond which the chart scrolls in a frame of its own.

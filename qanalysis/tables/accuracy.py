@@ -1,4 +1,4 @@
-"""Results as tables, for the page and for download."""
+"""Calibration, accuracy and training as tables."""
 
 import pandas as pd
 

@@ -1,0 +1,197 @@
+"""Accuracy: calibration, quantization, sensitivity and training, as parts of a report."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from qanalysis import figures
+from qanalysis.figures.theme import calibration_label
+from qanalysis.report.document import Block, Figure, Points, Table, Text
+from qanalysis.schema.answers import AnswersResult, flips, per_class
+from qanalysis.schema.qat import QatResult
+from qanalysis.schema.results import CalibrateResult, PtqResult, WeightsResult
+from qanalysis.schema.sensitivity import Partial, PartialResult, PlanResult, SensitivityResult
+from qanalysis.tables.accuracy import ptq_table, qat_table, range_table, sensitivity_table
+
+#: Rows of a table of layers; all of them are in the result's own file.
+MOST_ROWS = 25
+
+
+def calibration(result: CalibrateResult) -> Sequence[Block]:
+    """Ranges of every activation."""
+    frame = range_table(result)
+    frame.columns = [calibration_label(str(name)) for name in frame.columns]
+    maxima = {key: value for key, value in result.ranges.get("max", {}).items() if value}
+    blocks: list[Block] = [
+        Text(
+            f"Ranges of the activations from {result.samples:,} images: the largest magnitude that is represented, "
+            f"in each tensor's unit. {_first_of(frame, 'activations')}"
+        ),
+        Table(frame.head(MOST_ROWS), "Ranges by calibration (section 5 of the paper)"),
+    ]
+    if maxima:
+        figure = figures.overview.ratio(result.ranges, maxima)
+        blocks.insert(1, Figure(figure, "Cutoffs relative to the maximum.", figures.overview.HOW_TO_READ["ratio"]))
+    return blocks
+
+
+def ptq(result: PtqResult) -> Sequence[Block]:
+    """Every calibration."""
+    plan = result.params.effective_plan()
+    return [
+        Text(
+            f"{len(result.quantized_sites)} of {len(result.sites)} layers, {plan.weight_bits}-bit weights "
+            f"({plan.weight_granularity}), {plan.activation_bits}-bit activations ({plan.activation_scheme}); "
+            f"{result.int8_mac_share:.1f} % of the work in integers. fp32 has {result.fp32:.2f} % on the same "
+            f"{result.fp32_score.samples:,} images."
+        ),
+        Table(ptq_table(result), "Every calibration (Table 5)"),
+        Figure(figures.ptq.bars(result), "Loss by calibration.", figures.ptq.HOW_TO_READ["bars"]),
+    ]
+
+
+def weights(result: WeightsResult) -> Sequence[Block]:
+    """Granularity and folding."""
+    rows = [
+        {
+            "weights": row.granularity,
+            "batch norm": "folded" if row.folded else "as it is",
+            f"{result.metric} %": row.accuracy,
+            "relative %": row.relative,
+            "change, points": f"{row.difference_interval[0]:+.2f} to {row.difference_interval[1]:+.2f}",
+        }
+        for row in result.rows
+    ]
+    figure = figures.weights.accuracy(result)
+    return [
+        Table(
+            pd.DataFrame(rows), f"Weights alone at {result.params.bits} bits, activations in floating point (Table 3)"
+        ),
+        Figure(figure, "Granularity and folding.", figures.weights.HOW_TO_READ["accuracy"]),
+    ]
+
+
+def sensitivity(result: SensitivityResult) -> Sequence[Block]:
+    """Every layer by itself, and the steps of partial quantization."""
+    frame = sensitivity_table(result)
+    params = result.params
+    only = "one layer quantized at a time" if params.mode == "only" else "all layers quantized but one"
+    blocks: list[Block] = [
+        Text(
+            f"{only.capitalize()}, {calibration_label(params.effective_calibration)} calibration: fp32 has "
+            f"{result.fp32:.2f} %, with all layers quantized it is {result.quantized:.2f} %. "
+            f"{_first_of(frame, 'layers')}"
+        ),
+        Figure(figures.sensitivity.fig3(result), "Sensitivity (Fig. 3).", figures.sensitivity.HOW_TO_READ["fig3"]),
+        Table(frame.head(MOST_ROWS), "The most sensitive layers first"),
+    ]
+    if result.partial is not None:
+        blocks += _steps(result.partial, result, params.target)
+    return blocks
+
+
+def partial(result: PartialResult) -> Sequence[Block]:
+    """The steps of partial quantization."""
+    return _steps(result.partial, result, result.params.target)
+
+
+def _steps(partial: Partial, result: SensitivityResult | PartialResult, target: float) -> list[Block]:
+    chosen = None if partial.chosen is None else partial.steps[partial.chosen]
+    verdict = (
+        f"No step is within {target:g} % of fp32."
+        if chosen is None
+        else f"{len(chosen.skipped)} layers in floating point are enough for {target:g} %: {chosen.accuracy:.2f} % "
+        f"({chosen.relative:+.2f} %), with {chosen.int8_mac_share:.1f} % of the work in integers."
+    )
+    rows = [
+        {
+            "skipped": len(step.skipped),
+            "also": step.skipped[-1] if step.skipped else "",
+            f"{result.metric} %": step.accuracy,
+            "relative %": step.relative,
+            "work in integers %": step.int8_mac_share,
+            "chosen": "★" if step is chosen else "",
+        }
+        for step in partial.steps
+    ]
+    figure = figures.partial.steps(partial, fp32=result.fp32, target=target, metric=result.metric)
+    return [
+        Text(verdict),
+        Figure(figure, "Layers left in floating point.", figures.partial.HOW_TO_READ["steps"]),
+        Table(pd.DataFrame(rows), "Partial quantization (Table 6)"),
+    ]
+
+
+def plan(result: PlanResult) -> Sequence[Block]:
+    """One plan."""
+    change = result.change
+    blocks: list[Block] = [
+        Text(
+            f"{change.accuracy:.2f} % ({change.relative:+.2f} % relative to {result.fp32:.2f} %), "
+            f"{result.int8_mac_share:.1f} % of the work in integers, {result.model_bytes / 1e6:.2f} MB instead of "
+            f"{result.fp32_bytes / 1e6:.2f} MB."
+        )
+    ]
+    if result.float_sites:
+        blocks.append(Points(tuple(f"{name}: {why}" for name, why in result.float_sites.items())))
+    return blocks
+
+
+def qat(result: QatResult) -> Sequence[Block]:
+    """The fine-tune, its recipe and its control."""
+    recipe, control = result.recipe, result.fp32_control
+    gained = "" if control is None else f" The same fine-tune in floating point gives {control.accuracy:.2f} %."
+    run = figures.qat.Run("QAT", result.run.epochs, result.control.epochs if result.control else ())
+    last = max(epoch.epoch for epoch in result.run.epochs)
+    figure = figures.qat.comparison([run], fp32=result.fp32.accuracy, metric=result.metric, last=last)
+    return [
+        Text(
+            f"{result.params.ranges.capitalize()} ranges from {calibration_label(result.calibration)}: "
+            f"{result.ptq.accuracy:.2f} % before, {result.qat.accuracy:.2f} % ({result.qat.relative:+.2f} %) after "
+            f"training; fp32 has {result.fp32.accuracy:.2f} %.{gained}"
+        ),
+        Text(
+            f"{recipe.optimizer}, learning rate {recipe.learning_rate:g} to {recipe.final_learning_rate:g} (cosine), "
+            f"{recipe.steps:,} steps of {recipe.batch_size} images out of {recipe.samples:,}; a step takes "
+            f"{result.step_seconds:.3g} s, {result.step_seconds / result.fp32_step_seconds:.2f} times one in fp32."
+        ),
+        Figure(figure, "Accuracy by epoch.", figures.qat.HOW_TO_READ["comparison"]),
+        Table(qat_table(result), "Epochs (Tables 7 and 8)"),
+    ]
+
+
+def answers(result: AnswersResult) -> Sequence[Block]:
+    """What changed, class by class."""
+    blocks: list[Block] = []
+    for name, answers in result.quantized.items():
+        changed = flips(result.truth, result.fp32, answers)
+        lost, gained = (sum(flip.kind == kind for flip in changed) for kind in ("lost", "gained"))
+        rows = per_class(result.truth, result.fp32, answers)
+        classes = result.data.classes
+        frame = pd.DataFrame(
+            {
+                "class": [classes[row.number] if row.number < len(classes) else str(row.number) for row in rows],
+                "images": [row.samples for row in rows],
+                "fp32 %": [100 * row.before / row.samples for row in rows],
+                "quantized %": [100 * row.after / row.samples for row in rows],
+            }
+        )
+        frame["change"] = frame["quantized %"] - frame["fp32 %"]
+        frame = frame.sort_values("change", kind="stable").head(MOST_ROWS)
+        blocks += [
+            Text(
+                f"{calibration_label(name)}: {len(changed):,} of {len(result.truth):,} answers changed, {lost:,} from "
+                f"right to wrong, {gained:,} from wrong to right."
+            ),
+            Figure(
+                figures.compare.classes(rows, classes),
+                "Accuracy class by class.",
+                figures.compare.HOW_TO_READ["classes"],
+            ),
+            Table(frame, "Classes that lose most"),
+        ]
+    return blocks
+
+
+def _first_of(frame: pd.DataFrame, what: str) -> str:
+    return f"The table has the first {MOST_ROWS} of {len(frame)} {what}." if len(frame) > MOST_ROWS else ""

@@ -1,0 +1,227 @@
+"""Contents: results of one model as a document, in the order of the paper's workflow."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from qanalysis import figures
+from qanalysis.figures.theme import calibration_label
+from qanalysis.report import accuracy, deployment
+from qanalysis.report.document import Block, Code, Document, Figure, Points, Section, Table, Text
+from qanalysis.schema.answers import AnswersResult
+from qanalysis.schema.benchmark import BenchmarkResult, FastestResult
+from qanalysis.schema.command import command, needs_file
+from qanalysis.schema.configuration import to_toml
+from qanalysis.schema.export import ExportResult
+from qanalysis.schema.headline import headline
+from qanalysis.schema.qat import QatResult
+from qanalysis.schema.result import Result
+from qanalysis.schema.results import CalibrateResult, EvaluateResult, PtqResult, WeightsResult
+from qanalysis.schema.sensitivity import PartialResult, PlanResult, SensitivityResult
+from qanalysis.schema.site import Coverage
+from qanalysis.schema.task_params import QuantizationParams
+
+R = TypeVar("R", bound=Result)
+#: Results that are about one quantized network, and what made it.
+_MEASURED = (PtqResult, SensitivityResult, PartialResult, PlanResult, QatResult)
+_WAYS = {
+    "ptq": "quantized after training",
+    "sensitivity": "partially quantized",
+    "partial": "partially quantized",
+    "plan": "under a plan made by hand",
+    "qat": "fine-tuned",
+}
+
+
+def document(results: Sequence[Result]) -> Document:
+    """The report on some results.
+
+    Args:
+        results: of one model on one data; of several of one analysis each is told. Those that a workflow holds count
+            as given.
+
+    Raises:
+        ValueError: if there is none, or they are of several models or data.
+    """
+    if not results:
+        raise ValueError("A report needs at least one result.")
+    given = _flat(results)
+    about = {(result.params.model, result.params.data) for result in given}
+    if len(about) > 1:
+        models = "; ".join(sorted(f"{model} on {data}" for model, data in about))
+        raise ValueError(f"A report is about one model on one data, but the results are of: {models}.")
+    first = given[0]
+    sections = [
+        _model(given),
+        _advice(results),
+        *(_each(given, CalibrateResult, "Calibration", accuracy.calibration)),
+        *(_each(given, PtqResult, "Post-training quantization", accuracy.ptq)),
+        *(_each(given, WeightsResult, "Weights alone", accuracy.weights)),
+        *(_each(given, SensitivityResult, "Sensitivity", accuracy.sensitivity)),
+        *(_each(given, PartialResult, "Partial quantization", accuracy.partial)),
+        *(_each(given, PlanResult, "The plan", accuracy.plan)),
+        *(_each(given, QatResult, "Quantization-aware training", accuracy.qat)),
+        *(_each(given, AnswersResult, "Answers that changed", accuracy.answers)),
+        *(_each(given, ExportResult, "Export", deployment.export)),
+        *(_each(given, BenchmarkResult, "Benchmark", deployment.benchmark)),
+        *(_each(given, FastestResult, "The fastest plan within the target", deployment.fastest)),
+        _again(given),
+        _versions(given),
+    ]
+    return Document(
+        title=f"Int8 quantization of {first.model.name}",
+        lead=_lead(results, given),
+        sections=tuple(section for section in sections if section is not None),
+    )
+
+
+def _flat(results: Sequence[Result]) -> list[Any]:
+    """The results themselves, those inside a workflow instead of it; each once."""
+    flat: list[Any] = []
+    for result in results:
+        inner = [value for _, value in result if isinstance(value, Result)]
+        flat += inner or [result]
+    return [result for place, result in enumerate(flat) if result not in flat[:place]]
+
+
+def _each(given: Sequence[Result], kind: type[R], title: str, make: Callable[[R], Sequence[Block]]) -> list[Section]:
+    """A section for every result of a kind, with its settings in the title where there are several."""
+    found = [result for result in given if isinstance(result, kind)]
+    if len(found) == 1:
+        return [Section(title, tuple(make(found[0])))]
+    return [Section(f"{title} ({number} of {len(found)})", tuple(make(one))) for number, one in enumerate(found, 1)]
+
+
+def _lead(results: Sequence[Result], given: Sequence[Result]) -> str:
+    for result in results:
+        recommendation = getattr(result, "recommendation", None)
+        if recommendation is not None:
+            return str(recommendation.reason)
+    heads = [(result, headline(result)) for result in given if isinstance(result, _MEASURED)]
+    known = [(result, head) for result, head in heads if head is not None and head.relative is not None]
+    if not known:
+        return "What was measured so far."
+    result, best = max(known, key=lambda pair: pair[1].accuracy or 0.0)
+    word = "accuracy" if best.metric == "accuracy" else "agreement with fp32"
+    floats = f", {best.skipped} layers in floating point" if best.skipped else ""
+    return (
+        f"The best quantized network that was measured has {best.accuracy:.2f} % {word}, {best.relative:+.2f} % "
+        f"relative to {best.fp32:.2f} % in floating point: {_bits(result)}{_WAYS[_analysis(result)]}, "
+        f"{calibration_label(best.calibration or '')} calibration{floats}."
+    )
+
+
+def _bits(result: Any) -> str:
+    if not isinstance(result.params, QuantizationParams):
+        return ""
+    plan = result.params.effective_plan()
+    if plan.weight_bits == plan.activation_bits:
+        return f"{plan.weight_bits} bits, "
+    return f"{plan.weight_bits}-bit weights, {plan.activation_bits}-bit activations, "
+
+
+def _model(given: Sequence[Any]) -> Section:
+    first = given[0]
+    coverage = next((result.coverage for result in given if hasattr(result, "coverage")), None)
+    rows = [
+        ("model", f"{first.model.name} ({first.model.origin})"),
+        ("architecture", first.model.architecture),
+        ("parameters", f"{first.model.parameters:,}"),
+        ("data", f"{first.data.name} ({first.data.origin})"),
+        ("images", f"{first.data.calibration:,} to calibrate on, {first.data.evaluation:,} to evaluate on"),
+        ("measure", "top-1 accuracy" if first.data.labelled else "top-1 agreement with fp32 (no labels)"),
+    ]
+    fp32 = next((r.fp32 for r in given if isinstance(r, EvaluateResult) and r.fp32 is not None), None)
+    if fp32 is not None:
+        low, high = fp32.interval
+        rows.append(
+            ("fp32", f"{fp32.accuracy:.2f} % on {fp32.samples:,} images (95 % interval {low:.2f} to {high:.2f} %)")
+        )
+    blocks: list[Block] = [Table(pd.DataFrame(rows, columns=["", "what"]), "What was quantized")]
+    if coverage is not None:
+        blocks += _coverage(coverage)
+    warnings = dict.fromkeys(note for result in given for note in (*result.warnings, *result.data.warnings))
+    if warnings:
+        blocks.append(Points(tuple(warnings)))
+    return Section("Model and data", tuple(blocks))
+
+
+def _coverage(coverage: Coverage) -> list[Block]:
+    blocks: list[Block] = [
+        Text(
+            f"{len(coverage.sites)} layers multiply and accumulate: {coverage.macs / 1e6:,.1f} million times for one "
+            "image. They are what is quantized."
+        ),
+        Figure(figures.model.macs(coverage), "Where the work is.", figures.model.HOW_TO_READ["macs"]),
+    ]
+    if coverage.not_covered:
+        missing = tuple(f"{one.operation} in {one.module}: {one.reason}" for one in coverage.not_covered)
+        blocks += [Text("Not covered:"), Points(missing)]
+    return blocks
+
+
+def _advice(results: Sequence[Result]) -> Section | None:
+    """Advice that results carry."""
+    found = [one for result in results for one in getattr(result, "advice", ())]
+    if not found:
+        return None
+    items = tuple(
+        f"{one.symptom}. {one.evidence} {one.remedy}{f' ({one.source})' if one.source else ''}" for one in found
+    )
+    return Section("Advice", (Points(items),))
+
+
+def _again(given: Sequence[Any]) -> Section:
+    blocks: list[Block] = [
+        Text("Each command makes the result of its section again and writes it as JSON; what is random is seeded.")
+    ]
+    for name, result in _named(given).items():
+        analysis, params = _analysis(result), result.params
+        if needs_file(params):
+            blocks += [
+                Text(f"{name}: with its plan, as a file to save as {name}.toml and to run with the command below it."),
+                Code(to_toml(analysis, params), "toml"),
+                Code(f"qanalysis run {name}.toml --json {name}.json", "bash"),
+            ]
+        else:
+            blocks.append(Code(command(analysis, params, f"{name}.json"), "bash"))
+    return Section("Make it again", tuple(blocks))
+
+
+def _named(given: Sequence[Any]) -> dict[str, Any]:
+    """Results by a name each: its analysis, with a number where there are several of one."""
+    kinds = [_analysis(result) for result in given]
+    names = [
+        kind if kinds.count(kind) == 1 else f"{kind}-{kinds[: place + 1].count(kind)}"
+        for place, kind in enumerate(kinds)
+    ]
+    return dict(zip(names, given, strict=True))
+
+
+def _versions(given: Sequence[Result]) -> Section:
+    rows = []
+    for result in given:
+        environment = result.environment
+        rows.append(
+            {
+                "result": _analysis(result),
+                "qanalysis": environment.qanalysis,
+                "PyTorch": environment.torch,
+                "Python": environment.python,
+                "machine": environment.machine,
+                "device": environment.device,
+                "threads": environment.threads,
+                "seconds": round(result.seconds, 1),
+            }
+        )
+    note = Text(
+        f"Written {time.strftime('%d %B %Y')}. The method is that of Wu, Judd, Zhang, Isaev, Micikevicius: Integer "
+        "Quantization for Deep Learning Inference: Principles and Empirical Evaluation (2020)."
+    )
+    return Section("Versions and machine", (Table(pd.DataFrame(rows), "Where each result was made"), note))
+
+
+def _analysis(result: Result) -> str:
+    return str(getattr(result, "analysis", type(result).__name__))

@@ -1,0 +1,111 @@
+"""Deployment: files, benchmarks and the search for the fastest plan, as parts of a report."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from qanalysis import figures
+from qanalysis.report.document import Block, Figure, Table, Text
+from qanalysis.schema.benchmark import BenchmarkResult, FastestResult
+from qanalysis.schema.export import ExportResult
+from qanalysis.schema.flavours import engine_label
+
+
+def export(result: ExportResult) -> Sequence[Block]:
+    """The files, and whether they compute what the simulation does."""
+    check = result.verification
+    rows = [
+        {"file": file.name, "flavour": file.flavour, "MB": file.bytes / 1e6, "SHA-256": file.sha256}
+        for file in result.files
+    ]
+    return [
+        Text(
+            f"{len(result.quantized_sites)} layers in int8, {len(result.float_sites)} in floating point. Run by "
+            f"{check.runtime} on {check.samples:,} images, the file gives the simulation's answer in "
+            f"{check.agreement:.2f} % of them: {check.measured:.2f} % accuracy, {check.simulated:.2f} % simulated."
+        ),
+        Table(pd.DataFrame(rows), f"Files in {result.folder}"),
+    ]
+
+
+def benchmark(result: BenchmarkResult) -> Sequence[Block]:
+    """Latencies side by side, agreement, and the layers where int8 does not pay."""
+    environment = result.environment
+    features = ", ".join(environment.cpu_features) or "no int8 features"
+    blocks: list[Block] = [
+        Text(
+            f"{environment.cpu}, {environment.cores} cores ({features}); "
+            f"its instructions allow int8 {environment.int8_ratio:g} times the operations of fp32. Other programs used "
+            f"{100 * environment.machine_load.others:.0f} % of the machine meanwhile."
+        ),
+        Table(_rows(result), "Engines and precisions"),
+    ]
+    for batch in dict.fromkeys(row.batch for row in result.rows):
+        figure = figures.benchmark.latency([row for row in result.rows if row.batch == batch])
+        blocks.append(Figure(figure, f"Latency, batch {batch}.", figures.benchmark.HOW_TO_READ["latency"]))
+    if result.agreement:
+        rows = [
+            {
+                "engine": engine_label(row.engine),
+                "precision": row.precision,
+                "plan": row.plan,
+                "same answer %": row.agreement,
+                "accuracy %": row.accuracy,
+                "simulated %": row.simulated,
+                "images": row.samples,
+            }
+            for row in result.agreement
+        ]
+        blocks.append(Table(pd.DataFrame(rows), "Answers of the engines against the simulation's"))
+    if result.layers is not None:
+        slow = [row for row in result.layers.rows if row.speedup is not None and row.speedup < 1]
+        names = ", ".join(row.site for row in slow)
+        blocks.append(
+            Text(
+                f"Of {len(result.layers.rows)} layers, int8 does not pay for {len(slow)}: {names}."
+                if slow
+                else f"Int8 is faster for all of the {len(result.layers.rows)} layers that were timed."
+            )
+        )
+    return blocks
+
+
+def fastest(result: FastestResult) -> Sequence[Block]:
+    """What the search found."""
+    if result.plan is None or result.measured_ms is None or result.accuracy is None:
+        return [Text(f"No plan was found within {result.params.target:g} % of fp32 in {len(result.steps)} tries.")]
+    floats = [site.name for site in result.coverage.sites if not result.plan.quantizes(site.name)]
+    rows = [
+        {"network": "fp32", "ms": result.float_ms, "accuracy %": result.fp32},
+        {"network": "all in int8", "ms": result.int8_ms, "accuracy %": result.quantized},
+        {"network": "fastest within the target", "ms": result.measured_ms, "accuracy %": result.accuracy},
+    ]
+    return [
+        Text(
+            f"Within {result.params.target:g} % of fp32, the fastest of {len(result.steps)} plans has "
+            f"{len(floats)} layers in floating point{': ' + ', '.join(floats) if floats else ''}."
+        ),
+        Table(pd.DataFrame(rows), f"Measured side by side in {engine_label(result.params.engine)}"),
+    ]
+
+
+def _rows(result: BenchmarkResult) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "engine": engine_label(row.engine),
+                "precision": row.precision,
+                "plan": row.plan,
+                "batch": row.batch,
+                "median ms": row.latency_ms.median,
+                "shortest ms": row.latency_ms.min,
+                "images/s": row.throughput,
+                "speed-up": row.speedup,
+                "95 % interval": ""
+                if row.speedup_interval is None
+                else f"{row.speedup_interval[0]:.2f} to {row.speedup_interval[1]:.2f}",
+                "layers in int8": f"{row.int8_sites} of {row.sites}" if row.plan else "",
+            }
+            for row in result.rows
+        ]
+    )

@@ -1,0 +1,1 @@
+"""Results as tables, for pages, downloads and reports."""
