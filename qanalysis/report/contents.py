@@ -8,6 +8,7 @@ import pandas as pd
 
 from qanalysis import figures
 from qanalysis.figures.theme import calibration_label
+from qanalysis.jobs.summary import settings
 from qanalysis.report import accuracy, deployment
 from qanalysis.report.document import Block, Code, Document, Figure, Points, Section, Table, Text
 from qanalysis.schema.answers import AnswersResult
@@ -89,9 +90,16 @@ def _flat(results: Sequence[Result]) -> list[Any]:
 def _each(given: Sequence[Result], kind: type[R], title: str, make: Callable[[R], Sequence[Block]]) -> list[Section]:
     """A section for every result of a kind, with its settings in the title where there are several."""
     found = [result for result in given if isinstance(result, kind)]
-    if len(found) == 1:
-        return [Section(title, tuple(make(found[0])))]
-    return [Section(f"{title} ({number} of {len(found)})", tuple(make(one))) for number, one in enumerate(found, 1)]
+    titles = (
+        [title] if len(found) == 1 else [f"{title} ({number} of {len(found)})" for number in range(1, len(found) + 1)]
+    )
+    return [Section(name, (*make(one), _settings(one))) for name, one in zip(titles, found, strict=True)]
+
+
+def _settings(result: Any) -> Text:
+    given = settings(result.params)
+    told = "; ".join(f"{name} {value}" for name, value in given.items())
+    return Text(f"Settings: {told}, everything else at its default." if given else "All settings at their defaults.")
 
 
 def _lead(results: Sequence[Result], given: Sequence[Result]) -> str:

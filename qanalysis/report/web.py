@@ -25,8 +25,8 @@ caption {{ padding-bottom: .4rem; }}
 table {{ border-collapse: collapse; font-size: .92rem; }}
 th, td {{ padding: .3rem .7rem; border-bottom: 1px solid {_PALETTE.grid}; text-align: left; white-space: nowrap; }}
 td.number {{ text-align: right; font-variant-numeric: tabular-nums; }}
-pre {{ background: {_PALETTE.panel}; border: 1px solid {_PALETTE.grid}; padding: .8rem 1rem; overflow-x: auto;
-  font-size: .88rem; border-radius: 6px; }}
+pre {{ background: {_PALETTE.panel}; border: 1px solid {_PALETTE.grid}; padding: .8rem 1rem; white-space: pre-wrap;
+  overflow-wrap: anywhere; font-size: .88rem; border-radius: 6px; }}
 @media print {{ nav {{ display: none; }} figure, table {{ break-inside: avoid; }} }}
 """
 

@@ -16,7 +16,7 @@ from qanalysis.jobs.summary import settings
 from qanalysis.schema import comparison
 from qanalysis.schema.comparison import Run
 from qanalysis.schema.task_params import QuantizationParams
-from qanalysis.ui import compare_answers, navigation, selection
+from qanalysis.ui import compare_answers, navigation, report, selection
 from qanalysis.ui.chart import chart, theme
 
 #: Ids of the runs in the address.
@@ -63,6 +63,7 @@ def page() -> None:
     _settings(runs)
     _ranges(runs)
     compare_answers.draw(engine, runs)
+    _report(runs)
 
 
 def names(jobs: list[Job]) -> dict[str, str]:
@@ -172,6 +173,20 @@ def table(runs: list[Run]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows).dropna(axis="columns", how="all")
+
+
+def _report(runs: list[tuple[Job, Run]]) -> None:
+    """A report on these runs, where they are about one model."""
+    first = runs[0][0].params
+    if any((job.params.model, job.params.data) != (first.model, first.data) for job, _ in runs):
+        return
+    st.subheader("Take it with you")
+    report.downloads(
+        lambda: [run.result for _, run in runs],
+        name="compared-runs",
+        key="report-compare",
+        command=f"qanalysis report {' '.join(job.id for job, _ in runs)} --html report.html",
+    )
 
 
 def _settings(runs: list[tuple[Job, Run]]) -> None:
