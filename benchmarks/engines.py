@@ -36,14 +36,14 @@ GOALS = {"resnet50": 2.8, "mobilenet_v2": 2.2, "efficientnet_b0": 1.6}
 NNCF_GOAL = 1.05
 #: Error of predicted latencies that is good enough, in %.
 PREDICTION_GOAL = 6.0
-BATCH, IMAGES, SECONDS, ROUNDS = 8, 32, 5.0, 10
+BATCH, IMAGES, SIDE, SECONDS, ROUNDS = 8, 32, 224, 5.0, 10
 
 INTRODUCTION = """## Engines
 
 Measured by `python -m benchmarks.engines`: torchvision's networks with random weights at 224 × 224, batch {batch}, in
-OpenVINO {openvino}, calibrated (max) on {images} images, all networks of a row timed by turns in {rounds} rounds of
-{each:g} s each. {cpu}, {cores} cores, {flags}; ONNX {onnx}, NNCF {nncf}, {date}. Others used up to {load:.0f} % of the
-cores meanwhile. Latencies are the shortest, ratios medians over rounds with 95 % intervals (bootstrap).
+OpenVINO {openvino}, calibrated (max) on {images} images of noise, all networks of a row timed by turns in {rounds}
+rounds of {each:g} s each. {cpu}, {cores} cores, {flags}; ONNX {onnx}, NNCF {nncf}, {date}. Others used up to {load:.0f} %
+of the cores meanwhile. Latencies are the shortest, ratios medians over rounds with 95 % intervals (bootstrap).
 
 ### Int8 against fp32, and against OpenVINO's own toolkit
 
@@ -84,11 +84,11 @@ def kept(folder: Path, name: str) -> dict[str, Any]:
 
 def measured(name: str) -> dict[str, Any]:
     """Latencies by turns, sites in int8, and checks of the prediction."""
-    given = prepared(_params(name, "fp"), silent)
-    skips = prepared(_params(name, "int8"), silent)
-    float_network, int8_network = given.float_network(), given.network(given.plan)
     with tempfile.TemporaryDirectory(prefix="qanalysis-engines-") as place:
         folder = Path(place)
+        given = prepared(_params(name, "fp", _noise(folder)), silent)
+        skips = prepared(_params(name, "int8", _noise(folder)), silent)
+        float_network, int8_network = given.float_network(), given.network(given.plan)
         files = {"fp32": folder / "fp32.onnx", "int8": folder / "int8.onnx", "int8 skips": folder / "skips.onnx"}
         for key, proto in zip(files, (float_network, int8_network, skips.network(skips.plan)), strict=True):
             files[key].write_bytes(proto.proto.SerializeToString())
@@ -152,11 +152,18 @@ def text(found: dict[str, dict[str, Any]]) -> str:
                 "-" if nncf is None else f"**{_interval(nncf)}**",
                 "-" if nncf is None else _interval(one["skips_over_nncf"]),
                 f"{one['int8_sites']} of {one['sites']}",
+                "-" if nncf is None else "{} of {}".format(*one["layers"]["NNCF"]),
                 f"{one['export_seconds']:.1f}",
             ]
         )
     heads = ["network", "fp32 ms", "int8 ms", "int8 skips ms", "NNCF ms", "int8 over fp32", "goal"]
-    heads += [f"time over NNCF's (goal ≤ {NNCF_GOAL:g})", "the same, int8 skips", "layers in int8", "export s"]
+    heads += [
+        f"time over NNCF's (goal ≤ {NNCF_GOAL:g})",
+        "the same, int8 skips",
+        "layers in int8",
+        "NNCF's layers in int8",
+        "export s",
+    ]
     checks = [
         [name, ", ".join(f"{error:+.1f} %" for error in one["checks"]), f"{max(map(abs, one['checks'])):.1f} %"]
         for name, one in found.items()
@@ -169,9 +176,20 @@ def text(found: dict[str, dict[str, Any]]) -> str:
     )
 
 
-def _params(name: str, residual: str) -> BenchmarkParams:
+def _noise(folder: Path) -> str:
+    """Data: images of noise, patches of 8 × 8 pixels."""
+    path = folder / "noise.npz"
+    if not path.exists():
+        patches = np.random.default_rng(0).integers(0, 256, (2 * IMAGES, SIDE // 8, SIDE // 8, 3)).astype(np.uint8)
+        images = patches.repeat(8, axis=1).repeat(8, axis=2)
+        np.savez(path, x_train=images[:IMAGES], x_test=images[IMAGES:])
+    return f"npz:{path}"
+
+
+def _params(name: str, residual: str, data: str) -> BenchmarkParams:
     return BenchmarkParams(
         model=f"torchvision:{name}@none",
+        data=data,
         calibration_samples=IMAGES,
         batch_size=BATCH,
         residual=residual,  # type: ignore[arg-type]
@@ -180,7 +198,7 @@ def _params(name: str, residual: str) -> BenchmarkParams:
 
 def _source(path: Path, name: str) -> Source:
     precision = "fp32" if path.stem == "fp32" else "int8"
-    return Source(str(path), name, precision, BATCH, (3, 224, 224))
+    return Source(str(path), name, precision, BATCH, (3, SIDE, SIDE))
 
 
 def _by_nncf(given: Deployment, path: Path, target: Path) -> Path | None:
@@ -201,7 +219,8 @@ def _by_nncf(given: Deployment, path: Path, target: Path) -> Path | None:
 
 def _products(process: EngineProcess) -> list[int]:
     """Steps that multiply in int8, and all that multiply."""
-    steps = [layer for layer in process.per_layer() if layer.precision]
+    kinds = ("FullyConnected", "MatMul")
+    steps = [step for step in process.per_layer(20) if "onvolution" in step.kind or step.kind.startswith(kinds)]
     return [sum(layer.precision == "int8" for layer in steps), len(steps)]
 
 

@@ -3,6 +3,7 @@
 import copy
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +16,7 @@ from qanalysis.analysis.report import Report, silent, staged
 from qanalysis.analysis.score import Answers, answers, score
 from qanalysis.schema.deploy_params import ExportParams
 from qanalysis.schema.export import ExportedFile, ExportResult, SiteParity, Verification
+from qanalysis.schema.site import TensorId
 from qanalysis.schema.size import fp32_bytes
 from qanalysis.task import logits
 
@@ -64,6 +66,7 @@ def run(params: ExportParams, report: Report = silent, folder: Path | None = Non
     half = verification.half_agreement
     if half is not None and half < _SUSPICIOUS:
         note = f"The fp16 file gives the simulation's answer for {half:.1f} % of the samples only: do not deploy it."
+        note += beyond_half({tensor: histogram.amax for tensor, histogram in given.observations.histograms.items()})
         cards["warnings"] = (*cards["warnings"], note)
     floats = given.float_sites(given.plan)
     return ExportResult(
@@ -87,6 +90,26 @@ def run(params: ExportParams, report: Report = silent, folder: Path | None = Non
         export_seconds=given.trace_seconds + seconds,
         seconds=time.perf_counter() - start,
     )
+
+
+def beyond_half(largest: Mapping[TensorId, float]) -> str:
+    """Where fp16 has no numbers for a network's activations, as a further sentence; empty if it has.
+
+    Networks with random weights are the usual case: without training, signals fade from layer to layer.
+
+    Args:
+        largest: largest magnitude of every activation, in the order of execution.
+    """
+    finest, most = float(np.finfo(np.float16).smallest_normal), float(np.finfo(np.float16).max)
+    for tensor, amax in largest.items():
+        if 0 < amax < finest:
+            return (
+                f" From {str(tensor)!r} on its activations are too small: the largest there is {amax:.1e}, and what is "
+                f"below {finest:.1e} fp16 rounds coarsely or to zero."
+            )
+        if amax > most:
+            return f" Activation {str(tensor)!r} reaches {amax:.1e}, over the largest number of fp16, {most:g}."
+    return ""
 
 
 def _work(params: ExportParams) -> dict[str, float]:

@@ -8,8 +8,10 @@ import onnx
 import pytest
 
 import qanalysis
+from qanalysis.analysis.export import beyond_half
 from qanalysis.cli import main
 from qanalysis.schema.results import RESULTS
+from qanalysis.schema.site import TensorId
 
 COUNTS = ["--calibration-samples", "16", "--evaluation-samples", "64", "--batch-size", "32"]
 
@@ -121,3 +123,17 @@ def test_a_file_that_computes_something_else_is_refused_with_the_site(capsys, mo
     message = failed(capsys, "--output", str(tmp_path))
     assert "does not compute what the simulation does" in message
     assert "at site 'layer2.0.conv1'" in message
+
+
+@pytest.mark.parametrize(
+    ("largest", "words"),
+    [
+        ({"a": 1.0, "b": 0.0}, ""),
+        ({"a": 1.0, "b": 2e-7, "c": 1e-9}, "From 'b' on its activations are too small: the largest there is 2.0e-07"),
+        ({"a": 7e4}, "'a' reaches 7.0e+04, over the largest number of fp16, 65504"),
+    ],
+)
+def test_why_an_fp16_file_disagrees(largest, words):
+    said = beyond_half({TensorId(site, "input"): amax for site, amax in largest.items()})
+    assert words in said
+    assert bool(said) == bool(words)
