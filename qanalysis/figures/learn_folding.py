@@ -28,7 +28,13 @@ def codes_left(before: Sequence[int], after: Sequence[int], most: int, *, theme:
     """
     palette = PALETTES[theme]
     channels = [f"{i + 1}" for i in range(len(before))]
-    bar: dict[str, Any] = {"type": "bar", "x": list(range(len(before))), "textposition": "auto", "cliponaxis": False}
+    bar: dict[str, Any] = {
+        "type": "bar",
+        "x": list(range(len(before))),
+        "textposition": "auto",
+        "textangle": 0,
+        "cliponaxis": False,
+    }
     traces = [
         bar
         | {"y": list(counts), "text": [str(n) for n in counts], "name": name}

@@ -1,5 +1,7 @@
 """The Learn page: the paper's fundamentals, one lesson to an address, with figures that answer at once."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from qanalysis.ui import learn_basics, learn_calibration, learn_networks, learn_tables, learn_training
@@ -81,6 +83,12 @@ def _lesson(number: int) -> None:
         st.warning(f"**Erratum.** {lesson.erratum}", icon=":material/edit_note:")
     lesson.figure()
     _question(lesson)
+    st.components.v2.component(
+        "qanalysis_learn_keys",
+        html="<span></span>",
+        js=Path(__file__).with_name("learn_keys.js").read_text(),
+        isolate_styles=False,
+    )(key="learn-keys", height="content")
 
 
 def _steps(number: int) -> None:

@@ -54,7 +54,7 @@ def lines(number: str, task: str = _ALL) -> list[Line]:
 
 @st.fragment
 def _tables() -> None:
-    columns = st.columns([2.2, 1.1, 1.1], vertical_alignment="bottom")
+    columns = st.columns([2, 1])
     number = columns[0].selectbox(
         "Table",
         TABLES,
@@ -65,15 +65,16 @@ def _tables() -> None:
     )
     tasks = list(dict.fromkeys(str(row.task) for row in paper().tables["2"].rows))
     task = columns[1].selectbox("Networks for", [_ALL, *tasks], key="learn-task", persist_state="session")
-    shown: learn_tables.Shown = columns[2].segmented_control(
-        "Show",
-        ("relative", "accuracy"),
-        default="relative",
-        key="learn-shown",
-        required=True,
-        persist_state="session",
-    )
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
+        shown: learn_tables.Shown = st.segmented_control(
+            "Show",
+            ("relative", "accuracy"),
+            default="relative",
+            key="learn-shown",
+            required=True,
+            persist_state="session",
+            label_visibility="collapsed",
+        )
         worst = st.toggle("Largest loss first", key="learn-worst", persist_state="session")
         whole = st.toggle("Whole scale", key="learn-whole", disabled=shown == "accuracy", persist_state="session")
     table = paper().tables[number]
