@@ -16,9 +16,10 @@ from qanalysis.schema.digest import digest
 from qanalysis.schema.export import ExportResult
 from qanalysis.schema.qat import QatResult
 from qanalysis.schema.sensitivity import PartialResult, SensitivityResult
-from qanalysis.schema.workflow import Recommendation, WorkflowResult
+from qanalysis.schema.workflow import WorkflowResult
+from qanalysis.schema.workflow_end import recommendation
 from qanalysis.schema.workflow_params import WorkflowParams
-from qanalysis.schema.workflow_steps import Ending, Step, deploy, follow, not_for_engines, speed
+from qanalysis.schema.workflow_steps import Ending, Step, deploy, follow
 
 
 def run(params: WorkflowParams, report: Report = silent, folder: Path | None = None) -> WorkflowResult:
@@ -61,21 +62,10 @@ def _result(params: WorkflowParams, walk: Walk, ending: Ending, seconds: float, 
     baseline, ptq = known.of("baseline", EvaluateResult), known.of("ptq", PtqResult)
     assert baseline is not None
     assert ptq is not None
-    export = known.of("export", ExportResult)
-    notes = [text] if params.deploy and (text := not_for_engines(ending.best)) else []
-    notes += [known.refused[stage] for stage in ("benchmark", "export") if stage in known.refused]
+    given = recommendation(params, known.results, known.refused, ending.end, ending.best, ending.reason)
     if ending.best.way == "qat" and not kept:
-        notes.append("The trained network was not kept: run the workflow with a folder.")
-    files = () if export is None else tuple(str(Path(export.folder) / file.name) for file in export.files)
-    recommendation = Recommendation(
-        end=ending.end,
-        reason=ending.reason,
-        best=ending.best,
-        sure=ending.best.surely_within(params.target),
-        speed=speed(known.results.get("benchmark")),
-        files=files,
-        notes=tuple(dict.fromkeys(notes)),
-    )
+        note = "The trained network was not kept: run the workflow with a folder."
+        given = given.model_copy(update={"notes": (*given.notes, note)})
     return WorkflowResult(
         environment=ptq.environment,
         model=ptq.model,
@@ -86,14 +76,14 @@ def _result(params: WorkflowParams, walk: Walk, ending: Ending, seconds: float, 
         metric=ptq.metric,
         fp32=ptq.fp32,
         stages=walk.notes(),
-        recommendation=recommendation,
+        recommendation=given,
         baseline=baseline,
         ptq=ptq,
         sensitivity=known.of("sensitivity", SensitivityResult),
         partial=known.of("partial", PartialResult),
         qat=known.of("qat", QatResult),
         benchmark=known.of("benchmark", BenchmarkResult),
-        export=export,
+        export=known.of("export", ExportResult),
         advice=advice_rules.of_workflow(known.results),
         seconds=seconds,
     )

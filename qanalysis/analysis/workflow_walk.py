@@ -56,8 +56,8 @@ class Shelf(Protocol):
         """Folder of a finished run with just these parameters, if there is one."""
         ...
 
-    def keep(self, analysis: str, params: TaskParams, folder: Path, seconds: float) -> None:
-        """Takes a finished run over, with the files in its folder."""
+    def keep(self, analysis: str, params: TaskParams, folder: Path, seconds: float) -> Path:
+        """Takes a finished run over, with the files in its folder; returns where they are now, too."""
         ...
 
 
@@ -97,7 +97,7 @@ class Walk:
         known = self._found(step, folder)
         if known is None:
             try:
-                result = self._run(step, folder)
+                place, result = self._run(step, folder)
             except TimeIsUpError:
                 self._refuse(step.stage, f"The {self._params.minutes:g} minutes were used up.")
                 return
@@ -107,9 +107,9 @@ class Walk:
                 self._refuse(step.stage, str(error))
                 return
         else:
-            folder, result = known
-        self.known = self.known.with_result(step.stage, result, folder)
-        there = known is not None and folder.parent.parent != self._place
+            place, result = known
+        self.known = self.known.with_result(step.stage, result, place)
+        there = known is not None and not (folder / RESULT).is_file()
         seconds = time.monotonic() - began
         summary = headline(result)
         self._note(step.stage, "known" if there else "done", "" if summary is None else summary.line, seconds)
@@ -126,7 +126,7 @@ class Walk:
         """A result of an earlier attempt, or one that the report keeps."""
         places = [folder]
         if isinstance(self._report, Shelf) and (other := self._report.found(step.analysis, step.params)) is not None:
-            places.append(other)
+            places.insert(0, other)  # where pages look for it, so that both mean the same checkpoint
         for place in places:
             if (place / RESULT).is_file():
                 try:
@@ -135,7 +135,7 @@ class Walk:
                     continue
         return None
 
-    def _run(self, step: Step, folder: Path) -> Result:
+    def _run(self, step: Step, folder: Path) -> tuple[Path, Result]:
         folder.mkdir(parents=True, exist_ok=True)
         self._told |= {"stage": step.stage, "why": step.why, "params": step.params.model_dump(mode="json"), "rows": []}
         self._tell()
@@ -146,8 +146,8 @@ class Walk:
         result.save(folder / RESULT)
         checkpoint.remove(folder)  # it is all in the result
         if isinstance(self._report, Shelf):
-            self._report.keep(step.analysis, step.params, folder, time.monotonic() - began)
-        return result
+            folder = self._report.keep(step.analysis, step.params, folder, time.monotonic() - began)
+        return folder, result
 
     def _listening(self, step: Step) -> Report:
         """The report of a stage: its progress in %, its rows, and the clock where the stage does not watch it."""

@@ -43,9 +43,10 @@ class Reporter:
         """Folder of a finished job with just these parameters, if there is one (`analysis.workflow_walk.Shelf`)."""
         return adoption.found(self._store, analysis, params)
 
-    def keep(self, analysis: str, params: TaskParams, folder: Path, seconds: float) -> None:
-        """Makes a finished job of a stage, so that pages find it (`analysis.workflow_walk.Shelf`)."""
-        adoption.adopt(self._store, analysis, params, folder, seconds, note=f"stage of {self._job_id}")
+    def keep(self, analysis: str, params: TaskParams, folder: Path, seconds: float) -> Path:
+        """Makes a finished job of a stage, so that pages find it; its folder (`analysis.workflow_walk.Shelf`)."""
+        note = f"stage of {self._job_id}"
+        return self._store.folder(adoption.adopt(self._store, analysis, params, folder, seconds, note))
 
     def flush(self) -> None:
         """Writes the table that is held back, if one is."""

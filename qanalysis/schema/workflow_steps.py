@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from qanalysis.schema.accuracy import PtqResult
-from qanalysis.schema.benchmark import BenchmarkResult
 from qanalysis.schema.deploy_params import BenchmarkParams, ExportParams
 from qanalysis.schema.params import EvaluateParams, PartialParams, PtqParams, SensitivityParams
 from qanalysis.schema.qat_params import QatParams
 from qanalysis.schema.result import Result
 from qanalysis.schema.sensitivity import Partial, PartialResult, SensitivityResult
 from qanalysis.schema.task_params import QuantizationParams, TaskParams
-from qanalysis.schema.workflow import Candidate, End, Speed, Stage
+from qanalysis.schema.workflow import Candidate, End, Stage
 from qanalysis.schema.workflow_candidates import after_partial, after_ptq, after_qat
+from qanalysis.schema.workflow_end import not_for_engines, speed
 from qanalysis.schema.workflow_params import WorkflowParams
 
 R = TypeVar("R", bound=Result)
@@ -155,35 +155,6 @@ def deploy(params: WorkflowParams, known: Known, best: Candidate) -> Step | None
         given = ExportParams(**_deployed(params, best), output=params.output)
         return Step("export", "export", given, "The file to deploy is written and checked.")
     return None
-
-
-def not_for_engines(best: Candidate) -> str:
-    """Why no engine could run the network; empty if one may."""
-    plan = best.plan.plan
-    if plan.weight_bits == plan.activation_bits == 8:
-        return ""
-    return (
-        f"Speed was not measured and no file written: engines multiply 8-bit integers, and this plan has "
-        f"{plan.weight_bits}-bit weights and {plan.activation_bits}-bit activations."
-    )
-
-
-def speed(result: Result | None) -> Speed | None:
-    """What a benchmark says of the plan."""
-    if not isinstance(result, BenchmarkResult):
-        return None
-    fp32 = next((row for row in result.rows if row.precision == "fp32"), None)
-    int8 = next((row for row in result.rows if row.precision == "int8"), None)
-    if fp32 is None or int8 is None or int8.speedup is None:
-        return None
-    return Speed(
-        engine=int8.engine,
-        batch=int8.batch,
-        fp32_ms=fp32.latency_ms.median,
-        int8_ms=int8.latency_ms.median,
-        speedup=int8.speedup,
-        interval=int8.speedup_interval,
-    )
 
 
 def training(params: WorkflowParams, start: Candidate, minutes: float | None) -> QatParams:

@@ -1,23 +1,30 @@
 """The home page: the model in numbers, what is in it, and the paper's workflow with its state (Fig. 5)."""
 
+import sqlite3
+
 import pandas as pd
 import streamlit as st
 
 from qanalysis import figures
 from qanalysis.jobs.store import Store
-from qanalysis.schema.params import EvaluateParams, PtqParams, SensitivityParams
+from qanalysis.schema.accuracy import EvaluateResult
+from qanalysis.schema.params import EvaluateParams
 from qanalysis.schema.plan import Plan
-from qanalysis.schema.results import EvaluateResult, PtqResult
-from qanalysis.schema.sensitivity import SensitivityResult
 from qanalysis.schema.site import Coverage
 from qanalysis.schema.size import fp32_bytes, plan_bytes
-from qanalysis.ui import navigation, selection
+from qanalysis.ui import navigation, selection, workflow
 from qanalysis.ui.chart import chart, theme
 from qanalysis.ui.outcome import notes, outcome
 from qanalysis.ui.reproduce import reproduce
 
-#: Loss that the paper accepts after quantization, in % relative to fp32 (section 5).
-TARGET = 1.0
+_PAGES = (
+    (navigation.calibration, "The values in each layer, and where every calibration cuts them off."),
+    (navigation.ptq, "Accuracy with each calibration, beside the paper's."),
+    (navigation.sensitivity, "Which layers hurt, and a plan of your own, measured at once."),
+    (navigation.qat, "Train the quantized network, and see what that gains over more training."),
+    (navigation.benchmark, "Speed in real engines, layer by layer; the file to deploy."),
+    (navigation.learn, "The paper's figures and tables, to touch."),
+)
 
 
 def page() -> None:
@@ -38,12 +45,15 @@ def page() -> None:
         what="Measuring fp32 accuracy",
         auto=chosen.sample,
     )
+    if found is not None:
+        notes(found[0])
+        _numbers(found[0])
+    if found is not None or _may_be_measured(params):
+        workflow.section(chosen)
     if found is None:
         return
     result, _ = found
-    notes(result)
-    _numbers(result)
-    _workflow(chosen, result)
+    _next()
     st.subheader("Where the work is")
     figure = figures.model.macs(result.coverage, theme=theme())
     chart(figure, key="macs", file=f"{result.model.architecture}-macs", how_to_read=figures.model.HOW_TO_READ["macs"])
@@ -76,6 +86,25 @@ def site_table(coverage: Coverage) -> pd.DataFrame:
     )
 
 
+def _may_be_measured(params: EvaluateParams) -> bool:
+    """Whether nothing is known to be wrong with the model and its data."""
+    try:
+        job = Store().latest("evaluate", params)
+    except (OSError, sqlite3.Error, ValueError):  # told above
+        return False
+    return job is None or job.live
+
+
+def _next() -> None:
+    """The pages, for who wants to look closer."""
+    st.subheader("What to look at next")
+    columns = [*st.columns(3), *st.columns(3)]
+    for column, (page, words) in zip(columns, _PAGES, strict=True):
+        with column.container(border=True, height="stretch"):
+            navigation.link(page(), page().title)
+            st.caption(words)
+
+
 def _numbers(result: EvaluateResult) -> None:
     columns = st.columns(4)
     if result.fp32 is not None:
@@ -105,49 +134,3 @@ def _numbers(result: EvaluateResult) -> None:
         help="Weights of quantized layers at one byte each and a scale per channel, everything else at four bytes.",
     )
     st.caption(f"{result.model.name}: {result.model.origin}. {result.data.name}: {result.data.origin}.")
-
-
-def _workflow(chosen: selection.Selection, result: EvaluateResult) -> None:
-    """The paper's Fig. 5 with what is known about this model, and the next step."""
-    st.subheader("What to do next")
-    columns = st.columns(3)
-    with columns[0].container(border=True, height="stretch"):
-        st.markdown("**1 · Calibrate**")
-        st.markdown("See the values that flow into each layer, and where each method would cut them off.")
-        navigation.link(navigation.calibration(), "Open calibration")
-    with columns[1].container(border=True, height="stretch"):
-        st.markdown("**2 · Quantize after training (PTQ)**")
-        st.markdown(_ptq_state(chosen))
-        navigation.link(navigation.ptq(), "Open PTQ")
-    with columns[2].container(border=True, height="stretch"):
-        st.markdown("**3 · If more than 1 % is lost**")
-        st.markdown(_sensitivity_state(chosen))
-        navigation.link(navigation.sensitivity(), "Open sensitivity")
-
-
-def _sensitivity_state(chosen: selection.Selection) -> str:
-    store = Store()
-    job = store.latest("sensitivity", SensitivityParams(model=chosen.model, data=chosen.data))
-    if job is None or job.state != "finished":
-        return "Find the few layers that cause the loss, and leave them in floating point (partial quantization)."
-    result = store.result(job)
-    assert isinstance(result, SensitivityResult)
-    first = result.rows[0]
-    count = result.partial.chosen if result.partial is not None else None
-    skip = "nothing has to be skipped" if count == 0 else f"{count} of {len(result.rows)} layers to skip"
-    if count is None:
-        skip = "no few layers are enough"
-    return f"Most sensitive: **{first.site}** ({first.relative:+.2f} % relative by itself); {skip}."
-
-
-def _ptq_state(chosen: selection.Selection) -> str:
-    store = Store()
-    job = store.latest("ptq", PtqParams(model=chosen.model, data=chosen.data))
-    if job is None or job.state != "finished":
-        return "Not run yet with the paper's settings: try every calibration and compare accuracies."
-    result = store.result(job)
-    assert isinstance(result, PtqResult)
-    best = next(row for row in result.rows if row.calibration == result.best)
-    verdict = "within the paper's 1 %: done" if best.relative >= -TARGET else "more than 1 % lost: go on with step 3"
-    label = figures.theme.calibration_label(best.calibration)
-    return f"Best: **{label}**, {best.accuracy:.2f} % ({best.relative:+.2f} % relative), {verdict}."

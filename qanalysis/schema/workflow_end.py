@@ -1,0 +1,81 @@
+"""The end of the workflow: what is recommended, what it gains in an engine, and its files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from qanalysis.schema.benchmark import BUSY, BenchmarkResult
+from qanalysis.schema.export import ExportResult
+from qanalysis.schema.result import Result
+from qanalysis.schema.workflow import Candidate, End, Recommendation, Speed, Stage
+from qanalysis.schema.workflow_params import WorkflowParams
+
+
+def recommendation(
+    params: WorkflowParams,
+    results: Mapping[Stage, Result],
+    refused: Mapping[Stage, str],
+    end: End,
+    best: Candidate,
+    reason: str,
+) -> Recommendation:
+    """What to deploy, with what is known of its speed and files.
+
+    Args:
+        params: settings of the workflow.
+        results: of its stages.
+        refused: stages that could not be done, and why.
+        end: where the search ended.
+        best: the network found.
+        reason: why it ended there.
+    """
+    why_not = not_for_engines(best) if params.deploy else ""
+    notes = [why_not] if why_not else []
+    notes += [refused[stage] for stage in ("benchmark", "export") if stage in refused]
+    measured = results.get("benchmark")
+    if isinstance(measured, BenchmarkResult) and (busy := measured.environment.machine_load.others) > BUSY:
+        notes.append(
+            f"Other processes used {100 * busy:.0f} % of the cores while the speed was measured: it is doubtful; "
+            "measure again when the machine is idle."
+        )
+    export = results.get("export")
+    files: tuple[str, ...] = ()
+    if isinstance(export, ExportResult):
+        files = tuple(str(Path(export.folder) / file.name) for file in export.files)
+    return Recommendation(
+        end=end,
+        reason=reason,
+        best=best,
+        sure=best.surely_within(params.target),
+        speed=speed(results.get("benchmark")),
+        files=files,
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def not_for_engines(best: Candidate) -> str:
+    """Why no engine could run the network; empty if one may."""
+    plan = best.plan.plan
+    if plan.weight_bits == plan.activation_bits == 8:
+        return ""
+    return (
+        f"Speed was not measured and no file written: engines multiply 8-bit integers, and this plan has "
+        f"{plan.weight_bits}-bit weights and {plan.activation_bits}-bit activations."
+    )
+
+
+def speed(result: Result | None) -> Speed | None:
+    """What a benchmark says of the plan."""
+    if not isinstance(result, BenchmarkResult):
+        return None
+    fp32 = next((row for row in result.rows if row.precision == "fp32"), None)
+    int8 = next((row for row in result.rows if row.precision == "int8"), None)
+    if fp32 is None or int8 is None or int8.speedup is None:
+        return None
+    return Speed(
+        engine=int8.engine,
+        batch=int8.batch,
+        fp32_ms=fp32.latency_ms.median,
+        int8_ms=int8.latency_ms.median,
+        speedup=int8.speedup,
+        interval=int8.speedup_interval,
+    )

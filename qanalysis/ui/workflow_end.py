@@ -1,0 +1,116 @@
+"""The end of the workflow on the home page: what to deploy, with the evidence and the files."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from qanalysis.figures.theme import calibration_label
+from qanalysis.schema import saved_plan
+from qanalysis.schema.command import command
+from qanalysis.schema.workflow import Recommendation
+from qanalysis.schema.workflow_end import recommendation
+from qanalysis.ui.workflow_state import Standing
+
+_WAYS = {"ptq": "PTQ", "partial": "partial quantization", "qat": "QAT"}
+
+
+def draw(at: Standing) -> None:
+    """Draws the recommendation, once the search has ended."""
+    if at.ending is None:
+        return
+    given = recommendation(
+        at.params, at.known.results, at.known.refused, at.ending.end, at.ending.best, at.ending.reason
+    )
+    with st.container(border=True):
+        _verdict(at, given)
+        _numbers(given)
+        for note in given.notes:
+            st.caption(note)
+        _files(at, given)
+
+
+def _verdict(at: Standing, given: Recommendation) -> None:
+    best = given.best
+    plan = best.plan.plan
+    bits = f"{plan.weight_bits}-bit weights and {plan.activation_bits}-bit activations"
+    if plan.weight_bits == plan.activation_bits:
+        bits = f"{plan.weight_bits}-bit weights and activations"
+    title = f"**Recommended: {_WAYS[best.way]}, {bits}, {_ranges(best.plan.calibration)}.**"
+    if given.end == "none":
+        word = f"Nothing is within {at.params.target:g} %; the best is {_WAYS[best.way]}."
+        st.warning(f"**{word}** {given.reason}", icon=":material/warning:")
+        return
+    sure = (
+        ""
+        if given.sure
+        else f" On {best.samples:,} images that is not certain: it may be {best.interval[0]:+.2f} points (95 %). "
+        "Evaluate more images to be sure."
+    )
+    st.success(f"{title} {given.reason}{sure}", icon=":material/check_circle:")
+
+
+def _ranges(calibration: str) -> str:
+    return "trained ranges" if calibration == "trained" else f"{calibration_label(calibration)} calibration"
+
+
+def _numbers(given: Recommendation) -> None:
+    best = given.best
+    low, high = best.interval
+    columns = st.columns(4)
+    columns[0].metric(
+        "Accuracy",
+        f"{best.accuracy:.2f} %",
+        f"{best.relative:+.2f} % relative",
+        help=f"fp32 {best.fp32:.2f} %; change {low:+.2f} to {high:+.2f} points (95 %) on {best.samples:,} images.",
+    )
+    columns[1].metric(
+        "Work in integers",
+        f"{best.int8_mac_share:.1f} %",
+        f"{len(best.plan.sites) - len(best.skipped)} of {len(best.plan.sites)} layers",
+        delta_color="off",
+        delta_arrow="off",
+    )
+    if given.speed is None:
+        columns[2].metric("Latency", "not measured")
+    else:
+        speed = given.speed
+        columns[2].metric(
+            f"Latency in {speed.engine}",
+            f"{speed.int8_ms:.3g} ms",
+            f"{speed.fp32_ms:.3g} ms in fp32",
+            delta_color="off",
+            delta_arrow="off",
+            help=f"Median, batch {speed.batch}.",
+        )
+        interval = "" if speed.interval is None else f"95 %: {speed.interval[0]:.2f} to {speed.interval[1]:.2f}"
+        columns[3].metric("Speed-up", f"{speed.speedup:.2f} ×", help=interval or None)
+
+
+def _files(at: Standing, given: Recommendation) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for name in given.files:
+            path = Path(name)
+            if path.is_file():
+                st.download_button(
+                    path.name, path.read_bytes, path.name, key=f"file-{path.name}", icon=":material/download:"
+                )
+            else:
+                st.caption(f"`{path}` is gone.")
+        if given.best.skipped or given.best.way != "ptq":
+            _save(at, given)
+    if given.best.way == "qat":
+        st.caption(f"The trained network: `{given.best.model}`")
+    with st.expander("The same on the command line", icon=":material/terminal:"):
+        st.code(command("workflow", at.params), language="bash", wrap_lines=True)
+
+
+def _save(at: Standing, given: Recommendation) -> None:
+    """Keeps the plan under a name, so that every page can use it."""
+    name = f"{at.params.model.partition(':')[2].replace('/', '-')[:40]} {given.best.plan.plan.weight_bits} bits"
+    if st.button("Save the plan", key="save-recommended", icon=":material/bookmark:"):
+        try:
+            saved_plan.save(given.best.plan.renamed(name))
+        except (OSError, ValueError) as error:
+            st.error(f"The plan cannot be saved: {error}")
+        else:
+            st.toast(f"Saved as {name}: choose it in the sidebar.", icon=":material/bookmark:")
