@@ -9,25 +9,31 @@ what it needs beside the default installation, into a folder of its own and name
 """
 
 import argparse
+import copy
 import datetime
 import json
 import tempfile
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from benchmarks import sections
 from benchmarks.tables import markdown
 from qanalysis.analysis.deployment import Deployment, prepared
 from qanalysis.analysis.report import silent
+from qanalysis.analysis.score import Answers, answers, score
 from qanalysis.analysis.speed_model import speed_model
 from qanalysis.analysis.speed_rounds import LoadMeter, Timed, measure, speedup
 from qanalysis.engines.features import features
 from qanalysis.engines.layers import int8_sites
 from qanalysis.engines.process import EngineProcess
 from qanalysis.engines.protocol import Source
+from qanalysis.nn.quantized import QuantizedModel
+from qanalysis.schema.catalog import sample_models
 from qanalysis.schema.deploy_params import BenchmarkParams
 
 #: Networks with random weights, which run as fast as trained ones, and how many times faster than fp32 int8 should be.
@@ -41,9 +47,10 @@ BATCH, IMAGES, SIDE, SECONDS, ROUNDS = 8, 32, 224, 5.0, 10
 INTRODUCTION = """## Engines
 
 Measured by `python -m benchmarks.engines`: torchvision's networks with random weights at 224 × 224, batch {batch}, in
-OpenVINO {openvino}, calibrated (max) on {images} images of noise, all networks of a row timed by turns in {rounds}
-rounds of {each:g} s each. {cpu}, {cores} cores, {flags}; ONNX {onnx}, NNCF {nncf}, {date}. Others used up to {load:.0f} %
-of the cores meanwhile. Latencies are the shortest, ratios medians over rounds with 95 % intervals (bootstrap).
+OpenVINO {openvino}, calibrated (max) on {images} images of noise, all networks of a row timed by turns in
+{rounds} rounds of {each:g} s each. {cpu}, {cores} cores, {flags}; ONNX {onnx}, NNCF {nncf}, {date}. Others used
+up to {load:.0f} % of the cores meanwhile. Latencies are the shortest, ratios medians over rounds with 95 % intervals
+(bootstrap).
 
 ### Int8 against fp32, and against OpenVINO's own toolkit
 
@@ -58,6 +65,15 @@ Three random mixes of layers in int8 and in floating point, of 15 to 65 % floati
 the cost of a change of precision. The goal is ±{goal:g} %.
 
 """
+AGREEMENT = """
+### Does the engine answer what the simulation does?
+
+Sample models, every site in int8, max calibration, OpenVINO. The goal is the same answer for 99.5 % of the images. The
+last column is how often the simulation agrees with itself when it computes in float64: values on the border between
+two integers fall to either side as sums are rounded, and layer after layer that adds up. No engine can agree better
+than that but by chance.
+
+"""
 
 
 def main() -> None:
@@ -65,19 +81,24 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/engines"))
     parser.add_argument("--out", type=Path, help="file whose section is rewritten")
     parser.add_argument("--models", nargs="*", default=list(GOALS), choices=list(GOALS))
+    parser.add_argument(
+        "--samples", nargs="*", default=list(sample_models()), help="sample models to compare answers of"
+    )
     args = parser.parse_args()
-    args.runs.mkdir(parents=True, exist_ok=True)
-    found = {name: kept(args.runs, name) for name in args.models}
+    answered = args.runs / "agreement"
+    answered.mkdir(parents=True, exist_ok=True)
+    found = {name: kept(args.runs / f"{name}.json", measured) for name in args.models}
+    same = {name: kept(answered / f"{name}.json", agreed) for name in args.samples}
     if args.out is not None:
-        sections.write(args.out, "engines", text(found))
+        sections.write(args.out, "engines", text(found, same))
 
 
-def kept(folder: Path, name: str) -> dict[str, Any]:
+def kept(path: Path, make: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
     """What was measured of a network, now or before."""
-    path = folder / f"{name}.json"
+    name = path.stem
     if not path.exists():
         print(datetime.datetime.now().strftime("%H:%M:%S"), name, flush=True)
-        path.write_text(json.dumps(measured(name), indent=1) + "\n")
+        path.write_text(json.dumps(make(name), indent=1) + "\n")
     found: dict[str, Any] = json.loads(path.read_text())
     return found
 
@@ -123,7 +144,37 @@ def measured(name: str) -> dict[str, Any]:
     }
 
 
-def text(found: dict[str, dict[str, Any]]) -> str:
+def agreed(name: str) -> dict[str, float]:
+    """Answers of OpenVINO against the simulation's, and of the simulation in float64 against itself in float32."""
+    params = BenchmarkParams(model=f"sample:{name}")
+    given = prepared(params, silent)
+    task, samples = given.task, params.evaluation_samples
+    simulated = answers(task, given.simulation(given.plan), samples, silent, "")
+    exact = QuantizedModel(copy.deepcopy(task.model.module).double(), given.plan, given.ranges)
+    double = answers(task, lambda x: exact(x.double()), samples, silent, "")
+    with tempfile.TemporaryDirectory(prefix="qanalysis-engines-") as place:
+        path = Path(place) / "int8.onnx"
+        path.write_bytes(given.network(given.plan).proto.SerializeToString())
+        shape = tuple(given.example.shape[1:])
+        with EngineProcess("openvino", Source(str(path), name, "int8", params.batch_size, shape)) as process:
+            engine = answers(
+                task, lambda x: torch.from_numpy(process.run(x.cpu().contiguous().numpy())), samples, silent, ""
+            )
+    reference = answers(task, task.model.module, samples, silent, "")
+    return {
+        "samples": samples,
+        "agreement": _share(engine, simulated),
+        "floor": _share(double, simulated),
+        "engine": score(engine.hits(reference)).accuracy,
+        "simulated": score(simulated.hits(reference)).accuracy,
+    }
+
+
+def _share(one: Answers, other: Answers) -> float:
+    return 100 * float((one.predictions == other.predictions).mean())
+
+
+def text(found: dict[str, dict[str, Any]], same: dict[str, dict[str, Any]]) -> str:
     """The section."""
     here = features()
     intro = INTRODUCTION.format(
@@ -173,6 +224,18 @@ def text(found: dict[str, dict[str, Any]]) -> str:
         + markdown(heads, rows)
         + PREDICTION.format(goal=PREDICTION_GOAL)
         + markdown(["network", "errors", "largest"], checks)
+        + AGREEMENT
+        + markdown(
+            ["model", "images", "same answer %", "accuracy in the engine %", "simulated %", "float64 and float32 %"],
+            [
+                [
+                    name,
+                    f"{one['samples']:,}",
+                    *(f"{one[key]:.2f}" for key in ("agreement", "engine", "simulated", "floor")),
+                ]
+                for name, one in same.items()
+            ],
+        )
     )
 
 

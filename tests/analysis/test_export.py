@@ -10,6 +10,7 @@ import pytest
 import qanalysis
 from qanalysis.analysis.export import beyond_half
 from qanalysis.cli import main
+from qanalysis.schema import trained
 from qanalysis.schema.results import RESULTS
 from qanalysis.schema.site import TensorId
 
@@ -137,3 +138,33 @@ def test_why_an_fp16_file_disagrees(largest, words):
     said = beyond_half({TensorId(site, "input"): amax for site, amax in largest.items()})
     assert words in said
     assert bool(said) == bool(words)
+
+
+def test_a_fine_tuned_network_is_exported_with_the_ranges_it_learned(tmp_path):
+    quick = {"train_samples": 32, "train_batch_size": 16, "evaluation_samples": 32, "calibration_samples": 16}
+    qanalysis.run(
+        "qat",
+        folder=tmp_path,
+        model="sample:resnet20",
+        steps=2,
+        ranges="learned",
+        control=False,
+        calibration="max",
+        **quick,
+    )
+    result = qanalysis.run(
+        "export",
+        model=f"checkpoint:{tmp_path / 'qat.safetensors'}",
+        calibration="trained",
+        calibration_samples=16,
+        evaluation_samples=64,
+        flavours=("onnx", "calibration"),
+        output=str(tmp_path / "files"),
+    )
+    assert len(result.quantized_sites) == 22
+    assert result.verification.agreement >= 98
+    written = json.loads((tmp_path / "files" / "qat_calibration.json").read_text())
+    learned = trained.read(tmp_path / "qat.safetensors").ranges
+    assert written["calibration"] == "trained"
+    for entry in written["activations"]:
+        assert entry["amax"] == pytest.approx(learned[entry["site"]][1], rel=1e-6)
