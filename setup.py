@@ -1,14 +1,22 @@
-"""The only compiled part: counting values in C. Optional: where it cannot be compiled, PyTorch counts, slower."""
+"""The compiled parts: values are counted and rounded in C. Optional: without a compiler, PyTorch does it, slower."""
 
 from setuptools import Extension, setup
 
+
+def extension(name: str, source: str) -> Extension:
+    """A module of plain C functions, which are loaded with ctypes."""
+    return Extension(
+        name,
+        [source],
+        # compiled with OpenMP, but linked with the one of PyTorch; sums and products as they are written
+        extra_compile_args=["-O3", "-fopenmp", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"],
+        optional=True,
+    )
+
+
 setup(
     ext_modules=[
-        Extension(
-            "qanalysis.nn._counting",
-            ["qanalysis/nn/_counting.c"],
-            extra_compile_args=["-O3", "-fopenmp"],  # compiled with OpenMP, but linked with the one of PyTorch
-            optional=True,
-        )
+        extension("qanalysis.nn._counting", "qanalysis/nn/_counting.c"),
+        extension("qanalysis.numerics._rounding", "qanalysis/numerics/_rounding.c"),
     ]
 )

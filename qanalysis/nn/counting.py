@@ -4,13 +4,12 @@ Both give the same counts to the bit; the C makes one pass over memory instead o
 """
 
 import ctypes
-from collections.abc import Callable
 from functools import lru_cache
-from importlib.util import find_spec
 
 import numpy as np
 import torch
 
+from qanalysis.numerics.compiled import Compiled, load
 from qanalysis.numerics.histogram import BINS, Counts
 
 #: Values scaled and counted at a time by PyTorch: bounds the memory beside the tensor.
@@ -20,8 +19,6 @@ _CHUNK = 2**20
 _TABLES = 4
 #: Below this many values one table is faster.
 _SMALL = 2**16
-
-_Compiled = Callable[[int, int, float, int, int], None]
 
 
 def count(values: torch.Tensor, exponent: int, signed: bool) -> Counts:
@@ -41,21 +38,13 @@ def count(values: torch.Tensor, exponent: int, signed: bool) -> Counts:
 
 
 @lru_cache(maxsize=1)
-def compiled_count() -> _Compiled | None:
-    """The function compiled from `_counting.c`; `None` where it was not compiled, or PyTorch uses another OpenMP."""
-    spec = find_spec("qanalysis.nn._counting")
-    if spec is None or spec.origin is None:
-        return None
-    try:
-        function = ctypes.CDLL(spec.origin).qanalysis_count
-    except (OSError, AttributeError):  # a symbol of OpenMP is missing, or the file is of another version
-        return None
-    function.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_void_p, ctypes.c_int]
-    function.restype = None
-    return function
+def compiled_count() -> Compiled | None:
+    """The function compiled from `_counting.c`; None where it was not compiled, or PyTorch uses another OpenMP."""
+    arguments = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_void_p, ctypes.c_int]
+    return load("qanalysis.nn._counting", "qanalysis_count", arguments)
 
 
-def _by_c(compiled: _Compiled, values: torch.Tensor, exponent: int) -> Counts:
+def _by_c(compiled: Compiled, values: torch.Tensor, exponent: int) -> Counts:
     values = values.contiguous()
     counts = np.zeros(2 * BINS, np.int64)
     compiled(values.data_ptr(), values.numel(), 2.0**-exponent, counts.ctypes.data, torch.get_num_threads())

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from qanalysis.numerics import compiled
 from qanalysis.numerics.spec import SMALLEST_STEP, QuantizerSpec, Range, step_and_zero_point
 
 
@@ -42,6 +43,11 @@ class QParams:
             return None
         step, zero_point = float(self.step), float(self.zero_point)
         return (self.code_min - zero_point) * step, (self.code_max - zero_point) * step
+
+    @cached_property
+    def numbers(self) -> tuple[float, float, float]:
+        """The paper's scale, the step and the zero point as plain numbers, of a per-tensor quantizer."""
+        return float(self.step.reciprocal()), float(self.step), float(self.zero_point)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "QParams":
         """The same parameters on another device and in another float type."""
@@ -143,6 +149,11 @@ def learned_fake_quantize(x: torch.Tensor, alpha: torch.Tensor, amax: float, cod
 
 
 def _fake_quantize(x: torch.Tensor, params: QParams) -> torch.Tensor:
+    if params.step.ndim == 0 and x.device.type == "cpu":
+        scale, step, zero_point = params.numbers
+        done = compiled.fake_quantized(x, scale, zero_point, (params.code_min, params.code_max), step)
+        if done is not None:
+            return done
     codes = quantize(x, params)
     if not params.symmetric:
         codes -= params.zero_point
@@ -195,6 +206,9 @@ class _LearnedFakeQuantize(torch.autograd.Function):
     def forward(ctx: Any, x: torch.Tensor, alpha: torch.Tensor, amax: float, code_max: int) -> torch.Tensor:
         ctx.edge = amax * _slack(x.dtype)
         ctx.save_for_backward(x, alpha)
+        done = compiled.fake_quantized(x, code_max / amax, 0.0, (-code_max, code_max), amax / code_max)
+        if done is not None:
+            return done
         codes = torch.mul(x, code_max / amax).round_()
         return codes.clamp_(-code_max, code_max).mul_(amax / code_max)
 
@@ -202,6 +216,9 @@ class _LearnedFakeQuantize(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor, None, None]:
         x, alpha = ctx.saved_tensors
         (above,), edge = gradients, ctx.edge
+        done = compiled.clipped_gradient(above, x, edge)
+        if done is not None:
+            return done[0] if ctx.needs_input_grad[0] else None, alpha.new_tensor(done[1]), None, None
         to_x = _between(above, x, -edge, edge)
         # Most tensors are clipped at one end or at none: looking costs less on a CPU, and waiting more on a GPU.
         low, high = (-torch.inf, torch.inf) if x.is_cuda else (float(x.amin()), float(x.amax()))

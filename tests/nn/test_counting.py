@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from qanalysis.nn import counting
 from qanalysis.nn.counting import compiled_count, count
+from qanalysis.numerics import compiled
 from qanalysis.numerics.histogram import BINS, Histogram
 
 ROOT = Path(__file__).parents[2]
@@ -119,13 +120,13 @@ class TestWithoutTheCompiledFile:
         compiled_count.cache_clear()
 
     def test_not_compiled(self, monkeypatch):
-        monkeypatch.setattr(counting, "find_spec", lambda name: None)
+        monkeypatch.setattr(compiled, "find_spec", lambda name: None)
         assert compiled_count() is None
         check(random(70_000))
 
     def test_a_file_that_cannot_be_loaded(self, monkeypatch, tmp_path):
         (tmp_path / "broken.so").write_bytes(b"not a library")
-        monkeypatch.setattr(counting, "find_spec", lambda name: type("Spec", (), {"origin": tmp_path / "broken.so"}))
+        monkeypatch.setattr(compiled, "find_spec", lambda name: type("Spec", (), {"origin": tmp_path / "broken.so"}))
         assert compiled_count() is None
         check(random(70_000))
 
