@@ -135,7 +135,7 @@ def tradeoff(
         ),
         yaxis2=axis(theme, "error (RMS)", domain=list(_LOWER), range=[0, _highest(errors)], nticks=4),
     )
-    base["legend2"] = base["legend"] | {"x": 1, "xanchor": "right", "y": 1}
+    base["legend2"] = base["legend"] | {"y": 1}
     base["legend"] = base["legend"] | {"y": _LOWER[1] + 0.01}
     return go.Figure({"data": traces, "layout": base})
 

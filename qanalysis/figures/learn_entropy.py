@@ -168,7 +168,6 @@ def step(
         ),
     )
     base["legend2"] = base["legend"] | {"x": 1, "xanchor": "right", "y": _LOWER[1] + 0.005}
-    base["legend"] = base["legend"] | {"x": 1, "xanchor": "right"}
     return go.Figure({"data": traces, "layout": base})
 
 

@@ -52,7 +52,11 @@ def mapping(spec: QuantizerSpec, range_: Range, value: float, *, theme: Theme = 
             "x": places,
             "y": np.zeros(len(places)),
             "mode": "markers",
-            "marker": {"symbol": "line-ns", "size": 14, "line": {"width": 1.5, "color": integer}},
+            "marker": {
+                "symbol": "line-ns",
+                "size": 14,
+                "line": {"width": 1.5 if len(places) <= _STRIPS else 0.6, "color": integer},
+            },
             "customdata": np.stack((every, places), 1),
             "hovertemplate": "code %{customdata[0]:d} stands for %{customdata[1]:.5g}<extra></extra>",
             "hoverinfo": None,

@@ -90,7 +90,7 @@ def table(
                 "type": "scatter",
                 "mode": "markers",
                 "name": _label(column),
-                "legendrank": place,
+                "showlegend": False,
                 "x": [max(value, low) for value in at],
                 "y": [i for i, _ in rows],
                 "marker": {
@@ -103,6 +103,7 @@ def table(
                 "hoverinfo": "text",
             }
         )
+        traces.append(_key(column, place, theme))
         rings = [(max(v, low), i) for v, (i, row) in zip(at, rows, strict=True) if column in row.ringed]
         if rings:
             look = {"size": 27, "symbol": "circle-open", "color": palette.clipping, "line": {"width": 3}}
@@ -195,6 +196,14 @@ def _mark(column: str, row: Line, theme: Theme) -> tuple[str, str]:
         start = calibration_colour("max", theme) if column.endswith("max") else palette.text
         return ("circle-open" if column.startswith("fixed") else "diamond"), start
     return "circle", calibration_colour(column, theme)
+
+
+def _key(column: str, place: int, theme: Theme) -> dict[str, Any]:
+    """The legend's entry of a column, whatever became of its first mark."""
+    symbol, colour = _mark(column, Line("", 1.0, {}, {}), theme)
+    marker = {"size": 13, "symbol": symbol, "color": colour, "line": {"width": 2.5, "color": colour}}
+    base = {"type": "scatter", "mode": "markers", "x": [None], "y": [None], "name": _label(column)}
+    return base | {"legendrank": place, "marker": marker}
 
 
 def _hover(row: Line, column: str) -> str:
