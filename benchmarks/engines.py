@@ -48,15 +48,22 @@ INTRODUCTION = """## Engines
 
 Measured by `python -m benchmarks.engines`: torchvision's networks with random weights at 224 × 224, batch {batch}, in
 OpenVINO {openvino}, calibrated (max) on {images} images of noise, all networks of a row timed by turns in
-{rounds} rounds of {each:g} s each. {cpu}, {cores} cores, {flags}; ONNX {onnx}, NNCF {nncf}, {date}. Others used
-up to {load:.0f} % of the cores meanwhile. Latencies are the shortest, ratios medians over rounds with 95 % intervals
-(bootstrap).
+{rounds} rounds of {each:g} s each. {cpu}, {cores} cores, {flags}; ONNX {onnx}, NNCF {nncf},
+{date}. Others used up to {load:.0f} % of the cores meanwhile. Latencies are the shortest, ratios medians over rounds
+with 95 % intervals (bootstrap).
 
 ### Int8 against fp32, and against OpenVINO's own toolkit
 
 "Int8 skips" has the residual additions in int8, too (`--residual int8`); NNCF decides for itself. Layers are
 convolutions and linear layers that run in int8 by the engine's own runtime graph.
 
+"""
+NOTES = """
+ResNet50 is slower than NNCF's: that rounds both operands of every residual addition and the input of the max pool, so
+that these run on bytes inside the convolutions' kernels. Here the paper's placement leaves additions in floating point,
+and int8 skips round the skip alone, as TensorRT recommends. The other two networks have layers that NNCF leaves in
+floating point. Medians of a network that was measured while others used much of the machine are doubtful; its shortest
+times say more.
 """
 PREDICTION = """
 ### How well latency is predicted
@@ -222,6 +229,7 @@ def text(found: dict[str, dict[str, Any]], same: dict[str, dict[str, Any]]) -> s
     return (
         intro
         + markdown(heads, rows)
+        + NOTES
         + PREDICTION.format(goal=PREDICTION_GOAL)
         + markdown(["network", "errors", "largest"], checks)
         + AGREEMENT

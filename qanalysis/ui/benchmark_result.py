@@ -118,7 +118,7 @@ def _numbers(result: BenchmarkResult, rows: list[BenchmarkRow]) -> None:
     columns[2].metric("Images per second", f"{row.throughput:,.0f}")
     same = _agreement_of(result, row)
     columns[3].metric(
-        "Same answer as simulated",
+        "Same answers",
         "not measured" if same is None else f"{same.agreement:.2f} %",
         None if same is None else f"{same.accuracy - same.simulated:+.2f} points {result.metric}",
         delta_color="off",

@@ -13,7 +13,8 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 QUERY = (
     "model=sample:resnet20&bench-seconds=0.3&bench-rounds=3&bench-gemm=false&eval-samples=200&cal-samples=64"
-    "&bench-plans=partial&sensitivity-images=64"
+    "&bench-engines=openvino&bench-precisions=fp32&bench-precisions=int8&bench-batches=8&bench-plans=partial"
+    "&sensitivity-images=64"
 )
 
 

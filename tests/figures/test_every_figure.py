@@ -7,16 +7,19 @@ import sys
 import pytest
 
 from qanalysis.figures import (
+    benchmark,
     compare,
     costs,
     divergence,
     histogram,
     model,
     overview,
+    parity,
     partial,
     ptq,
     qat,
     sensitivity,
+    speed,
     weights,
 )
 from qanalysis.numerics.calibrate import clipped_at, kl_divergence_curve
@@ -25,7 +28,7 @@ from qanalysis.numerics.spec import QuantizerSpec
 from qanalysis.schema.answers import ClassAccuracy
 from qanalysis.schema.headline import headline
 from qanalysis.schema.paper import paper_row
-from tests.figures import factories, trainings
+from tests.figures import benchmarks, factories, trainings
 
 CUTOFFS = {"max": 30.0, "entropy": 30.0, "percentile:99.9": 3.3}
 ERRORS = {
@@ -64,6 +67,19 @@ FIGURES = {
     "sensitivity.proxies": lambda theme: sensitivity.proxies(factories.sensitivity(ROWS), theme=theme),
     "partial.steps": lambda theme: partial.steps(STEPS, theme=theme, **AGAINST),
     "partial.tradeoff": lambda theme: partial.tradeoff(STEPS, PINS, theme=theme, **AGAINST),
+    "benchmark.latency": lambda theme: benchmark.latency(benchmarks.ROWS, theme=theme),
+    "benchmark.layers": lambda theme: benchmark.layers(benchmarks.LAYERS.rows, ["fp32", "int8"], theme=theme),
+    "benchmark.roofline": lambda theme: benchmark.roofline(benchmarks.LAYERS.rows, benchmarks.ROOFLINE, theme=theme),
+    "benchmark.gemm": lambda theme: benchmark.gemm(benchmarks.GEMM, theme=theme),
+    "benchmark.gemm_ratio": lambda theme: benchmark.gemm_ratio(benchmarks.GEMM, {"int8": 4.0}, theme=theme),
+    "parity.sites": lambda theme: parity.sites(benchmarks.PARITY, 1e-3, theme=theme),
+    "speed.tradeoff": lambda theme: speed.tradeoff(
+        [speed.Point("a", "a", "int8", 1.0, 75.0, 1, 3), speed.Point("b", "b", "fp32", 3.0, 76.0, 3, 3)],
+        fp32=76.0,
+        target=1.0,
+        theme=theme,
+    ),
+    "speed.checks": lambda theme: speed.checks(benchmarks.SPEED.checks, theme=theme),
     "qat.loss": lambda theme: qat.loss(trainings.COURSES, steps=80, steps_per_epoch=20, theme=theme),
     "qat.accuracy": lambda theme: qat.accuracy(trainings.COURSES, fp32=91.0, ptq=65.0, last=4, theme=theme),
     "qat.pace": lambda theme: qat.pace(trainings.COURSES, steps=80, theme=theme),
@@ -122,7 +138,22 @@ def test_themes_differ(name):
 @pytest.mark.parametrize("name", FIGURES)
 def test_says_how_to_read_it(name):
     module, function = name.split(".")
-    modules = (costs, divergence, histogram, model, overview, partial, ptq, qat, sensitivity, weights)
+    modules = (
+        benchmark,
+        compare,
+        parity,
+        speed,
+        costs,
+        divergence,
+        histogram,
+        model,
+        overview,
+        partial,
+        ptq,
+        qat,
+        sensitivity,
+        weights,
+    )
     sentences = {m.__name__.rpartition(".")[2]: m for m in modules}
     words = sentences[module].HOW_TO_READ[function]
     assert words.endswith(".")

@@ -120,7 +120,7 @@ def test_a_result_says_what_int8_gains_and_whether_it_ran(app, store):
     shown = metrics(app)
     assert shown["int8 in OpenVINO"] == "1 ms"
     assert shown["Speed-up over fp32"] == "3.00 ×"
-    assert shown["Same answer as simulated"] == "99.90 %"
+    assert shown["Same answers"] == "99.90 %"
     assert any("3.00 times as fast" in note.value for note in app.success)
     assert "ONNX Runtime ran 0 of 3 layers in int8" in captions(app)
     assert "TensorRT is missing. There is no NVIDIA GPU here." in captions(app)
