@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from qanalysis import printing_speed, printing_workflow
+from qanalysis.schema import advice_rules
 from qanalysis.schema.answers import AnswersResult, flips, per_class
 from qanalysis.schema.benchmark import BenchmarkResult, FastestResult
 from qanalysis.schema.catalog import DATA_SOURCES, MODEL_SOURCES, sample_models
@@ -55,6 +56,8 @@ def result(console: Console, value: Result) -> None:
         printing_speed.fastest(console, value)
     elif isinstance(value, WorkflowResult):
         printing_workflow.workflow(console, value)
+    given = value.advice if isinstance(value, CalibrateResult) else advice_rules.of(value)
+    printing_workflow.advice(console, given)
     for warning in (*value.warnings, *value.data.warnings):
         console.print(f"[yellow]Note:[/] {warning}", highlight=False)
     console.print(f"{value.seconds:.1f} s on {value.environment.device}, {value.environment.threads} threads")

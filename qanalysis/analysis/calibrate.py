@@ -11,6 +11,7 @@ from qanalysis.analysis.report import Report, counted, silent
 from qanalysis.nn.fold import fold_batch_norm
 from qanalysis.nn.observe import observe
 from qanalysis.numerics.calibrate import parse
+from qanalysis.schema.advice_ranges import of_calibration
 from qanalysis.schema.observations import Observations, RangeTable
 from qanalysis.schema.params import CalibrateParams
 from qanalysis.schema.plan import Plan
@@ -40,6 +41,7 @@ def run(params: CalibrateParams, report: Report = silent, folder: Path | None = 
         coverage=observations.coverage,
         ranges={name: magnitudes(table) for name, table in tables.items()},
         samples=observations.samples,
+        advice=of_calibration(observations, {name: magnitudes(table) for name, table in tables.items()}, params.bits),
         observations=OBSERVATIONS if folder is not None else None,
         seconds=time.perf_counter() - start,
     )

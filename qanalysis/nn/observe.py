@@ -10,14 +10,21 @@ from torch import nn
 
 from qanalysis.nn.counting import count
 from qanalysis.nn.sites import Call, SiteMode
+from qanalysis.numerics.calibrate import Percentile
 from qanalysis.numerics.histogram import Histogram, exponent_for
-from qanalysis.schema.observations import Observations
+from qanalysis.numerics.spec import QuantizerSpec
+from qanalysis.schema.observations import Growth, Observations
 from qanalysis.schema.site import Coverage, NotCovered, Site, TensorId
 
 _COMPUTE_MODULES = (
     *(nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
     *(nn.Linear, nn.Bilinear, nn.RNNBase, nn.RNNCellBase),
 )
+
+
+#: Notes of how far values reach, at the most, and the point that is noted beside the maximum.
+_MOST_NOTED = 16
+_TAIL = Percentile(99.99)
 
 
 def histogram(x: torch.Tensor, name: str = "tensor") -> Histogram:
@@ -63,11 +70,12 @@ def observe(
             mode.reset()
             model(batch)
             samples += len(batch)
+            observer.note(samples)
             if progress is not None:
                 progress(samples)
     if samples == 0:
         raise ValueError("calibration needs at least one sample, but got none")
-    return Observations(observer.histograms, observer.coverage(), samples)
+    return Observations(observer.histograms, observer.coverage(), samples, growth=observer.growth(samples))
 
 
 @torch.no_grad()
@@ -92,11 +100,36 @@ class _Observer:
         self._sites: dict[str, Site] = {}
         self._not_covered: dict[tuple[str, str], NotCovered] = {}
         self._last: dict[int, _Seen] = {}
+        self._growth: list[Growth] = []
+        self._next = 1
 
     def start(self, batch_size: int) -> None:
         """Tells that a forward of so many samples begins."""
         self._batch_size = batch_size
         self._measured = frozenset(self._sites)
+
+    def note(self, samples: int) -> None:
+        """Notes how far the values reach by now: after every batch, and ever more seldom where there are many."""
+        if samples < self._next:
+            return
+        self._growth.append(self._reach(samples))
+        if len(self._growth) > _MOST_NOTED:
+            del self._growth[::2]
+        spacing = self._growth[-1].samples - self._growth[-2].samples if len(self._growth) > 1 else 1
+        self._next = samples + spacing
+
+    def growth(self, samples: int) -> tuple[Growth, ...]:
+        """The notes, the last of them after all samples."""
+        if self._growth and self._growth[-1].samples == samples:
+            return tuple(self._growth)
+        return (*self._growth, self._reach(samples))
+
+    def _reach(self, samples: int) -> Growth:
+        tail = {}
+        for tensor, seen in self.histograms.items():
+            range_ = _TAIL(seen, QuantizerSpec())
+            tail[str(tensor)] = 0.0 if range_ is None else range_.amax
+        return Growth(samples, {str(tensor): seen.amax for tensor, seen in self.histograms.items()}, tail)
 
     def see(self, call: Call) -> torch.Tensor:
         activations = {role: tensor for role, tensor in call.operands.items() if role != "weight"}

@@ -52,6 +52,21 @@ def table_of(ranges: Mapping[str, Sequence[float] | None], calibration: str) -> 
 
 
 @dataclass(frozen=True)
+class Growth:
+    """Where the values reached to after some of the samples.
+
+    Attributes:
+        samples: samples seen by then.
+        amax: activation → largest magnitude.
+        tail: activation → its 99.99 % point.
+    """
+
+    samples: int
+    amax: Mapping[str, float]
+    tail: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Observations:
     """What one pass over the calibration data saw.
 
@@ -60,12 +75,14 @@ class Observations:
         coverage: the sites, and what was not covered.
         samples: number of samples seen.
         trained: the ranges that the model was fine-tuned with, if it was (calibration `trained`).
+        growth: how far the values reached along the way, to see whether more samples would change the ranges.
     """
 
     histograms: Mapping[TensorId, Histogram]
     coverage: Coverage
     samples: int
     trained: RangeTable | None = None
+    growth: tuple[Growth, ...] = ()
 
     def ranges(self, calibration: Calibration, plan: Plan | None = None) -> RangeTable:
         """Calibrates every tensor (section 3.4) for the bits and scheme that the plan gives its site."""
@@ -99,6 +116,7 @@ class Observations:
         header = {"format": FORMAT, "bins": BINS, "samples": self.samples, "tensors": index}
         if self.trained is not None:
             header["trained"] = ends(self.trained)
+        header["growth"] = [[one.samples, dict(one.amax), dict(one.tail)] for one in self.growth]
         header["coverage"] = self.coverage.model_dump(mode="json")
         arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
         partial = path.with_name(path.name + ".part")
@@ -127,7 +145,9 @@ class Observations:
                         counts, entry["exponent"], entry["minimum"], entry["maximum"]
                     )
                 trained = None if "trained" not in header else table_of(header["trained"], "trained")
-                return cls(histograms, Coverage.model_validate(header["coverage"]), header["samples"], trained)
+                growth = tuple(Growth(*one) for one in header.get("growth", ()))
+                coverage = Coverage.model_validate(header["coverage"])
+                return cls(histograms, coverage, header["samples"], trained, growth)
         except _UNREADABLE as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise ValueError(f"{path} is not a file of observations ({reason})") from None

@@ -5,6 +5,7 @@ from typing import Literal
 from qanalysis.schema.accuracy import EvaluateResult as EvaluateResult
 from qanalysis.schema.accuracy import PtqResult as PtqResult
 from qanalysis.schema.accuracy import PtqRow as PtqRow
+from qanalysis.schema.advice import Advice
 from qanalysis.schema.answers import AnswersResult
 from qanalysis.schema.base import Record
 from qanalysis.schema.benchmark import BenchmarkResult, FastestResult
@@ -46,6 +47,7 @@ class CalibrateResult(Result):
         ranges: calibration → activation → largest magnitude represented; None for an all-zero tensor.
         observations: file name of the histograms, beside the result; None if they were not kept.
         samples: number of samples seen.
+        advice: what the histograms show.
     """
 
     analysis: Literal["calibrate"] = "calibrate"
@@ -54,6 +56,7 @@ class CalibrateResult(Result):
     ranges: dict[str, dict[str, float | None]]
     samples: int
     observations: str | None = None
+    advice: tuple[Advice, ...] = ()
 
 
 class WeightsRow(Record):

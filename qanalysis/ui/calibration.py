@@ -10,7 +10,7 @@ from qanalysis.numerics.spec import Scheme
 from qanalysis.schema.params import CalibrateParams, WeightsParams
 from qanalysis.schema.results import CalibrateResult, WeightsResult
 from qanalysis.tables.accuracy import channel_table, range_table
-from qanalysis.ui import layer_view, selection
+from qanalysis.ui import advice, layer_view, selection
 from qanalysis.ui.chart import chart, theme
 from qanalysis.ui.outcome import notes, outcome
 from qanalysis.ui.reproduce import reproduce
@@ -50,8 +50,10 @@ def page() -> None:
     notes(result)
     if view == "One layer":
         layer_view.view(job.id, result)
+        _growth(job.id, result)
     else:
         _overview(job.id, result)
+    advice.cards(result.advice)
     table = range_table(result)
     reproduce(
         "calibrate",
@@ -122,6 +124,17 @@ def _overview(job_id: str, result: CalibrateResult) -> None:
         file=f"{result.model.architecture}-{shown}",
         how_to_read=figures.overview.HOW_TO_READ[shown],
     )
+
+
+def _growth(job_id: str, result: CalibrateResult) -> None:
+    with st.expander("Were these enough images?", icon=":material/trending_flat:"):
+        key = st.session_state.get("layer") or next(iter(next(iter(result.ranges.values()))))
+        chart(
+            figures.growth.growth(layer_view.observations(job_id).growth, key, theme=theme()),
+            key="growth",
+            file=f"{key.replace('/', '-')}-growth",
+            how_to_read=figures.growth.HOW_TO_READ["growth"],
+        )
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

@@ -35,6 +35,7 @@ COLOURS: dict[State, str] = {
 #: The page that shows the result of an analysis, and what else its address has to say.
 _PAGES: dict[str, tuple[Callable[[], StreamlitPage], dict[str, str]]] = {
     "evaluate": (navigation.home, {}),
+    "workflow": (navigation.home, {}),
     "calibrate": (navigation.calibration, {}),
     "weights": (navigation.calibration, {"view": "Weights"}),
     "ptq": (navigation.ptq, {}),

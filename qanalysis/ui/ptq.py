@@ -7,11 +7,12 @@ import streamlit as st
 
 from qanalysis import figures
 from qanalysis.jobs.state import Job
+from qanalysis.schema import advice_rules
 from qanalysis.schema.paper import paper_row
 from qanalysis.schema.params import PtqParams
 from qanalysis.schema.results import PtqResult
 from qanalysis.tables.accuracy import ptq_table
-from qanalysis.ui import selection
+from qanalysis.ui import advice, selection
 from qanalysis.ui.chart import chart, theme
 from qanalysis.ui.outcome import notes, outcome
 from qanalysis.ui.reproduce import reproduce
@@ -41,6 +42,7 @@ def page() -> None:
         file=f"{result.model.architecture}-ptq",
         how_to_read=figures.ptq.HOW_TO_READ["bars"],
     )
+    advice.cards(advice_rules.of_ptq(result))
     table = ptq_table(result)
     st.dataframe(table, hide_index=True)
     row = paper_row(result.model.architecture)

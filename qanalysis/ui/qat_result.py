@@ -8,9 +8,10 @@ from qanalysis import figures
 from qanalysis.figures.theme import calibration_label
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import Store
+from qanalysis.schema import advice_rules
 from qanalysis.schema.qat import QatResult
 from qanalysis.tables.accuracy import qat_table
-from qanalysis.ui import navigation, qat_charts
+from qanalysis.ui import advice, navigation, qat_charts
 from qanalysis.ui.outcome import notes
 from qanalysis.ui.qat_progress import Progress
 from qanalysis.ui.reproduce import reproduce
@@ -24,6 +25,7 @@ def finished(result: QatResult, job: Job) -> None:
     notes(result)
     _numbers(result)
     _verdict(result)
+    advice.cards(advice_rules.of_qat(result))
     _go_on(result, job)
     progress = Progress.of_result(result)
     name = f"{result.model.architecture}-qat"

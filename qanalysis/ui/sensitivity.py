@@ -7,10 +7,11 @@ import streamlit as st
 from qanalysis import figures
 from qanalysis.figures.scales import Shown
 from qanalysis.jobs.state import Job
+from qanalysis.schema import advice_rules
 from qanalysis.schema.params import PartialParams, SensitivityMode, SensitivityParams
 from qanalysis.schema.sensitivity import PartialResult, SensitivityResult, SensitivityRow
 from qanalysis.tables.accuracy import sensitivity_table
-from qanalysis.ui import by_hand, selection
+from qanalysis.ui import advice, by_hand, selection
 from qanalysis.ui.chart import chart, theme
 from qanalysis.ui.drafts import Drafts, drafts, take_offer
 from qanalysis.ui.outcome import notes, outcome
@@ -45,6 +46,7 @@ def page() -> None:
     _bars(
         list(result.rows), result.params, fp32=result.fp32, quantized=result.quantized, made=made, metric=result.metric
     )
+    advice.cards(advice_rules.of_sensitivity(result))
     if result.stopped:
         st.caption(
             f"{len(result.stopped)} layers were not measured on all images: {next(iter(result.stopped.values()))}."

@@ -5,10 +5,11 @@ from pathlib import Path
 import streamlit as st
 
 from qanalysis.figures.theme import calibration_label
-from qanalysis.schema import saved_plan
+from qanalysis.schema import advice_rules, saved_plan
 from qanalysis.schema.command import command
 from qanalysis.schema.workflow import Recommendation
 from qanalysis.schema.workflow_end import recommendation
+from qanalysis.ui import advice
 from qanalysis.ui.workflow_state import Standing
 
 _WAYS = {"ptq": "PTQ", "partial": "partial quantization", "qat": "QAT"}
@@ -27,6 +28,7 @@ def draw(at: Standing) -> None:
         for note in given.notes:
             st.caption(note)
         _files(at, given)
+    advice.cards(advice_rules.of_workflow(at.known.results))
 
 
 def _verdict(at: Standing, given: Recommendation) -> None:
