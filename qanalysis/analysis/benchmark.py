@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from qanalysis.analysis.benchmark_points import agreement_row, points
 from qanalysis.analysis.benchmark_subjects import PLAN, Subject, chosen, environment
 from qanalysis.analysis.deployment import Deployment, needs, prepared
 from qanalysis.analysis.report import Report, silent, staged
-from qanalysis.analysis.score import Answers, answers, score
+from qanalysis.analysis.score import answers, score
 from qanalysis.schema.benchmark import (
     AgreementRow,
     BenchmarkResult,
     BenchmarkRow,
     GemmRow,
     Layers,
-    PlanPoint,
     Roofline,
 )
 from qanalysis.schema.deploy_params import BenchmarkParams
 from qanalysis.schema.plan import Plan
-from qanalysis.schema.speed import SpeedModel, pareto_front
+from qanalysis.schema.speed import SpeedModel
 
 if TYPE_CHECKING:
     from qanalysis.analysis.speed_rounds import LoadMeter, Timed
@@ -117,7 +117,7 @@ class _Benchmark:
             gemm=gemm,
             roofline=roofline,
             speed=speed,
-            points=self._points(rows, simulated, fp32),
+            points=points(rows, self._detailed, params.batches[-1], self._plans, simulated, fp32),
             float_sites=given.float_sites(given.plan),
             seconds=0.0,
         )
@@ -237,7 +237,7 @@ class _Benchmark:
                 except ValueError as error:
                     self._notes.append(f"agreement of {subject.engine} in {subject.precision}: {error}")
                     continue
-            rows.append(_agreement_row(subject, measured, expected[subject.plan], reference, accuracy[subject.plan]))
+            rows.append(agreement_row(subject, measured, expected[subject.plan], reference, accuracy[subject.plan]))
         return rows, accuracy[""], accuracy
 
     @property
@@ -308,37 +308,3 @@ class _Benchmark:
         except ValueError as error:
             self._notes.append(f"Latencies of other plans cannot be predicted: {error}")
             return None
-
-    def _points(self, rows: list[BenchmarkRow], simulated: dict[str, float], fp32: float) -> tuple[PlanPoint, ...]:
-        """Every plan in the engine that reads files, at the last batch size."""
-        batch = self._params.batches[-1]
-        wanted = [row for row in rows if row.engine == self._detailed and row.batch == batch]
-        points = [
-            PlanPoint(
-                name=row.plan or row.precision,
-                plan=self._plans.get(row.plan),
-                engine=row.engine,
-                batch=batch,
-                latency_ms=row.latency_ms.min,
-                accuracy=simulated.get(row.plan, fp32),
-                front=False,
-            )
-            for row in wanted
-            if row.precision in ("fp32", "int8")
-        ]
-        front = pareto_front([(point, point.latency_ms, point.accuracy) for point in points])
-        return tuple(point.model_copy(update={"front": point in front}) for point in points)
-
-
-def _agreement_row(
-    subject: Subject, measured: Answers, expected: Answers, reference: Answers, simulated: float
-) -> AgreementRow:
-    return AgreementRow(
-        engine=subject.engine,
-        precision=subject.precision,
-        plan=subject.plan,
-        samples=len(measured.logits),
-        agreement=100 * float((measured.predictions == expected.predictions).mean()),
-        accuracy=score(measured.hits(reference)).accuracy,
-        simulated=simulated,
-    )

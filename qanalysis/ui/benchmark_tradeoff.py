@@ -1,19 +1,16 @@
 """Accuracy against speed: measured plans as points, the search for the fastest, and what to do with a point."""
 
 import streamlit as st
-from pydantic import ValidationError
 
 from qanalysis import figures
 from qanalysis.figures.speed import Point
 from qanalysis.jobs.state import Job
-from qanalysis.schema import saved_plan
 from qanalysis.schema.benchmark import BenchmarkResult, FastestResult, SpeedStep
 from qanalysis.schema.deploy_params import BenchmarkParams
 from qanalysis.schema.flavours import engine_label
 from qanalysis.schema.plan import Plan
-from qanalysis.schema.saved_plan import SavedPlan
 from qanalysis.schema.site import Coverage
-from qanalysis.ui import drafts, navigation
+from qanalysis.ui import benchmark_point
 from qanalysis.ui.benchmark_settings import fastest
 from qanalysis.ui.benchmark_tables import step_table
 from qanalysis.ui.chart import chart, theme
@@ -139,91 +136,7 @@ def _points(chosen: Selection, result: BenchmarkResult | None, found: FastestRes
     if point is None:
         st.caption("Click a mark to see its plan, open it on another page, or keep it.")
         return
-    _point(chosen, point, plans[point.key], source)
-
-
-def _point(chosen: Selection, point: Point, plan: Plan | None, source: BenchmarkResult | FastestResult) -> None:
-    """What a clicked point is, and where it can go."""
-    sites = [site.name for site in source.coverage.sites]
-    floats = [site for site in sites if plan is None or not plan.quantizes(site)]
-    with st.container(border=True):
-        st.markdown(
-            f"**{point.name}**: {point.accuracy:.2f} % in {point.ms:.3g} ms "
-            f"({'measured' if point.measured else 'predicted'}); "
-            + (
-                "every layer in floating point."
-                if len(floats) == len(sites)
-                else f"in floating point: {', '.join(f'`{site}`' for site in floats)}."
-                if floats
-                else "every layer in int8."
-            )
-        )
-        if plan is None:
-            return
-        kept = next((name for name in saved_plan.saved() if _same(name, plan, source.model.name)), None)
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            st.button(
-                "Open on Sensitivity",
-                key="point-sensitivity",
-                icon=navigation.sensitivity().icon,
-                on_click=_open,
-                args=(floats,),
-                help="Switch single layers of it there, and see accuracy and latency at once.",
-            )
-            if kept is not None:
-                st.button(
-                    "In force already" if chosen.plan is not None and chosen.plan.name == kept else f"Use {kept!r}",
-                    key="point-use",
-                    icon=":material/bookmark:",
-                    disabled=chosen.plan is not None and chosen.plan.name == kept,
-                    on_click=navigation.go,
-                    args=(navigation.benchmark(),),
-                    kwargs={"plan": kept},
-                    help="On every page, among them PTQ and the export.",
-                )
-            else:
-                name = st.text_input(
-                    "Name", f"{source.model.architecture} {_slug(point.name)}"[:64], key="point-name", width=320
-                )
-                if st.button("Save and use", key="point-save", icon=":material/bookmark_add:"):
-                    _keep(name, plan, sites, source)
-
-
-def _open(floats: list[str]) -> None:
-    drafts.offer(floats)
-    navigation.go(navigation.sensitivity())
-
-
-def _same(name: str, plan: Plan, model: str) -> bool:
-    try:
-        known = saved_plan.find(name)
-    except ValueError:
-        return False
-    return known.plan == plan and known.model == model
-
-
-def _slug(text: str) -> str:
-    return "".join(c if c.isalnum() or c in " .+-_@" else "" for c in text).strip()
-
-
-def _keep(name: str, plan: Plan, sites: list[str], source: BenchmarkResult | FastestResult) -> None:
-    try:
-        kept = SavedPlan(
-            name=name.strip(),
-            model=source.model.name,
-            sites=tuple(sites),
-            calibration=source.params.effective_calibration,
-            plan=plan,
-        )
-        saved_plan.save(kept)
-    except ValidationError as error:
-        st.error(error.errors()[0]["msg"].removeprefix("Value error, ").capitalize() + ".")
-        return
-    except OSError as error:
-        st.error(f"The plan cannot be saved: {error}.")
-        return
-    navigation.go(navigation.benchmark(), plan=kept.name)
-    st.rerun()
+    benchmark_point.panel(chosen, point, plans[point.key], source)
 
 
 def _search(chosen: Selection, shared: BenchmarkParams, result: BenchmarkResult | None) -> FastestResult | None:
