@@ -11,6 +11,7 @@ from qanalysis.jobs.store import RESULT, Store
 from qanalysis.schema import saved_plan
 from qanalysis.schema.deploy_params import BenchmarkParams, ExportParams, FastestParams
 from qanalysis.schema.engines import EngineCard, Machine, Processors
+from qanalysis.schema.params import EvaluateParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.saved_plan import SavedPlan
 from qanalysis.ui import benchmark_machine
@@ -49,6 +50,8 @@ def app(tmp_path, monkeypatch) -> AppTest:
     import qanalysis.ui.main
 
     monkeypatch.setenv("QANALYSIS_HOME", str(tmp_path))
+    store = Store(tmp_path)  # on the way the home page would start to measure the model
+    queue.end(store, store.create("evaluate", EvaluateParams(**DEFAULTS)), "cancelled")
     monkeypatch.setattr(benchmark_machine, "machine", lambda: HERE)
     return AppTest.from_file(qanalysis.ui.main.__file__, default_timeout=120)
 
@@ -111,7 +114,7 @@ def test_a_running_benchmark_shows_its_rows(app, store):
     opened(app)
     assert app.get("progress")
     assert list(table_with(app, "precision")["batch"]) == [1, 1, 8, 8, 8, 8]
-    assert any(heading.value == "Batch 8" for heading in app.subheader)
+    assert any(heading.value == "Batch 8" for heading in app.header)
 
 
 def test_a_result_says_what_int8_gains_and_whether_it_ran(app, store):
