@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from qanalysis.ui import navigation, selection
+from qanalysis.ui import navigation, selection, tour
 
 st.set_page_config(page_title="Quantization analysis", page_icon=Path(__file__).with_name("icon.png"), layout="wide")
 st.html(Path(__file__).with_name("style.css"))
@@ -23,4 +23,5 @@ pages = {
 page = st.navigation(pages)
 navigation.arrive(page, [one for section in pages.values() for one in section])
 selection.sidebar()
+tour.card(page)
 page.run()
