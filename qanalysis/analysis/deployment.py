@@ -16,11 +16,13 @@ from qanalysis.analysis.calibrate import observed, range_tables
 from qanalysis.analysis.report import Report
 from qanalysis.nn.fold import Folded, fold_batch_norm
 from qanalysis.nn.quantized import QuantizedModel
-from qanalysis.nn.residual import ROLE, ResidualQuantizedModel, observe_residuals
+from qanalysis.nn.residual import ROLES, ResidualQuantizedModel, observe_residuals
 from qanalysis.numerics.calibrate import parse
 from qanalysis.schema.deploy_params import DeployParams
+from qanalysis.schema.flavours import Residual
 from qanalysis.schema.observations import Observations, RangeTable
 from qanalysis.schema.plan import Plan
+from qanalysis.schema.site import TensorId
 from qanalysis.task import Task
 
 if TYPE_CHECKING:
@@ -50,10 +52,10 @@ class Deployment:
         folded: its copy with batch norm folded.
         example: a batch of inputs on the CPU.
         observations: histograms of all activations.
-        ranges: of all activations, and of residuals.
+        ranges: of all activations, and of operands of residual additions that are in int8.
         traced: the folded model as ONNX with markers.
         plan: the plan that was asked for.
-        residual: whether residuals are in int8.
+        residual: which operands of residual additions are in int8.
         trace_seconds: time to fold and trace.
     """
 
@@ -65,7 +67,7 @@ class Deployment:
     ranges: RangeTable
     traced: "Traced"
     plan: Plan
-    residual: bool
+    residual: Residual
     trace_seconds: float
 
     def operands(self, plan: Plan) -> "Operands":
@@ -76,7 +78,8 @@ class Deployment:
         """
         from qanalysis.engines.operands import operands
 
-        residuals = self.traced.residuals if self.residual else None
+        around = self.traced.residuals
+        residuals = {TensorId(name, role): around[name] for name in around for role in ROLES[self.residual]}
         return operands(self.module, self.folded, self.example, plan, self.ranges, residuals)
 
     def network(self, plan: Plan) -> "Network":
@@ -98,7 +101,7 @@ class Deployment:
 
     def simulation(self, plan: Plan) -> Callable[[torch.Tensor], Any]:
         """The model under a plan as every other analysis executes it, on the task's device."""
-        kind = ResidualQuantizedModel if self.residual else QuantizedModel
+        kind = QuantizedModel if self.residual == "fp" else ResidualQuantizedModel
         return kind(self.task.model.module, plan, self.ranges)
 
     def float_sites(self, plan: Plan) -> dict[str, str]:
@@ -131,21 +134,19 @@ def prepared(params: DeployParams, report: Report) -> Deployment:
     observations = observed(task, task.model.module, params.calibration_samples, report)
     name = params.effective_calibration
     table = range_tables(observations, (name,), plan, report)[name]
-    if params.residual == "int8":
+    if params.residual != "fp":
         table = _with_residuals(task, traced, table, plan, params)
-    return Deployment(
-        task, module, folded, example, observations, table, traced, plan, params.residual == "int8", seconds
-    )
+    return Deployment(task, module, folded, example, observations, table, traced, plan, params.residual, seconds)
 
 
 def _with_residuals(task: Task, traced: "Traced", table: RangeTable, plan: Plan, params: DeployParams) -> RangeTable:
     inputs = task.inputs(task.data.calibration, params.calibration_samples)
     calibrate = parse(table.calibration if table.calibration != "trained" else "max")
     ranges = dict(table.ranges)
-    for tensor, histogram in observe_residuals(task.model.module, inputs).items():
+    roles = ROLES[params.residual]
+    for tensor, histogram in observe_residuals(task.model.module, inputs, roles).items():
         around = traced.residuals.get(tensor.site)
         spec = None if around is None else plan.activation_spec(around)
         if spec is not None:
-            assert tensor.role == ROLE
             ranges[tensor] = calibrate(histogram, spec)
     return RangeTable(table.calibration, ranges)

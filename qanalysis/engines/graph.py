@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from qanalysis.engines.operands import Codes, Operands
+from qanalysis.engines.pools import round_before_pools
 from qanalysis.engines.trace import DOMAIN, INPUT, OPSET, OUTPUT, Traced, attributes, is_marker
 from qanalysis.schema.site import TensorId
 
@@ -20,7 +21,8 @@ class SiteCall:
 
     Attributes:
         site: its name.
-        operands: names of the tensors it takes, by role, before they are quantized; weights are not among them.
+        operands: names of the tensors it takes, by role, before they are quantized; weights are not among them. Those
+            that a pool in `Network.pools` gives are quantized already.
         output: name of the tensor that it gives.
     """
 
@@ -37,11 +39,13 @@ class Network:
         proto: ONNX with QuantizeLinear and DequantizeLinear at the operands of quantized sites.
         calls: the executions of all sites, in order.
         nodes: name of every node that computes a site → the site; and the network's output, if a site gives it.
+        pools: the max pools that read rounded values, as they were when rounding came after them.
     """
 
     proto: onnx.ModelProto
     calls: tuple[SiteCall, ...]
     nodes: dict[str, str]
+    pools: tuple[onnx.NodeProto, ...] = ()
 
 
 def network(traced: Traced, operands: Operands) -> Network:
@@ -97,7 +101,7 @@ class _Builder:
             node.input[:] = [renamed.get(name, name) for name in node.input]
             node.output[:] = [renamed.get(name, name) for name in node.output]
         outputs = {value.name for value in self._source.graph.output}
-        nodes = _alive(self._nodes, outputs)
+        nodes, pools = round_before_pools(_alive(self._nodes, outputs), frozenset(outputs))
         used = {name for node in nodes for name in node.input}
         graph = helper.make_graph(
             nodes,
@@ -116,7 +120,7 @@ class _Builder:
             )
             for call in self._calls
         )
-        return Network(proto, calls, _computing(nodes, calls))
+        return Network(proto, calls, _computing(nodes, calls), pools)
 
     def _now(self, name: str) -> str:
         while name in self._instead:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from qanalysis.nn.fold import Folded, factor
-from qanalysis.nn.residual import ROLE
+from qanalysis.nn.residual import PRODUCT, ROLE
 from qanalysis.nn.sites import Call, SiteMode
 from qanalysis.numerics.quantize import max_weight_params, quantize
 from qanalysis.numerics.spec import QuantizerSpec, step_and_zero_point
@@ -60,7 +60,7 @@ class Operands:
     @property
     def sites(self) -> frozenset[str]:
         """Names of the quantized sites."""
-        activations = {tensor.site for tensor in self.steps if tensor.role != ROLE}
+        activations = {tensor.site for tensor in self.steps if tensor.role not in (ROLE, PRODUCT)}
         return frozenset(activations | {site for site, _ in self.codes})
 
 
@@ -101,7 +101,7 @@ def operands(
     example: torch.Tensor,
     plan: Plan,
     ranges: RangeTable,
-    residuals: Mapping[str, str] | None = None,
+    residuals: Mapping[TensorId, str] | None = None,
 ) -> Operands:
     """Integers and steps of a model under a plan.
 
@@ -114,7 +114,7 @@ def operands(
         example: a batch of inputs.
         plan: 8 bits, symmetric.
         ranges: of all activations; with `residuals`, of those, too.
-        residuals: residual additions to quantize, with the convolution that each is around.
+        residuals: operands of residual additions to quantize, with the convolution that each addition is around.
 
     Raises:
         ValueError: if the plan cannot be exported, or an activation has no range.
@@ -127,9 +127,9 @@ def operands(
     for site in quantized:
         for role in weights.sites[site]:
             steps[TensorId(site, role)] = _step(ranges, TensorId(site, role), plan.activation_spec(site))
-    for name, around in (residuals or {}).items():
-        if around in quantized and ranges.ranges.get(TensorId(name, ROLE)) is not None:
-            steps[TensorId(name, ROLE)] = _step(ranges, TensorId(name, ROLE), plan.activation_spec(around))
+    for tensor, around in (residuals or {}).items():
+        if around in quantized and ranges.ranges.get(tensor) is not None:
+            steps[tensor] = _step(ranges, tensor, plan.activation_spec(around))
     norms = {layer: module.get_submodule(norm) for layer, norm in folded.pairs}
     folded_weights = _weights(folded.model, example).values
     codes = {}

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import onnx
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -16,7 +17,7 @@ from torch import nn
 from qanalysis.engines.graph import Network
 from qanalysis.engines.operands import Operands
 from qanalysis.engines.reference import Reference
-from qanalysis.nn.residual import ROLE, Addition, ResidualMode
+from qanalysis.nn.residual import Addition, ResidualMode
 from qanalysis.nn.sites import Call
 from qanalysis.schema.site import TensorId
 
@@ -24,6 +25,7 @@ from qanalysis.schema.site import TensorId
 TOLERANCE = 1e-3
 #: Engines use all codes of int8, the paper's scale scheme all but this one.
 _LOWEST, _HIGHEST = -128, 127
+_UNROUNDED = "/unrounded"
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ class Deployed(nn.Module):
 
     def add(self, addition: Addition) -> torch.Tensor:
         """A residual addition."""
-        return addition.compute(self._fake(TensorId(addition.name, ROLE), addition.residual))
+        replaced = {role: self._fake(TensorId(addition.name, role), x) for role, x in addition.operands.items()}
+        return addition.compute(**replaced)
 
     def _fake(self, tensor: TensorId, x: torch.Tensor) -> torch.Tensor:
         step = self._steps.get(tensor)
@@ -110,9 +113,15 @@ def differences(
     Raises:
         ValueError: if the runtime cannot load or execute the file, or the sites are not those of the model.
     """
-    names = dict.fromkeys(name for call in network.calls for name in (*call.operands.values(), call.output))
+    real_name = {name: f"{name}{_UNROUNDED}" for pool in network.pools for name in pool.output}
+    names = dict.fromkeys(
+        name
+        for call in network.calls
+        for name in (*(real_name.get(operand, operand) for operand in call.operands.values()), call.output)
+    )
     given = inputs.contiguous().numpy()
-    reference = Reference(network.proto, tuple(name for name in names if name not in _ends(network)))
+    proto = _with_pools(network, real_name)
+    reference = Reference(proto, tuple(name for name in names if name not in _ends(network)))
     tensors: dict[str, NDArray[Any]] = reference.tensors(given)
     ends = _ends(network)
     logits = reference.run(given)
@@ -127,7 +136,7 @@ def differences(
         if not pending[call.site]:
             raise ValueError(f"the file has no execution of site {call.site!r}, but the model has one more")
         entry = pending[call.site].pop(0)
-        real = {role: torch.from_numpy(tensors[name]) for role, name in entry.operands.items()}
+        real = {role: torch.from_numpy(tensors[real_name.get(name, name)]) for role, name in entry.operands.items()}
         before = max(_difference(call.operands[role], x) for role, x in real.items())  # type: ignore[index]
         output = torch.from_numpy(tensors[entry.output])
         after = _difference(deployed.compute(call, real), output)
@@ -155,6 +164,21 @@ def first_wrong(found: tuple[SiteDifference, ...]) -> str | None:
             return f"at site {entry.site!r} (relative difference {entry.output:.2g})"
         previous = entry.site
     return None
+
+
+def _with_pools(network: Network, real_name: Mapping[str, str]) -> onnx.ModelProto:
+    """The file, and beside its pools of rounded values the same pools of real ones: what sites take before rounding."""
+    if not network.pools:
+        return network.proto
+    proto = onnx.ModelProto()
+    proto.CopyFrom(network.proto)
+    for pool in network.pools:
+        twin = proto.graph.node.add()
+        twin.CopyFrom(pool)
+        twin.name += _UNROUNDED
+        twin.input[:] = [real_name.get(name, name) for name in pool.input]
+        twin.output[:] = [real_name[name] for name in pool.output]
+    return proto
 
 
 def _ends(network: Network) -> tuple[str, str]:

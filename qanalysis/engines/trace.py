@@ -19,7 +19,7 @@ import onnx
 import torch
 from torch import nn
 
-from qanalysis.nn.residual import ROLE, Addition, ResidualMode
+from qanalysis.nn.residual import Addition, ResidualMode
 from qanalysis.nn.sites import Call
 
 OPSET = 19
@@ -99,7 +99,7 @@ class _Seen:
 
 
 class _Marked(nn.Module):
-    """Runs a model and marks operands and output of every site, and the residuals."""
+    """Runs a model and marks operands and output of every site, and operands of residual additions."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -124,7 +124,8 @@ class _Marked(nn.Module):
 
     def _add(self, addition: Addition) -> torch.Tensor:
         self.seen.residuals[addition.name] = addition.around
-        return addition.compute(_mark(addition.residual, addition.name, ROLE))
+        marked = {role: _mark(x, addition.name, role) for role, x in addition.operands.items()}
+        return addition.compute(**marked)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
-"""Residual additions: the skip connections around convolutions, whose identity branch an engine may want in int8.
+"""Residual additions: the skip connections around convolutions, whose operands an engine may want in int8.
 
 TensorRT adds a residual inside the convolution's kernel and hands int8 on only if the other operand is int8, too (its
-"Q/DQ layer-placement recommendations"); the paper leaves all additions in floating point (section 4).
+"Q/DQ layer-placement recommendations"); OpenVINO's own toolkit rounds both operands, so that a sum reads and writes
+bytes; the paper leaves all additions in floating point (section 4).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -20,11 +21,15 @@ from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.nn.sites import Handler, SiteMode
 from qanalysis.numerics.histogram import Histogram
 from qanalysis.numerics.quantize import fake_quantize, per_tensor
+from qanalysis.schema.flavours import Residual
 from qanalysis.schema.observations import RangeTable
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.site import TensorId
 
-ROLE = "residual"
+#: Roles of an addition's operands: what skipped the convolution, and the convolution's output.
+ROLE, PRODUCT = "residual", "product"
+#: Which of them are quantized, by what a person asks for.
+ROLES: Mapping[Residual, tuple[str, ...]] = {"fp": (), "int8": (ROLE,), "int8-both": (ROLE, PRODUCT)}
 _ADDITIONS: frozenset[Callable[..., Any]] = frozenset(
     {
         *(torch.add, torch.Tensor.add, torch.Tensor.add_),
@@ -40,22 +45,23 @@ class Addition:
 
     Attributes:
         name: module path and number, e.g. `layer1.0:add_0`.
-        residual: the operand that fewer layers have been through.
+        operands: both, by role; the residual is the one that fewer layers have been through.
         around: name of the convolution whose output it is added to.
     """
 
     name: str
-    residual: torch.Tensor
+    operands: dict[str, torch.Tensor]
     around: str
     _function: Callable[..., torch.Tensor]
-    _args: list[Any]
-    _slot: int
+    _order: tuple[str, str]
 
-    def compute(self, residual: torch.Tensor) -> torch.Tensor:
-        """The sum with this residual."""
-        args = list(self._args)
-        args[self._slot] = residual
-        return self._function(*args)
+    def compute(self, **replaced: torch.Tensor) -> torch.Tensor:
+        """The sum, with operands replaced by role."""
+        operands = self.operands | replaced
+        first, second = (operands[role] for role in self._order)
+        if self._function is torch.Tensor.add_ and self._order[0] in replaced:  # the sum may be read from its operand
+            return self.operands[self._order[0]].copy_(first + second)
+        return self._function(first, second)
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,9 @@ class ResidualMode(SiteMode):
         frame = self._stack[-1]
         number = frame.calls["add"]
         frame.calls["add"] += 1
-        return Addition(f"{frame.path or 'model'}:add_{number}", args[slot], around, func, list(args), slot)
+        order = (ROLE, PRODUCT) if slot == 0 else (PRODUCT, ROLE)
+        operands = dict(zip(order, args, strict=True))
+        return Addition(f"{frame.path or 'model'}:add_{number}", operands, around, func, order)
 
     def _origin(self, x: Any) -> _Origin:
         if not isinstance(x, torch.Tensor):
@@ -143,14 +151,15 @@ class ResidualMode(SiteMode):
 
 
 class ResidualQuantizedModel(QuantizedModel):
-    """A quantized model whose residuals are quantized, too, as an engine does with `residual="int8"`.
+    """A quantized model whose residual additions have operands that are quantized, too, as an engine does.
 
-    A residual is quantized where the convolution that it is added to is.
+    They are quantized where the convolution is.
 
     Args:
         model: in evaluation mode.
         plan: which sites, and how.
-        ranges: of the activations, and of residuals under their names and the role `residual`.
+        ranges: of the activations, and of those operands of additions that are to be quantized, under the addition's
+            name and the roles in `ROLES`.
     """
 
     def __init__(self, model: nn.Module, plan: Plan, ranges: RangeTable) -> None:
@@ -164,27 +173,38 @@ class ResidualQuantizedModel(QuantizedModel):
 
     def _add(self, addition: Addition) -> torch.Tensor:
         spec = self.plan.activation_spec(addition.around)
-        range_ = self._table.get(TensorId(addition.name, ROLE))
-        if spec is None or range_ is None or addition.around in self._unranged:
-            return addition.compute(addition.residual)
-        params = per_tensor(range_, spec).to(addition.residual.device, addition.residual.dtype)
-        return addition.compute(fake_quantize(addition.residual, params))
+        if spec is None or addition.around in self._unranged:
+            return addition.compute()
+        replaced = {}
+        for role, x in addition.operands.items():
+            range_ = self._table.get(TensorId(addition.name, role))
+            if range_ is not None:
+                replaced[role] = fake_quantize(x, per_tensor(range_, spec).to(x.device, x.dtype))
+        return addition.compute(**replaced)
 
 
 @torch.no_grad()
-def observe_residuals(model: nn.Module, batches: Iterable[torch.Tensor]) -> dict[TensorId, Histogram]:
-    """Histograms of all residuals, from one pass over the data.
+def observe_residuals(
+    model: nn.Module, batches: Iterable[torch.Tensor], roles: tuple[str, ...] = ROLES["int8-both"]
+) -> dict[TensorId, Histogram]:
+    """Histograms of the operands of all residual additions, from one pass over the data.
+
+    Args:
+        model: in evaluation mode.
+        batches: inputs.
+        roles: which operands.
 
     Raises:
-        ValueError: if a residual holds NaN or infinity (it is named).
+        ValueError: if an operand holds NaN or infinity (it is named).
     """
     found: dict[TensorId, Histogram] = {}
 
     def add(addition: Addition) -> torch.Tensor:
-        tensor = TensorId(addition.name, ROLE)
-        seen = histogram(addition.residual, str(tensor))
-        found[tensor] = found[tensor].merge(seen) if tensor in found else seen
-        return addition.compute(addition.residual)
+        for role in roles:
+            tensor = TensorId(addition.name, role)
+            seen = histogram(addition.operands[role], str(tensor))
+            found[tensor] = found[tensor].merge(seen) if tensor in found else seen
+        return addition.compute()
 
     with ResidualMode(model, lambda call: call.compute(), add) as mode:
         for batch in batches:

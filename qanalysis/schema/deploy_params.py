@@ -12,7 +12,11 @@ from qanalysis.schema.task_params import CalibratedParams
 class DeployParams(CalibratedParams):
     """A plan under one calibration, for an engine."""
 
-    residual: Residual = Field("fp", description="skip connections in floating point (the paper) or int8 (TensorRT)")
+    residual: Residual = Field(
+        "fp",
+        description="skip connections: added in floating point (the paper), the skip in int8 (TensorRT), or both "
+        "operands (fastest in OpenVINO)",
+    )
 
 
 class ExportParams(DeployParams):

@@ -3,7 +3,9 @@
 from typing import Literal
 
 Flavour = Literal["onnx", "onnx-fp16", "onnx-fp32", "openvino", "calibration", "tensorrt-cache"]
-Residual = Literal["fp", "int8"]
+#: Operands of residual additions in int8: none (the paper), what skipped the convolution (what TensorRT recommends), or
+#: the convolution's output, too (what NNCF does for OpenVINO).
+Residual = Literal["fp", "int8", "int8-both"]
 
 #: What each flavour is for.
 FLAVOURS: dict[Flavour, str] = {

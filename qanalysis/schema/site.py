@@ -18,7 +18,7 @@ class TensorId(NamedTuple):
     def parse(cls, key: str) -> "TensorId":
         """The inverse of `str`."""
         site, _, role = key.rpartition("/")
-        return cls(site, role) if role in ("left", "right", "weight", "residual") else cls(key, "input")
+        return cls(site, role) if role in ("left", "right", "weight", "residual", "product") else cls(key, "input")
 
 
 class Site(Record):

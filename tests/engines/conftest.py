@@ -11,11 +11,14 @@ from qanalysis.engines.operands import Operands, operands
 from qanalysis.engines.trace import Traced, trace
 from qanalysis.nn.fold import Folded, fold_batch_norm
 from qanalysis.nn.observe import observe
-from qanalysis.nn.residual import observe_residuals
+from qanalysis.nn.quantized import QuantizedModel
+from qanalysis.nn.residual import ROLES, ResidualQuantizedModel, observe_residuals
 from qanalysis.numerics.calibrate import parse
 from qanalysis.numerics.spec import QuantizerSpec
+from qanalysis.schema.flavours import Residual
 from qanalysis.schema.observations import RangeTable
 from qanalysis.schema.plan import Plan
+from qanalysis.schema.site import TensorId
 from tests.engines.networks import Attention, Residual, Transposed, images, prepared
 
 
@@ -27,12 +30,19 @@ class Case:
     ranges: RangeTable
     inputs: torch.Tensor
 
-    def operands(self, plan: Plan | None = None, residual: bool = False) -> Operands:
-        chosen = self.traced.residuals if residual else None
+    def operands(self, plan: Plan | None = None, residual: Residual = "fp") -> Operands:
+        around = self.traced.residuals
+        chosen = {TensorId(name, role): around[name] for name in around for role in ROLES[residual]}
         return operands(self.module, self.folded, self.inputs[:1], plan or Plan(), self.ranges, chosen)
 
-    def network(self, plan: Plan | None = None, residual: bool = False) -> Network:
+    def network(self, plan: Plan | None = None, residual: Residual = "fp") -> Network:
         return network(self.traced, self.operands(plan, residual))
+
+    def simulation(self, plan: Plan | None = None, residual: Residual = "fp") -> QuantizedModel:
+        """What every other analysis executes."""
+        wanted = {t: r for t, r in self.ranges.ranges.items() if t.role not in ("residual", "product")}
+        wanted |= {t: r for t, r in self.ranges.ranges.items() if t.role in ROLES[residual]}
+        return ResidualQuantizedModel(self.module, plan or Plan(), RangeTable(self.ranges.calibration, wanted))
 
 
 def case(module: nn.Module, calibration: str = "max") -> Case:

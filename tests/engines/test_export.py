@@ -125,25 +125,25 @@ def test_partial_plans_leave_the_skipped_sites_in_floating_point(residual_case, 
 @torch.no_grad()
 def test_residuals_in_int8_are_simulated_alike(residual_case):
     assert residual_case.traced.residuals == {"block:add_0": "block.conv2"}
-    operands = residual_case.operands(residual=True)
-    net = residual_case.network(residual=True)
+    operands = residual_case.operands(residual="int8")
+    net = residual_case.network(residual="int8")
     assert kinds(net.proto).count("QuantizeLinear") >= kinds(residual_case.network().proto).count("QuantizeLinear")
     assert first_wrong(differences(net, residual_case.folded.model, operands, residual_case.inputs)) is None
     file = Reference(net.proto).run(residual_case.inputs.numpy())
-    with_residual = ResidualQuantizedModel(residual_case.module, Plan(), residual_case.ranges)(residual_case.inputs)
+    with_residual = residual_case.simulation(residual="int8")(residual_case.inputs)
     without = QuantizedModel(residual_case.module, Plan(), residual_case.ranges)(residual_case.inputs)
     assert file == pytest.approx(with_residual.numpy(), abs=1e-4)
     assert not np.allclose(file, without.numpy(), atol=1e-4)
 
 
 def test_a_residual_stays_in_floating_point_where_its_convolution_does(residual_case):
-    operands = residual_case.operands(Plan(skip=frozenset({"block.conv2"})), residual=True)
+    operands = residual_case.operands(Plan(skip=frozenset({"block.conv2"})), residual="int8")
     assert not [tensor for tensor in operands.steps if tensor.role == "residual"]
 
 
 def test_a_tensor_that_feeds_two_sites_is_quantized_once(residual_case):
     """The block's input feeds its first convolution and, as residual, the addition."""
-    kind = kinds(residual_case.network(residual=True).proto)
+    kind = kinds(residual_case.network(residual="int8").proto)
     assert kind.count("QuantizeLinear") == len({call.site for call in residual_case.network().calls})
 
 
