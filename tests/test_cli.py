@@ -146,3 +146,17 @@ def test_what_cannot_be_compared_is_a_sentence(tmp_path, capsys):
     assert "its analysis is None" in failed(capsys, "compare", str(tmp_path / "plan.json"), "x")
     assert "not a result" in failed(capsys, "compare", str(tmp_path / "list.json"), "x")
     assert "There is no job 'nothing'" in failed(capsys, "compare", "nothing", "nothing")
+
+
+def test_the_workflow_prints_its_stages_and_what_it_recommends(tmp_path, capsys):
+    out = tmp_path / "out.json"
+    counts = ["--calibration-samples", "16", "--evaluation-samples", "32", "--calibrations", "max,entropy"]
+    assert (
+        main(["workflow", "--model", "sample:resnet20", *counts, "--target", "50", "--no-deploy", "--json", str(out)])
+        == 0
+    )
+    printed = capsys.readouterr().out
+    result = json.loads(out.read_text())
+    assert result["recommendation"]["end"] == "ptq"
+    assert f"recommended: ptq, 8-bit weights, 8-bit activations, calibration {result['ptq']['best']}" in printed
+    assert "not needed" in printed
