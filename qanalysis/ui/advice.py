@@ -15,7 +15,7 @@ def cards(given: Sequence[Advice]) -> None:
     """Draws them, one line each that opens; warnings first."""
     if not given:
         return
-    st.subheader("Advice")
+    st.header("Advice")
     for one in sorted(given, key=lambda advice: advice.severity != "warning"):
         with st.expander(f"**{one.symptom}** {one.remedy}", icon=_ICONS[one.severity]):
             st.markdown(one.evidence)

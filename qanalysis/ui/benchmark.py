@@ -61,7 +61,7 @@ def _so_far(job: Job) -> None:
     if not rows:
         return
     latest = [row for row in rows if row.batch == rows[-1].batch]
-    st.subheader(f"Batch {rows[-1].batch}")
+    st.header(f"Batch {rows[-1].batch}")
     chart(
         figures.benchmark.latency(latest, theme=theme()),
         key="bench-latency",

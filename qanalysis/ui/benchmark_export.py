@@ -40,7 +40,7 @@ def _finished(result: ExportResult, job: Job) -> None:
     _numbers(result)
     _verdict(result)
     _files(result)
-    st.subheader("File and simulation, layer by layer")
+    st.header("File and simulation, layer by layer")
     check = result.verification
     chart(
         figures.parity.sites(check.sites, check.tolerance, theme=theme()),
@@ -120,7 +120,7 @@ def _verdict(result: ExportResult) -> None:
 
 
 def _files(result: ExportResult) -> None:
-    st.subheader("Files")
+    st.header("Files")
     folder = Path(result.folder)
     for file in result.files:
         path = folder / file.name

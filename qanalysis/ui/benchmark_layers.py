@@ -18,7 +18,7 @@ def section(result: BenchmarkResult, name: str) -> None:
     """Draws the section."""
     layers = result.layers
     assert layers is not None
-    st.subheader(f"Where the time goes in {engine_label(layers.engine)}, batch {layers.batch}")
+    st.header(f"Where the time goes in {engine_label(layers.engine)}, batch {layers.batch}")
     _totals(layers)
     columns = st.columns([3, 2], vertical_alignment="bottom")
     order = columns[0].segmented_control(
@@ -59,7 +59,7 @@ def section(result: BenchmarkResult, name: str) -> None:
             on_click="ignore",
         )
     if result.roofline is not None:
-        st.subheader("Roofline: what limits each layer")
+        st.header("Roofline: what limits each layer")
         chart(
             figures.benchmark.roofline(layers.rows, result.roofline, theme=theme()),
             key="bench-roofline",

@@ -48,7 +48,7 @@ def view(chosen: Selection) -> None:
 
 
 def _engines(here: Machine) -> None:
-    st.subheader("Engines on this machine")
+    st.header("Engines on this machine")
     rows = [
         {
             "engine": engine_label(card.engine),
@@ -67,7 +67,7 @@ def _engines(here: Machine) -> None:
 
 def _processors(here: Machine) -> None:
     found = here.features
-    st.subheader("What its processors have for int8")
+    st.header("What its processors have for int8")
     columns = st.columns(4)
     columns[0].metric("CPU", found.cpu, f"{found.cores} cores", delta_color="off", delta_arrow="off")
     columns[1].metric(
@@ -88,7 +88,7 @@ _INTEGER = ("VNNI", "INT8", "dot product", "I8MM", "int8", "dp4a")
 
 
 def _tensorrt(chosen: Selection) -> None:
-    st.subheader("TensorRT on another machine")
+    st.header("TensorRT on another machine")
     st.markdown(
         "Export the flavour `onnx-fp16`, take the file to a machine with an NVIDIA GPU and TensorRT, and type this "
         "there. It writes two files; bring them back to see what TensorRT really ran."

@@ -4,9 +4,10 @@ import streamlit as st
 
 from qanalysis import figures
 from qanalysis.jobs.state import Job
+from qanalysis.schema import advice_rules
 from qanalysis.schema.benchmark import BUSY, AgreementRow, BenchmarkResult, BenchmarkRow
 from qanalysis.schema.flavours import engine_label
-from qanalysis.ui import benchmark_layers
+from qanalysis.ui import advice, benchmark_layers
 from qanalysis.ui.benchmark_tables import agreement_table, row_table
 from qanalysis.ui.chart import chart, theme
 from qanalysis.ui.reproduce import reproduce
@@ -37,8 +38,9 @@ def finished(result: BenchmarkResult, job: Job) -> None:
     rows = [row for row in result.rows if row.batch == batch]
     _numbers(result, rows)
     _verdict(result, rows)
+    advice.cards(advice_rules.of_benchmark(result))
     name = f"{result.model.architecture}-benchmark"
-    st.subheader("Time of one inference")
+    st.header("Time of one inference")
     chart(
         figures.benchmark.latency(rows, theme=theme()),
         key="bench-latency",
@@ -183,7 +185,7 @@ def _load(result: BenchmarkResult) -> None:
 
 
 def _agreement(result: BenchmarkResult) -> None:
-    st.subheader("Does the engine answer what the simulation does?")
+    st.header("Does the engine answer what the simulation does?")
     table = agreement_table(result.agreement, result.metric)
     formats = {name: _TWO for name in table.columns if name.endswith("%")}
     signed = {"difference, points": st.column_config.NumberColumn(format="%+.2f")}
@@ -195,7 +197,7 @@ def _agreement(result: BenchmarkResult) -> None:
 
 
 def _gemm(result: BenchmarkResult, name: str) -> None:
-    st.subheader("What this machine can do at best")
+    st.header("What this machine can do at best")
     left, right = st.columns(2, gap="medium")
     here = result.environment
     with left:
@@ -217,7 +219,7 @@ def _gemm(result: BenchmarkResult, name: str) -> None:
 
 def _prediction(result: BenchmarkResult, name: str) -> None:
     assert result.speed is not None
-    st.subheader("How well other plans are predicted")
+    st.header("How well other plans are predicted")
     left, right = st.columns([2, 3], gap="medium", vertical_alignment="center")
     with left:
         chart(

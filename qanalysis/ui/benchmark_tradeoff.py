@@ -111,7 +111,7 @@ def _points(chosen: Selection, result: BenchmarkResult | None, found: FastestRes
         return
     first = (result.points[0].engine, result.points[0].batch) if result is not None and result.points else None
     where = (found.params.engine, found.params.batch) if found is not None else first
-    st.subheader("Accuracy against speed" + (f" in {engine_label(where[0])}, batch {where[1]}" if where else ""))
+    st.header("Accuracy against speed" + (f" in {engine_label(where[0])}, batch {where[1]}" if where else ""))
     if result is not None and found is not None and not comparable(result, found):
         st.caption(
             "Only the search is drawn: the benchmark above was measured on other images, in another engine or for "
@@ -141,7 +141,7 @@ def _points(chosen: Selection, result: BenchmarkResult | None, found: FastestRes
 
 def _search(chosen: Selection, shared: BenchmarkParams, result: BenchmarkResult | None) -> FastestResult | None:
     """The search for the fastest plan: its form, its steps, its answer."""
-    st.subheader("The fastest plan within a loss")
+    st.header("The fastest plan within a loss")
     st.markdown(
         "The search measures what each layer gains in time and costs in accuracy, then tries whole plans: accuracy is "
         "measured, latency predicted, and the plan it chooses is timed."

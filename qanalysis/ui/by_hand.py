@@ -42,7 +42,7 @@ def section(result: SensitivityResult, made: Drafts) -> None:
         result: the sensitivity analysis that the choice rests on.
         made: the plans made so far.
     """
-    st.subheader("Choose by hand")
+    st.header("Choose by hand")
     if (note := st.session_state.pop(_NOTE, None)) is not None:
         st.info(note, icon=":material/info:")
     _measured(result, made)

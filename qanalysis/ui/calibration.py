@@ -165,14 +165,14 @@ def _weights(chosen: selection.Selection) -> None:
         return
     result, _ = found
     notes(result)
-    st.subheader("Accuracy with weights alone in int" + str(result.params.bits))
+    st.header("Accuracy with weights alone in int" + str(result.params.bits))
     chart(
         figures.weights.accuracy(result, theme=theme()),
         key="weights-accuracy",
         file=f"{result.model.architecture}-weights",
         how_to_read=figures.weights.HOW_TO_READ["accuracy"],
     )
-    st.subheader("Extent of every output channel")
+    st.header("Extent of every output channel")
     folded = st.toggle("After folding batch norm", key="folded", disabled=result.folded_pairs == 0)
     chart(
         figures.weights.channels(result, theme=theme(), folded=folded),

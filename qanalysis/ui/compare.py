@@ -180,7 +180,7 @@ def _report(runs: list[tuple[Job, Run]]) -> None:
     first = runs[0][0].params
     if any((job.params.model, job.params.data) != (first.model, first.data) for job, _ in runs):
         return
-    st.subheader("Take it with you")
+    st.header("Take it with you")
     report.downloads(
         lambda: [run.result for _, run in runs],
         name="compared-runs",
@@ -190,7 +190,7 @@ def _report(runs: list[tuple[Job, Run]]) -> None:
 
 
 def _settings(runs: list[tuple[Job, Run]]) -> None:
-    st.subheader("What was set differently")
+    st.header("What was set differently")
     differing = comparison.differences([run for _, run in runs])
     if not differing:
         st.info("Nothing: all settings, versions and the machine are the same.", icon=":material/equal:")
@@ -208,7 +208,7 @@ def _ranges(runs: list[tuple[Job, Run]]) -> None:
     shared = comparison.shared_ranges([run for _, run in runs])
     if not shared:
         return
-    st.subheader("Ranges")
+    st.header("Ranges")
     chart(
         figures.compare.ranges([run.name for _, run in runs], shared, theme=theme()),
         key="compare-ranges",

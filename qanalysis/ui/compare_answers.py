@@ -1,7 +1,9 @@
 """Class by class and image by image: what changed between two models of a comparison."""
 
+import base64
 import io
 import sqlite3
+from html import escape
 
 import numpy as np
 import streamlit as st
@@ -20,8 +22,8 @@ from qanalysis.ui.chart import chart, theme
 from qanalysis.ui.outcome import change, ended, told
 
 _KINDS = {"lost": "right → wrong", "gained": "wrong → right", "other": "wrong → another wrong"}
-#: Images on one screen, in a row, and the width of one in pixels.
-_SCREEN, _ROW, _WIDTH = 24, 8, 128
+#: Images on one screen, and the width of one in pixels.
+_SCREEN, _WIDTH = 24, 128
 _SECONDS = 0.7
 _ENDED = ("failed", "cancelled", "lost")
 
@@ -32,7 +34,7 @@ def draw(engine: Engine, runs: list[tuple[Job, Run]]) -> None:
     wanted = {name: params for name, params in asked.items() if params is not None}
     if not wanted:
         return
-    st.subheader("Which images are answered differently")
+    st.header("Which images are answered differently")
     try:
         jobs = {name: engine.store.latest("answers", params) for name, params in wanted.items()}
     except (OSError, sqlite3.Error, ValueError) as error:
@@ -162,34 +164,33 @@ def _gallery(
     pages = -(-len(shown) // _SCREEN)
     page = st.pagination(pages, key="answers-page") if pages > 1 else 1
     part = shown[_SCREEN * (page - 1) : _SCREEN * page]
-    for start in range(0, len(part), _ROW):
-        columns = st.columns(_ROW)
-        for column, flip in zip(columns, part[start : start + _ROW], strict=False):
-            with column:
-                _card(flip, names, pictures.get(flip.sample))
+    st.html(f"<div class='qa-gallery'>{''.join(_card(flip, names, pictures.get(flip.sample)) for flip in part)}</div>")
     st.caption(
         "Below each image: its class, then the answer before and after with its probability. The surest first. "
         f"{len(changed):,} of {total:,} answers changed."
     )
 
 
-def _card(flip: Flip, names: tuple[str, ...], picture: NDArray[np.uint8] | None) -> None:
-    if picture is None:
-        st.markdown(f":material/hide_image: image {flip.sample:,}")
-    else:
-        st.image(_png(picture), width="stretch")
+def _card(flip: Flip, names: tuple[str, ...], picture: NDArray[np.uint8] | None) -> str:
+    """HTML of one image with its class and both answers."""
     truth, before, after = (
-        names[number] if number < len(names) else f"class {number}" for number in (flip.truth, flip.before, flip.after)
+        escape(names[number] if number < len(names) else f"class {number}")
+        for number in (flip.truth, flip.before, flip.after)
     )
-    st.markdown(
-        f"**{truth}**  \n:small[{before} {100 * flip.before_confidence:.0f} % →  \n"
-        f"{after} {100 * flip.after_confidence:.0f} %]"
+    image = (
+        f"<div class='qa-no-image'>image {flip.sample:,}</div>"
+        if picture is None
+        else f"<img alt='Image {flip.sample:,}, {truth}' src='data:image/png;base64,{_png(picture)}'>"
+    )
+    return (
+        f"<figure>{image}<figcaption><b>{truth}</b><br>{before} {100 * flip.before_confidence:.0f} % →<br>"
+        f"{after} {100 * flip.after_confidence:.0f} %</figcaption></figure>"
     )
 
 
-def _png(picture: NDArray[np.uint8]) -> bytes:
-    """A PNG; small images are enlarged without smoothing, so that their pixels stay what they are."""
+def _png(picture: NDArray[np.uint8]) -> str:
+    """A PNG in base64; small images are enlarged without smoothing, so that their pixels stay what they are."""
     times = max(1, _WIDTH // max(picture.shape[:2]))
     buffer = io.BytesIO()
     Image.fromarray(picture.repeat(times, 0).repeat(times, 1)).save(buffer, "PNG")
-    return buffer.getvalue()
+    return base64.b64encode(buffer.getvalue()).decode()

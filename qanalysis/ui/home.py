@@ -54,7 +54,7 @@ def page() -> None:
         return
     result, _ = found
     _next()
-    st.subheader("Where the work is")
+    st.header("Where the work is")
     figure = figures.model.macs(result.coverage, theme=theme())
     chart(figure, key="macs", file=f"{result.model.architecture}-macs", how_to_read=figures.model.HOW_TO_READ["macs"])
     table = site_table(result.coverage)
@@ -97,7 +97,7 @@ def _may_be_measured(params: EvaluateParams) -> bool:
 
 def _next() -> None:
     """The pages, for who wants to look closer."""
-    st.subheader("What to look at next")
+    st.header("What to look at next")
     columns = [*st.columns(3), *st.columns(3)]
     for column, (page, words) in zip(columns, _PAGES, strict=True):
         with column.container(border=True, height="stretch"):

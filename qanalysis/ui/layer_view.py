@@ -104,7 +104,7 @@ def _panel(job_id: str, key: str, result: CalibrateResult) -> None:
         errors["custom"] = custom_error
     left, right = st.columns(2)
     with left:
-        st.subheader("What each cutoff costs")
+        st.header("What each cutoff costs")
         chart(
             figures.costs.costs(errors, theme=theme()),
             key="costs",
@@ -112,7 +112,7 @@ def _panel(job_id: str, key: str, result: CalibrateResult) -> None:
             how_to_read=figures.costs.HOW_TO_READ["costs"],
         )
     with right:
-        st.subheader("Entropy: divergence by threshold")
+        st.header("Entropy: divergence by threshold")
         chart(
             figures.divergence.divergence(layer.curve, layer.cutoffs, theme=theme(), custom=custom),
             key="divergence",

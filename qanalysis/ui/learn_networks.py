@@ -59,7 +59,7 @@ def negative_codes(end: float, bits: int, deepest: float) -> int:
 
 def _gelu() -> None:
     _near_zero()
-    st.subheader("A real GELU layer")
+    st.header("A real GELU layer")
     if _VIT.partition(":")[2] not in sample_models():
         st.info("The sample ViT was not found beside the program.")
         return
@@ -155,7 +155,7 @@ def _imaginary() -> None:
 
 def _folding() -> None:
     _imaginary()
-    st.subheader("A real network")
+    st.header("A real network")
     names = [name for name in _FOLDABLE if name in sample_models()]
     if not names:
         st.info("No sample models were found beside the program.")

@@ -47,7 +47,7 @@ def page() -> None:
     st.dataframe(table, hide_index=True)
     row = paper_row(result.model.architecture)
     if row is not None:
-        st.subheader(f"Beside the paper's {row.network}")
+        st.header(f"Beside the paper's {row.network}")
         chart(
             figures.ptq.against_paper(result, row, theme=theme()),
             key="ptq-paper",

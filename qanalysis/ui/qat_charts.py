@@ -27,7 +27,7 @@ def draw(progress: Progress, trace: Trace, after: dict[str, float | None], name:
     per_epoch = progress.recipe.steps_per_epoch if progress.recipe is not None else progress.steps
     left, right = st.columns(2, gap="medium")
     with left:
-        st.subheader("Loss")
+        st.header("Loss")
         chart(
             figures.qat.loss(progress.courses, steps=progress.steps, steps_per_epoch=per_epoch, theme=theme()),
             key="qat-loss",
@@ -35,7 +35,7 @@ def draw(progress: Progress, trace: Trace, after: dict[str, float | None], name:
             how_to_read=_READ["loss"],
         )
     with right:
-        st.subheader("Accuracy")
+        st.header("Accuracy")
         chart(
             figures.qat.accuracy(
                 progress.courses,
@@ -51,14 +51,14 @@ def draw(progress: Progress, trace: Trace, after: dict[str, float | None], name:
         )
     left, right = st.columns(2, gap="medium")
     with left:
-        st.subheader("Weights on the grid")
+        st.header("Weights on the grid")
         _weights(trace, name)
     with right:
         if trace.tensors:
-            st.subheader("Learned ranges")
+            st.header("Learned ranges")
             _ranges(progress, trace, after, name)
         else:
-            st.subheader("Pace")
+            st.header("Pace")
             _pace(progress, name)
     if trace.tensors:
         with st.expander("Learning rate and images per second", icon=":material/speed:"):

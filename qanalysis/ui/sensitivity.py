@@ -52,7 +52,7 @@ def page() -> None:
             f"{len(result.stopped)} layers were not measured on all images: {next(iter(result.stopped.values()))}."
         )
     if result.partial is not None:
-        st.subheader("How few layers have to stay in floating point")
+        st.header("How few layers have to stay in floating point")
         chart(
             figures.sensitivity.fig3(result, theme=theme()),
             key="fig3",

@@ -35,7 +35,7 @@ _TITLES = {
 def section(chosen: Selection) -> None:
     """Draws it."""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.subheader("The workflow", anchor="workflow")
+        st.header("The workflow", anchor="workflow")
         with st.popover("Settings", icon=":material/settings:"):
             params = _settings(chosen)
     if params is None:

@@ -113,10 +113,10 @@ def test_images_that_changed_are_shown_with_both_answers(app, ptq, store):
     assert "same answer to all 3 images" in words(app)
     app.selectbox(key="answers-after").select("B · ptq resnet20, 4/4 bits").run()
     assert not app.exception
-    assert "**class 1**" in words(app)
-    assert "class 1 60 %" in words(app)
-    assert "class 0 50 %" in words(app)
-    assert "hide_image" not in words(app)  # the picture was found
+    (gallery,) = [body for block in app.get("html") if "<figure>" in (body := block.proto.body)]
+    assert "<b>class 1</b><br>class 1 60 % →<br>class 0 50 %" in gallery
+    assert gallery.count("<figure>") == gallery.count("data:image/png") == 1
+    assert "alt='Image 2, class 1'" in gallery
 
 
 def test_answers_to_other_images_are_not_compared(app, ptq, store):

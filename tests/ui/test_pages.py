@@ -123,7 +123,7 @@ def test_a_plan_sets_the_bits_of_the_weights_and_says_so(app, plan, home_folder)
     assert any("also in layers that it leaves in floating point" in caption.value for caption in app.caption)
     started(app, "weights")
     assert not app.exception
-    assert any(heading.value.endswith("int5") for heading in app.subheader)
+    assert any(heading.value.endswith("int5") for heading in app.header)
     job = Store(home_folder).latest("weights", WeightsParams(model=NETWORK, data="sample:cifar10", bits=5))
     assert job.state == "finished"
 
