@@ -3,8 +3,9 @@
 import os
 import platform
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
+
+from qanalysis.schema.engines import Processors
 
 #: Flags of CPUs that matter here → how people call them.
 _FLAGS = {
@@ -23,34 +24,11 @@ _FLAGS = {
 }
 
 
-@dataclass(frozen=True)
-class Features:
-    """The processors of this machine.
-
-    Attributes:
-        cpu: model of the CPU.
-        cores: that this process may use.
-        cpu_features: what it has for integers and half precision, by common names.
-        gpus: name and compute capability of each NVIDIA GPU.
-        gpu_features: dp4a and tensor cores of the first.
-        int8_ratio: int8 over fp32 operations per cycle of the CPU (Table 1 of the paper is the same for GPUs).
-        bf16_ratio: bf16 over fp32, likewise; 1 where there is no such unit.
-    """
-
-    cpu: str
-    cores: int
-    cpu_features: tuple[str, ...]
-    gpus: tuple[tuple[str, str], ...]
-    gpu_features: tuple[str, ...]
-    int8_ratio: float
-    bf16_ratio: float
-
-
-def features() -> Features:
+def features() -> Processors:
     """Reads them; nothing is measured."""
     name, flags = _cpu()
     gpus = _gpus()
-    return Features(
+    return Processors(
         cpu=name,
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         cpu_features=tuple(_FLAGS[flag] for flag in _FLAGS if flag in flags),

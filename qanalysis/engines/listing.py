@@ -1,10 +1,8 @@
 """Listing: what `qanalysis engines` says of this machine."""
 
-from dataclasses import asdict
-
 from qanalysis.engines.features import features
 from qanalysis.engines.registry import ENGINES
-from qanalysis.schema.engines import EngineCard, Machine, Processors
+from qanalysis.schema.engines import EngineCard, Machine
 
 
 def machine() -> Machine:
@@ -22,4 +20,4 @@ def machine() -> Machine:
                 purpose=engine.purpose,
             )
         )
-    return Machine(engines=tuple(cards), features=Processors(**asdict(features())))
+    return Machine(engines=tuple(cards), features=features())

@@ -26,8 +26,8 @@ HOW_TO_READ = {
         "On the right is how many times faster int8 is, conversions included; red says that int8 does not pay there."
     ),
     "roofline": (
-        "Every dot is a layer: to the right it does more arithmetic for each byte it moves, upwards it runs faster. The "
-        "lines are what this machine reached at best: on the slope memory is the limit (a dot above it found its data "
+        "Every dot is a layer: to the right it does more arithmetic for each byte it moves, upwards it runs faster. "
+        "The lines are what this machine reached at best: on the slope memory is the limit (a dot above it found its data "
         "in the cache), on the flat part arithmetic. Far below the line time is lost to something else."
     ),
     "gemm": (

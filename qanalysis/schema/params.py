@@ -80,11 +80,13 @@ class OneCalibrationParams(CalibratedParams):
     """An analysis that measures many plans."""
 
     parts: Parts = Field("both", description="quantize weights and activations, or one of them")
+    activation_scheme: Scheme = Field("scale", description="scale or affine activations")
     evaluation_samples: int = Field(512, ge=1, description="samples to measure accuracy on")
     memory_mb: int = Field(1024, ge=0, description="memory for recorded outputs; less is slower, not different")
 
     def _described(self) -> Plan:
-        return super()._described().model_copy(update={"parts": self.parts})
+        settings = {"parts": self.parts, "activation_scheme": self.activation_scheme}
+        return super()._described().model_copy(update=settings)
 
 
 class SensitivityParams(OneCalibrationParams):

@@ -10,6 +10,7 @@ from qanalysis.schema.deploy_params import BenchmarkParams, ExportParams, Fastes
 from qanalysis.schema.flavours import ENGINES, FLAVOURS, PRECISIONS, engine_label
 from qanalysis.schema.saved_plan import find, saved
 from qanalysis.schema.task_params import TaskParams
+from qanalysis.ui import selection
 from qanalysis.ui.benchmark_machine import machine
 from qanalysis.ui.selection import Selection
 
@@ -131,14 +132,7 @@ def _deployed(chosen: Selection) -> dict[str, Any]:
             help="Given by the plan that is in force.",
         )
     else:
-        calibration = columns[0].selectbox(
-            "Calibration",
-            chosen.calibrations,
-            format_func=calibration_label,
-            key="calibration-trained" if chosen.fine_tuned else "calibration",
-            bind="query-params",
-            help="Of the activations; best the one that won on the PTQ page.",
-        )
+        calibration = selection.calibration(columns[0], chosen)
     residual = columns[1].selectbox(
         "Skip connections",
         list(_RESIDUALS),

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
+from qanalysis.figures.theme import calibration_label
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.schema import trained
 from qanalysis.schema.catalog import sample_models
@@ -136,3 +138,15 @@ def _with_current(key: str, options: list[str]) -> list[str]:
     """The options, a value typed earlier, and the one that the URL carries: a link may bring another than that."""
     values = (st.session_state.get(key), st.query_params.get(key))
     return list(dict.fromkeys([*options, *(value for value in values if value)]))
+
+
+def calibration(place: DeltaGenerator, chosen: Selection) -> str:
+    """Draws the choice of one calibration; the pages that ask for one share it."""
+    return place.selectbox(
+        "Calibration",
+        chosen.calibrations,
+        format_func=calibration_label,
+        key="calibration-trained" if chosen.fine_tuned else "calibration",
+        bind="query-params",
+        help="Of the activations; best the one that won on the PTQ page.",
+    )

@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from qanalysis.figures.theme import calibration_label
 from qanalysis.schema.params import SensitivityParams
+from qanalysis.ui import selection
 from qanalysis.ui.selection import Selection
 
 _MODES = {"One layer quantized": "only", "All but one quantized": "without"}
@@ -14,18 +14,12 @@ _RANKS = {"divergence (KL)": "kl", "accuracy": "accuracy"}
 def settings(chosen: Selection) -> SensitivityParams:
     """Draws the form and returns what it says."""
     with st.expander("Settings", icon=":material/settings:"):
-        columns = st.columns(4)
-        weight_bits = columns[0].slider("Bits of weights", 2, 8, 8, key="wbits", bind="query-params")
-        activation_bits = columns[1].slider("Bits of activations", 2, 8, 8, key="abits", bind="query-params")
-        calibration = columns[2].selectbox(
-            "Calibration",
-            chosen.calibrations,
-            format_func=calibration_label,
-            key="calibration-trained" if chosen.fine_tuned else "calibration",
-            bind="query-params",
-            help="Of the activations; best the one that won on the PTQ page.",
-        )
-        mode = columns[3].selectbox(
+        first = st.columns(5)
+        weight_bits = first[0].slider("Bits of weights", 2, 8, 8, key="wbits", bind="query-params")
+        activation_bits = first[1].slider("Bits of activations", 2, 8, 8, key="abits", bind="query-params")
+        scheme = first[2].selectbox("Activation scheme", ("scale", "affine"), key="ascheme", bind="query-params")
+        calibration = selection.calibration(first[3], chosen)
+        mode = first[4].selectbox(
             "Mode",
             list(_MODES),
             key="mode",
@@ -88,6 +82,7 @@ def settings(chosen: Selection) -> SensitivityParams:
         activation_bits=None if same else activation_bits,
         calibration=calibration,
         parts=_PARTS[parts],
+        activation_scheme=scheme,
         mode=_MODES[mode],
         rank=_RANKS[rank],
         evaluation_samples=int(evaluation),

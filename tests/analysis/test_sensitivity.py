@@ -136,3 +136,13 @@ def test_skipped_sites_are_not_measured():
     result = qanalysis.run("sensitivity", **SMALL, skip=("fc",), target=100.0)
     assert "fc" not in {row.site for row in result.rows}
     assert len(result.rows) == 21
+
+
+def test_affine_activations_are_measured_as_ptq_measures_them():
+    shared = {"model": "sample:resnet20", "bits": 4, "activation_scheme": "affine", "calibration_samples": 16}
+    shared["evaluation_samples"] = 48
+    plan = qanalysis.run("plan", **shared, calibration="percentile:99.9")
+    ptq = qanalysis.run("ptq", **shared, calibrations=("percentile:99.9",))
+    assert plan.change.accuracy == ptq.rows[0].accuracy
+    symmetric = qanalysis.run("plan", **{**shared, "activation_scheme": "scale"}, calibration="percentile:99.9")
+    assert plan.change.kl < symmetric.change.kl
