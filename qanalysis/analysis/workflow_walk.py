@@ -99,7 +99,7 @@ class Walk:
             try:
                 place, result = self._run(step, folder)
             except TimeIsUpError:
-                self._refuse(step.stage, f"The {self._params.minutes:g} minutes were used up.")
+                self._refuse(step.stage, f"The {self._params.minutes:g} minutes were used up meanwhile.")
                 return
             except ValueError as error:
                 if step.stage in _NEEDED:

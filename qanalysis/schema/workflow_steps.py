@@ -141,7 +141,8 @@ def follow(params: WorkflowParams, known: Known) -> Step | Ending:
     elif "qat" in known.refused:
         reasons.append(known.refused["qat"])
     best = max(found, key=lambda candidate: candidate.relative)
-    said = " ".join([f"{_told(first)}, more than the target of {params.target:g} %.", *reasons])
+    parts = dict.fromkeys([f"{_told(first)}, more than the target of {params.target:g} %.", *reasons])
+    said = " ".join(parts)
     return Ending("none", best, said)
 
 

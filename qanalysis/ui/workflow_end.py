@@ -7,6 +7,7 @@ import streamlit as st
 from qanalysis.figures.theme import calibration_label
 from qanalysis.schema import advice_rules, saved_plan
 from qanalysis.schema.command import command
+from qanalysis.schema.flavours import engine_label
 from qanalysis.schema.workflow import Recommendation
 from qanalysis.schema.workflow_end import recommendation
 from qanalysis.ui import advice
@@ -63,6 +64,7 @@ def _numbers(given: Recommendation) -> None:
         "Accuracy",
         f"{best.accuracy:.2f} %",
         f"{best.relative:+.2f} % relative",
+        delta_color="off" if given.end != "none" else "normal",
         help=f"fp32 {best.fp32:.2f} %; change {low:+.2f} to {high:+.2f} points (95 %) on {best.samples:,} images.",
     )
     columns[1].metric(
@@ -73,11 +75,11 @@ def _numbers(given: Recommendation) -> None:
         delta_arrow="off",
     )
     if given.speed is None:
-        columns[2].metric("Latency", "not measured")
+        columns[2].metric("Latency", "–", help="Not measured; the reason is below.")
     else:
         speed = given.speed
         columns[2].metric(
-            f"Latency in {speed.engine}",
+            f"Latency in {engine_label(speed.engine)}",
             f"{speed.int8_ms:.3g} ms",
             f"{speed.fp32_ms:.3g} ms in fp32",
             delta_color="off",

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from qanalysis.figures.theme import calibration_label
 from qanalysis.jobs.state import Job
 from qanalysis.schema.accuracy import EvaluateResult, PtqResult
+from qanalysis.schema.flavours import engine_label
 from qanalysis.schema.sensitivity import SensitivityResult
 from qanalysis.schema.workflow import Candidate, Stage, Way
 from qanalysis.schema.workflow_candidates import after_partial, after_ptq, after_qat
@@ -80,7 +81,7 @@ def _node(key: str, at: Standing) -> Node:
         lines = (_RUNNING[at.running] if at.running else "",)
     reason = next((at.known.refused[stage] for stage in STAGES[key] if stage in at.known.refused), "")
     if state == "refused" and not value:
-        lines = (reason,)
+        lines = (reason or "Engines multiply 8-bit integers: there is no file for this plan.",)
     elif state == "not needed":
         value, lines = "", ("Not needed: the step before it is enough.",)
     elif not lines:
@@ -152,7 +153,7 @@ def _found(key: str, at: Standing) -> tuple[str, tuple[str, ...]]:
     if key == "deploy":
         gained = speed(known.results.get("benchmark"))
         if gained is not None:
-            return f"{gained.speedup:.2f} × fp32", (f"{gained.int8_ms:.3g} ms in {gained.engine}",)
+            return f"{gained.speedup:.2f} × fp32", (f"{gained.int8_ms:.3g} ms in {engine_label(gained.engine)}",)
     return "", ()
 
 
