@@ -49,7 +49,7 @@ def document(results: Sequence[Result]) -> Document:
     if not results:
         raise ValueError("A report needs at least one result.")
     given = _flat(results)
-    about = {(result.params.model, result.params.data) for result in given}
+    about = {(one.params.model, one.params.data) for one in _own(results)}
     if len(about) > 1:
         models = "; ".join(sorted(f"{model} on {data}" for model, data in about))
         raise ValueError(f"A report is about one model on one data, but the results are of: {models}.")
@@ -68,7 +68,7 @@ def document(results: Sequence[Result]) -> Document:
         *(_each(given, ExportResult, "Export", deployment.export)),
         *(_each(given, BenchmarkResult, "Benchmark", deployment.benchmark)),
         *(_each(given, FastestResult, "The fastest plan within the target", deployment.fastest)),
-        _again(given),
+        _again(_own(results)),
         _versions(given),
     ]
     return Document(
@@ -76,6 +76,12 @@ def document(results: Sequence[Result]) -> Document:
         lead=_lead(results, given),
         sections=tuple(section for section in sections if section is not None),
     )
+
+
+def _own(results: Sequence[Result]) -> list[Any]:
+    """The results as they were made: those inside a workflow are made again by the workflow."""
+    inside = [inner for result in results for _, inner in result if isinstance(inner, Result)]
+    return [result for result in results if result not in inside]
 
 
 def _flat(results: Sequence[Result]) -> list[Any]:

@@ -7,12 +7,13 @@ import streamlit as st
 
 from qanalysis import figures
 from qanalysis.jobs.store import Store
+from qanalysis.report import gather
 from qanalysis.schema.accuracy import EvaluateResult
 from qanalysis.schema.params import EvaluateParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.site import Coverage
 from qanalysis.schema.size import fp32_bytes, plan_bytes
-from qanalysis.ui import navigation, selection, workflow
+from qanalysis.ui import navigation, report, selection, workflow
 from qanalysis.ui.chart import chart, theme
 from qanalysis.ui.outcome import notes, outcome
 from qanalysis.ui.reproduce import reproduce
@@ -54,6 +55,7 @@ def page() -> None:
         return
     result, _ = found
     _next()
+    _report(chosen)
     st.header("Where the work is")
     figure = figures.model.macs(result.coverage, theme=theme())
     chart(figure, key="macs", file=f"{result.model.architecture}-macs", how_to_read=figures.model.HOW_TO_READ["macs"])
@@ -103,6 +105,19 @@ def _next() -> None:
         with column.container(border=True, height="stretch"):
             navigation.link(page(), page().title)
             st.caption(words)
+
+
+def _report(chosen: selection.Selection) -> None:
+    """Everything that was measured, to take away."""
+    st.header("Take it with you")
+    name = chosen.model.rpartition(":")[2].rpartition("/")[2]
+    where = f"--model {chosen.model} --data {chosen.data}"
+    report.downloads(
+        lambda: gather.newest(Store(), chosen.model, chosen.data),
+        name=f"{name}-report",
+        key="report-home",
+        command=f"qanalysis report {where} --html report.html",
+    )
 
 
 def _numbers(result: EvaluateResult) -> None:
