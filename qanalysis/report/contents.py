@@ -11,6 +11,8 @@ from qanalysis.figures.theme import calibration_label
 from qanalysis.jobs.summary import settings
 from qanalysis.report import accuracy, deployment
 from qanalysis.report.document import Block, Code, Document, Figure, Points, Section, Table, Text
+from qanalysis.schema import advice_rules
+from qanalysis.schema.advice import Advice
 from qanalysis.schema.answers import AnswersResult
 from qanalysis.schema.benchmark import BenchmarkResult, FastestResult
 from qanalysis.schema.command import command, needs_file
@@ -23,6 +25,7 @@ from qanalysis.schema.results import CalibrateResult, EvaluateResult, PtqResult,
 from qanalysis.schema.sensitivity import PartialResult, PlanResult, SensitivityResult
 from qanalysis.schema.site import Coverage
 from qanalysis.schema.task_params import QuantizationParams
+from qanalysis.schema.workflow import WorkflowResult
 
 R = TypeVar("R", bound=Result)
 #: Results that are about one quantized network, and what made it.
@@ -55,6 +58,7 @@ def document(results: Sequence[Result]) -> Document:
         raise ValueError(f"A report is about one model on one data, but the results are of: {models}.")
     first = given[0]
     sections = [
+        *_workflow(results),
         _model(given),
         _advice(results),
         *(_each(given, CalibrateResult, "Calibration", accuracy.calibration)),
@@ -177,14 +181,52 @@ def _coverage(coverage: Coverage) -> list[Block]:
 
 
 def _advice(results: Sequence[Result]) -> Section | None:
-    """Advice that results carry."""
-    found = [one for result in results for one in getattr(result, "advice", ())]
+    """What the results show, each rule once, warnings first."""
+    found: dict[str, Advice] = {}
+    for result in results:
+        for one in getattr(result, "advice", ()) or advice_rules.of(result):
+            found.setdefault(one.rule, one)
     if not found:
         return None
+    ordered = sorted(found.values(), key=lambda one: one.severity != "warning")
     items = tuple(
-        f"{one.symptom}. {one.evidence} {one.remedy}{f' ({one.source})' if one.source else ''}" for one in found
+        f"{one.symptom} {one.evidence} {one.remedy}{f' ({one.source})' if one.source else ''}" for one in ordered
     )
     return Section("Advice", (Points(items),))
+
+
+def _workflow(results: Sequence[Result]) -> list[Section]:
+    """The workflow's stages and its end, where it was run as a whole."""
+    sections = []
+    for result in results:
+        if not isinstance(result, WorkflowResult):
+            continue
+        end = result.recommendation
+        best = end.best
+        rows = [
+            {"stage": note.stage, "state": note.state, "what it gave": note.sentence, "seconds": round(note.seconds, 1)}
+            for note in result.stages
+        ]
+        blocks: list[Block] = [
+            Text(end.reason),
+            Text(
+                f"Recommended: {best.model}, {len(best.skipped)} layers in floating point, "
+                f"{calibration_label(best.plan.calibration)} calibration: {best.accuracy:.2f} % "
+                f"({best.relative:+.2f} %, 95 % interval {best.interval[0]:+.2f} to {best.interval[1]:+.2f} points) on {best.samples:,} images."
+            ),
+            Table(pd.DataFrame(rows), "The workflow (Fig. 5)"),
+        ]
+        if end.speed is not None:
+            speed = end.speed
+            blocks.append(
+                Text(
+                    f"In {speed.engine}, batch {speed.batch}: {speed.int8_ms:.3g} ms instead of "
+                    f"{speed.fp32_ms:.3g} ms, {speed.speedup:.2f} times as fast."
+                )
+            )
+        blocks += [Points(tuple(part)) for part in (end.files, end.notes) if part]
+        sections.append(Section("The workflow's recommendation", tuple(blocks)))
+    return sections
 
 
 def _again(given: Sequence[Any]) -> Section:
