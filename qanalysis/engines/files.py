@@ -13,6 +13,7 @@ from qanalysis.engines.calibration import as_json, as_tensorrt_cache
 from qanalysis.engines.graph import Network
 from qanalysis.engines.half import to_half
 from qanalysis.engines.operands import Operands
+from qanalysis.engines.unsigned import unsigned
 from qanalysis.schema.observations import RangeTable
 
 
@@ -108,7 +109,7 @@ def _save_onnx(proto: onnx.ModelProto, path: Path, about: dict[str, str]) -> Non
 def _save_openvino(proto: onnx.ModelProto, folder: Path, stem: str) -> list[tuple[Path, str]]:
     import openvino
 
-    model = openvino.Core().read_model(proto.SerializeToString())
+    model = openvino.Core().read_model(unsigned(proto).SerializeToString())
     with tempfile.TemporaryDirectory(dir=folder, prefix=".openvino-") as place:
         try:
             openvino.save_model(model, Path(place) / f"{stem}.xml", compress_to_fp16=False)

@@ -15,11 +15,11 @@ from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.nn.residual import ROLES, ResidualQuantizedModel, observe_residuals
 from qanalysis.numerics.calibrate import parse
 from qanalysis.numerics.spec import QuantizerSpec
-from qanalysis.schema.flavours import Residual
+from qanalysis.schema import flavours
 from qanalysis.schema.observations import RangeTable
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.site import TensorId
-from tests.engines.networks import Attention, Residual, Transposed, images, prepared
+from tests.engines.networks import Attention, Pooled, Residual, Transposed, images, prepared
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ class Case:
     ranges: RangeTable
     inputs: torch.Tensor
 
-    def operands(self, plan: Plan | None = None, residual: Residual = "fp") -> Operands:
+    def operands(self, plan: Plan | None = None, residual: flavours.Residual = "fp") -> Operands:
         around = self.traced.residuals
         chosen = {TensorId(name, role): around[name] for name in around for role in ROLES[residual]}
         return operands(self.module, self.folded, self.inputs[:1], plan or Plan(), self.ranges, chosen)
 
-    def network(self, plan: Plan | None = None, residual: Residual = "fp") -> Network:
+    def network(self, plan: Plan | None = None, residual: flavours.Residual = "fp") -> Network:
         return network(self.traced, self.operands(plan, residual))
 
-    def simulation(self, plan: Plan | None = None, residual: Residual = "fp") -> QuantizedModel:
+    def simulation(self, plan: Plan | None = None, residual: flavours.Residual = "fp") -> QuantizedModel:
         """What every other analysis executes."""
         wanted = {t: r for t, r in self.ranges.ranges.items() if t.role not in ("residual", "product")}
         wanted |= {t: r for t, r in self.ranges.ranges.items() if t.role in ROLES[residual]}
@@ -55,7 +55,7 @@ def case(module: nn.Module, calibration: str = "max") -> Case:
     return Case(module, folded, trace(folded.model, inputs[:1]), RangeTable(calibration, ranges), inputs)
 
 
-@pytest.fixture(scope="package", params=[Residual, Attention, Transposed], ids=lambda kind: kind.__name__)
+@pytest.fixture(scope="package", params=[Residual, Attention, Transposed, Pooled], ids=lambda kind: kind.__name__)
 def any_case(request):
     return case(prepared(request.param))
 
@@ -63,3 +63,8 @@ def any_case(request):
 @pytest.fixture(scope="package")
 def residual_case():
     return case(prepared(Residual))
+
+
+@pytest.fixture(scope="package")
+def pooled_case():
+    return case(prepared(Pooled))

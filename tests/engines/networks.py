@@ -29,10 +29,29 @@ class Block(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, skip: torch.Tensor | None = None) -> torch.Tensor:
         out = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        out += x
+        out += x if skip is None else skip
         return F.relu(out)
+
+
+class Pooled(nn.Module):
+    """A stem with a max pool, a block whose skip connection is a convolution, and one whose skip is nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1, bias=False)
+        self.bn = nn.BatchNorm2d(8)
+        self.pool = nn.MaxPool2d(3, 2, padding=1)
+        self.first = Block(8)
+        self.down = nn.Conv2d(8, 8, 1, bias=False)
+        self.second = Block(8)
+        self.fc = nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.pool(F.relu(self.bn(self.stem(x))))
+        x = self.second(self.first(x, self.down(x)))
+        return self.fc(x.mean((2, 3)))
 
 
 class Attention(nn.Module):

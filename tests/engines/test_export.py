@@ -16,7 +16,6 @@ from qanalysis.engines.operands import FLOAT
 from qanalysis.engines.parity import Deployed, differences, first_wrong
 from qanalysis.engines.reference import Reference
 from qanalysis.nn.quantized import QuantizedModel
-from qanalysis.nn.residual import ResidualQuantizedModel
 from qanalysis.schema.plan import Plan
 from tests.engines.networks import Transposed
 
@@ -30,8 +29,9 @@ def kinds(proto):
 
 
 def quantized_sites(net):
-    """Sites whose computing nodes read a DequantizeLinear, from the file alone."""
+    """Sites whose computing nodes read a DequantizeLinear, or a max pool of it, from the file alone."""
     makers = {output: node for node in net.proto.graph.node for output in node.output}
+    makers |= {n.output[0]: makers[n.input[0]] for n in net.proto.graph.node if n.op_type == "MaxPool"}
     found = set()
     for node in net.proto.graph.node:
         site = net.nodes.get(node.name)
