@@ -212,7 +212,8 @@ def _workflow(results: Sequence[Result]) -> list[Section]:
             Text(
                 f"Recommended: {best.model}, {len(best.skipped)} layers in floating point, "
                 f"{calibration_label(best.plan.calibration)} calibration: {best.accuracy:.2f} % "
-                f"({best.relative:+.2f} %, 95 % interval {best.interval[0]:+.2f} to {best.interval[1]:+.2f} points) on {best.samples:,} images."
+                f"({best.relative:+.2f} %, 95 % interval {best.interval[0]:+.2f} to {best.interval[1]:+.2f} points) "
+                f"on {best.samples:,} images."
             ),
             Table(pd.DataFrame(rows), "The workflow (Fig. 5)"),
         ]
