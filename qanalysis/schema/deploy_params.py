@@ -14,7 +14,7 @@ class DeployParams(CalibratedParams):
 
     residual: Residual = Field(
         "fp",
-        description="skip connections: added in floating point (the paper), the skip in int8 (TensorRT), or both "
+        description="residual additions: fp as in the paper, int8 for what skips (TensorRT), int8-both for both "
         "operands (fastest in OpenVINO)",
     )
 

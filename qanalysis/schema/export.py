@@ -80,7 +80,7 @@ class ExportResult(Result):
         fp32: accuracy in floating point, in %.
         quantized_sites: names of the sites in int8.
         float_sites: names of the others, with the reason.
-        residuals: names of the residual additions in int8.
+        residuals: names of the residual additions in int8, as `ExportParams.residual` says.
         verification: whether the file computes what the simulation does.
         fp32_bytes: size of the parameters in floating point.
         export_seconds: time to trace and write, without calibration and verification.

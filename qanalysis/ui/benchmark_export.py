@@ -116,7 +116,8 @@ def _verdict(result: ExportResult) -> None:
         listed = ", ".join(f"`{site}` ({reason})" for site, reason in list(result.float_sites.items())[:6])
         st.caption(f"In floating point: {listed}{' …' if len(result.float_sites) > 6 else ''}.")
     if result.residuals:
-        st.caption(f"{len(result.residuals)} skip connections are in int8, too.")
+        both = ", and so is what they are added to" if result.params.residual == "int8-both" else ""
+        st.caption(f"{len(result.residuals)} skip connections are in int8, too{both}.")
 
 
 def _files(result: ExportResult) -> None:

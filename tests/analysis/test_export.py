@@ -75,6 +75,25 @@ def test_int8_residuals_are_named(tmp_path):
     assert result.residuals[0] == "blocks.2:add_0"
 
 
+def test_both_operands_of_additions_are_simulated_alike(tmp_path):
+    result = qanalysis.run(
+        "export",
+        folder=tmp_path,
+        model="sample:resnet20",
+        residual="int8-both",
+        flavours=("onnx", "openvino"),
+        calibration_samples=64,
+        evaluation_samples=200,
+    )
+    assert len(result.residuals) == 9
+    assert result.verification.agreement >= 99.5
+    assert max(max(site.before, site.output) for site in result.verification.sites) < 1e-4
+    stored = onnx.load(Path(result.folder) / "resnet20_int8.onnx")
+    added = {node.name.rpartition("/")[0] for node in stored.graph.node if node.op_type == "QuantizeLinear"}
+    assert {f"{name}/{role}" for name in result.residuals for role in ("product",)} <= added
+    assert (Path(result.folder) / "resnet20_int8.bin").exists()
+
+
 def test_low_bits_are_refused_naming_a_site(capsys, tmp_path):
     assert "of site 'conv1' have 4 bits" in failed(capsys, "--bits", "4", "--output", str(tmp_path))
 
