@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from qanalysis import tracking
@@ -110,16 +109,15 @@ def _list(store: Store, console: Console, options: argparse.Namespace) -> None:
         print(json.dumps([_record(job) for job in jobs], indent=1))
         return
     table = Table(box=None)
-    for name in ("state", "id", "model", "data", "created", "took", "progress", "found"):
+    for name in ("state", "id", "model", "data", "created", "took", "progress"):
         table.add_column(name, overflow="fold", no_wrap=name in ("state", "id"))
     for job in jobs:
         progress = f"{100 * job.progress:.0f} %" if job.state != "queued" else job.waits
         created = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.created))
         state = f"[{_STYLES.get(job.state, 'default')}]{job.state}[/]"
         took = duration(job.seconds) if job.seconds else ""
-        found = "; ".join(text for text in (job.headline, job.note) if text)
         name = f"{job.id} (pinned)" if job.pinned else job.id
-        table.add_row(state, name, job.params.model, job.params.data, created, took, progress, escape(found))
+        table.add_row(state, name, job.params.model, job.params.data, created, took, progress)
     console.print(table if jobs else f"There are no jobs in {store.root}.")
 
 
