@@ -27,8 +27,8 @@ HOW_TO_READ = {
     ),
     "roofline": (
         "Every dot is a layer: to the right it does more arithmetic for each byte it moves, upwards it runs faster. "
-        "The lines are what this machine reached at best: on the slope memory is the limit (a dot above it found its data "
-        "in the cache), on the flat part arithmetic. Far below the line time is lost to something else."
+        "The lines are what this machine reached at best: on the slope memory is the limit (a dot above it found its "
+        "data in the cache), on the flat part arithmetic. Far below the line time is lost to something else."
     ),
     "gemm": (
         "Products of two square matrices, measured in the same engine: upwards is more operations per second. Small "
