@@ -133,7 +133,7 @@ def _table(jobs: list[Job], chosen: str) -> None:
             "progress": st.column_config.ProgressColumn(
                 "Progress", format="percent", min_value=0, max_value=1, width=110
             ),
-            "pinned": st.column_config.TextColumn(":material/push_pin:", width=36, help="Pinned jobs come first."),
+            "pinned": st.column_config.TextColumn("📌", width=36, help="Pinned jobs come first."),
             "analysis": st.column_config.TextColumn("Analysis", width=95),
             "found": st.column_config.TextColumn("Found", help="What it measured, in one line."),
             "note": st.column_config.TextColumn("Note", width=120),
