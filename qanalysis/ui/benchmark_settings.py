@@ -143,7 +143,7 @@ def _deployed(chosen: Selection) -> dict[str, Any]:
         key="residual",
         bind="query-params",
         help="The paper adds in floating point. TensorRT recommends int8 for what skips a convolution; OpenVINO is "
-        "fastest with both operands of the addition in int8. All are simulated alike.",
+        "fastest with both operands of the addition in int8, but answers a little less like the simulation then.",
     )
     calibrating = columns[2].number_input("Calibration images", 1, 100_000, 512, key="cal-samples", bind="query-params")
     evaluation = columns[3].number_input("Evaluation images", 1, 100_000, 2000, key="eval-samples", bind="query-params")
