@@ -52,6 +52,8 @@ def test_switching_two_layers_changes_the_accuracy_at_once(address, page, store)
     rows = page.locator(".st-key-sensitivity-bars .point")
     result = store.result(newest(store, "sensitivity"))
     for number in (0, 5):
+        rows.nth(number).scroll_into_view_if_needed()
+        page.wait_for_timeout(300)
         row = rows.nth(number).bounding_box()
         page.mouse.move(min(row["x"] + row["width"], 1300) - 200, row["y"] + row["height"] / 2)
         page.wait_for_timeout(500)
