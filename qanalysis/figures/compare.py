@@ -28,7 +28,7 @@ HOW_TO_READ = {
         "samples of a class, a step is one image."
     ),
 }
-ROW = 30
+ROW, LOWEST = 30, 160
 #: Classes that are drawn at the most.
 MOST_CLASSES = 40
 
@@ -107,7 +107,7 @@ def changes(runs: Sequence[tuple[str, Headline]], *, target: float = 1.0, theme:
             "data": data,
             "layout": layout(
                 theme,
-                height=78 + ROW * len(rows),
+                height=max(78 + ROW * len(rows), LOWEST),
                 margin={"l": left, "r": 76, "t": 26, "b": 52},
                 shapes=shapes,
                 annotations=notes,
@@ -259,7 +259,7 @@ def classes(rows: Sequence[ClassAccuracy], names: Sequence[str], *, theme: Theme
             "data": data,
             "layout": layout(
                 theme,
-                height=100 + 24 * len(ordered),
+                height=max(100 + 24 * len(ordered), LOWEST),
                 margin={"l": left, "r": 60, "t": 34, "b": 52},
                 annotations=notes,
                 xaxis=axis(theme, "right answers (%)", range=[low, min(high, 101.0)]),
