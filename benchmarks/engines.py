@@ -4,8 +4,8 @@ OpenVINO's own toolkit (NNCF) quantizes, and how well latency is predicted.
 Every network is kept in the folder of runs and read from there the next time. NNCF is no dependency: install it, and
 what it needs beside the default installation, into a folder of its own and name that in PYTHONPATH.
 
-    pip install --target /tmp/nncf --no-deps nncf tabulate
-    PYTHONPATH=/tmp/nncf python -m benchmarks.engines --runs runs/engines --out docs/results.md
+    pip install --target FOLDER --no-deps nncf tabulate
+    PYTHONPATH=FOLDER python -m benchmarks.engines --runs runs/engines --out docs/results.md
 """
 
 import argparse

@@ -3,7 +3,7 @@
 import pytest
 
 from qanalysis import tracking
-from tests.schema.test_results import INSTANCES
+from tests.schema.instances import INSTANCES
 
 QAT = INSTANCES["qat"]
 

@@ -1,21 +1,16 @@
 """Adoption: a stage of a larger job becomes a finished job of its own, so that its page shows it without running it."""
 
-import json
 import os
 import shutil
 import time
-import uuid
 from pathlib import Path
 
 from qanalysis.jobs.database import transaction
 from qanalysis.jobs.state import process_identity
-from qanalysis.jobs.store import MEASURED, RESULT, Store
-from qanalysis.schema.digest import digest
+from qanalysis.jobs.store import MEASURED, RESULT, Store, append, identity, insert
 from qanalysis.schema.headline import headline
 from qanalysis.schema.results import RESULTS
 from qanalysis.schema.task_params import TaskParams
-
-_EVENT = "insert into events (job, time, kind, body) values (?, ?, ?, ?)"
 
 
 def found(store: Store, analysis: str, params: TaskParams) -> Path | None:
@@ -44,15 +39,12 @@ def adopt(store: Store, analysis: str, params: TaskParams, folder: Path, seconds
     result = RESULTS[analysis].load(folder / RESULT)
     summary = headline(result)
     now = time.time()
-    job_id = f"{analysis}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
-    place = store.folder(job_id)
-    shutil.copytree(folder, place, copy_function=_linked, ignore=shutil.ignore_patterns(MEASURED))
+    job_id = identity(analysis)
+    shutil.copytree(folder, store.folder(job_id), copy_function=_linked, ignore=shutil.ignore_patterns(MEASURED))
     with transaction(store.path) as database:
-        row = (job_id, analysis, params.model_dump_json(), digest(analysis, params), now - seconds)
-        database.execute("insert into jobs values (?, ?, ?, ?, ?)", row)
-        database.execute(_EVENT, (job_id, now - seconds, "started", json.dumps(process_identity())))
-        ending = {"headline": "" if summary is None else summary.line}
-        database.execute(_EVENT, (job_id, now, "finished", json.dumps(ending)))
+        insert(database, job_id, analysis, params, now - seconds)
+        append(database, job_id, "started", at=now - seconds, **process_identity())
+        append(database, job_id, "finished", at=now, headline="" if summary is None else summary.line)
     if note:
         store.label(job_id, note=note)
     return job_id

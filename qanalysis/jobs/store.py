@@ -86,10 +86,9 @@ class Store:
             return None if known else self._insert(database, analysis, params)
 
     def _insert(self, database: sqlite3.Connection, analysis: str, params: TaskParams) -> str:
-        job_id = f"{analysis}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+        job_id = identity(analysis)
         self.folder(job_id).mkdir(parents=True)
-        row = (job_id, analysis, params.model_dump_json(), digest(analysis, params), time.time())
-        database.execute("insert into jobs values (?, ?, ?, ?, ?)", row)
+        insert(database, job_id, analysis, params, time.time())
         enqueue(database, job_id, analysis, params)
         return job_id
 
@@ -247,11 +246,22 @@ class Store:
         return job
 
 
-def append(database: sqlite3.Connection, job_id: str, kind: str, **body: Any) -> None:
-    """Appends an event over a connection that is open."""
+def identity(analysis: str) -> str:
+    """A name for a new job, by which it sorts among those of its analysis."""
+    return f"{analysis}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+
+
+def insert(database: sqlite3.Connection, job_id: str, analysis: str, params: TaskParams, created: float) -> None:
+    """Writes a job over a connection that is open; it is not in the queue yet."""
+    row = (job_id, analysis, params.model_dump_json(), digest(analysis, params), created)
+    database.execute("insert into jobs values (?, ?, ?, ?, ?)", row)
+
+
+def append(database: sqlite3.Connection, job_id: str, kind: str, at: float | None = None, **body: Any) -> None:
+    """Appends an event over a connection that is open, of now or of another time."""
     database.execute(
         "insert into events (job, time, kind, body) values (?, ?, ?, ?)",
-        (job_id, time.time(), kind, json.dumps(body)),
+        (job_id, time.time() if at is None else at, kind, json.dumps(body)),
     )
 
 

@@ -9,6 +9,7 @@ from qanalysis.report.document import Block, Figure, Table, Text
 from qanalysis.schema.benchmark import BenchmarkResult, FastestResult
 from qanalysis.schema.export import ExportResult
 from qanalysis.schema.flavours import engine_label
+from qanalysis.tables.speed import agreement_table, row_table
 
 
 def export(result: ExportResult) -> Sequence[Block]:
@@ -38,25 +39,15 @@ def benchmark(result: BenchmarkResult) -> Sequence[Block]:
             f"its instructions allow int8 {environment.int8_ratio:g} times the operations of fp32. Other programs used "
             f"{100 * environment.machine_load.others:.0f} % of the machine meanwhile."
         ),
-        Table(_rows(result), "Engines and precisions"),
+        Table(row_table(result.rows), "Engines and precisions"),
     ]
     for batch in dict.fromkeys(row.batch for row in result.rows):
         figure = figures.benchmark.latency([row for row in result.rows if row.batch == batch])
         blocks.append(Figure(figure, f"Latency, batch {batch}.", figures.benchmark.HOW_TO_READ["latency"]))
     if result.agreement:
-        rows = [
-            {
-                "engine": engine_label(row.engine),
-                "precision": row.precision,
-                "plan": row.plan,
-                "same answer %": row.agreement,
-                "accuracy %": row.accuracy,
-                "simulated %": row.simulated,
-                "images": row.samples,
-            }
-            for row in result.agreement
-        ]
-        blocks.append(Table(pd.DataFrame(rows), "Answers of the engines against the simulation's"))
+        blocks.append(
+            Table(agreement_table(result.agreement, result.metric), "Answers of the engines against the simulation's")
+        )
     if result.layers is not None:
         slow = [row for row in result.layers.rows if row.speedup is not None and row.speedup < 1]
         names = ", ".join(row.site for row in slow)
@@ -87,25 +78,3 @@ def fastest(result: FastestResult) -> Sequence[Block]:
         ),
         Table(pd.DataFrame(rows), f"Measured side by side in {engine_label(result.params.engine)}"),
     ]
-
-
-def _rows(result: BenchmarkResult) -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {
-                "engine": engine_label(row.engine),
-                "precision": row.precision,
-                "plan": row.plan,
-                "batch": row.batch,
-                "median ms": row.latency_ms.median,
-                "shortest ms": row.latency_ms.min,
-                "images/s": row.throughput,
-                "speed-up": row.speedup,
-                "95 % interval": ""
-                if row.speedup_interval is None
-                else f"{row.speedup_interval[0]:.2f} to {row.speedup_interval[1]:.2f}",
-                "layers in int8": f"{row.int8_sites} of {row.sites}" if row.plan else "",
-            }
-            for row in result.rows
-        ]
-    )

@@ -2,11 +2,21 @@
 
 from typing import Annotated
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from qanalysis.schema.flavours import ENGINES, FLAVOURS, PRECISIONS, Residual
 from qanalysis.schema.saved_plan import SavedPlan, find
 from qanalysis.schema.task_params import CalibratedParams
+
+
+def _known_engine(name: str) -> str:
+    if name not in ENGINES:
+        raise ValueError(f"Unknown engine {name!r}; choose from {', '.join(ENGINES)}.")
+    return name
+
+
+#: The name of an engine that there is.
+EngineName = Annotated[str, AfterValidator(_known_engine)]
 
 
 class DeployParams(CalibratedParams):
@@ -72,7 +82,7 @@ class BenchmarkParams(DeployParams):
 class FastestParams(DeployParams):
     """The fastest plan whose loss of accuracy is within a target, by predicted latency."""
 
-    engine: str = Field("openvino", description="engine to be fast in")
+    engine: EngineName = Field("openvino", description="engine to be fast in")
     batch: int = Field(1, ge=1, description="samples per inference")
     threads: int = Field(0, ge=0, description="threads of the engine; 0 takes all cores")
     target: float = Field(1.0, ge=0, description="loss to accept, in % relative to fp32")
@@ -80,10 +90,3 @@ class FastestParams(DeployParams):
     seconds: float = Field(3.0, gt=0, description="time for each latency")
     evaluation_samples: int = Field(512, ge=1, description="samples to measure accuracy on")
     memory_mb: int = Field(1024, ge=0, description="memory for recorded outputs; less is slower, not different")
-
-    @field_validator("engine")
-    @classmethod
-    def _known_engine(cls, name: str) -> str:
-        if name not in ENGINES:
-            raise ValueError(f"Unknown engine {name!r}; choose from {', '.join(ENGINES)}.")
-        return name

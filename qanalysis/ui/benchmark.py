@@ -6,9 +6,9 @@ import streamlit as st
 from qanalysis import figures
 from qanalysis.jobs.state import Job
 from qanalysis.schema.benchmark import BenchmarkResult, BenchmarkRow
+from qanalysis.tables.speed import row_table
 from qanalysis.ui import benchmark_export, benchmark_machine, benchmark_result, benchmark_tradeoff, selection
 from qanalysis.ui.benchmark_settings import benchmark
-from qanalysis.ui.benchmark_tables import row_table
 from qanalysis.ui.chart import chart, theme
 from qanalysis.ui.outcome import outcome
 

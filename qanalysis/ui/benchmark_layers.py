@@ -5,7 +5,7 @@ import streamlit as st
 from qanalysis import figures
 from qanalysis.schema.benchmark import BenchmarkResult, LayerRow, Layers
 from qanalysis.schema.flavours import engine_label
-from qanalysis.ui.benchmark_tables import layer_table
+from qanalysis.tables.speed import layer_table
 from qanalysis.ui.chart import chart, theme
 
 _READ = figures.benchmark.HOW_TO_READ

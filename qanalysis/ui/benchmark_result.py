@@ -7,8 +7,8 @@ from qanalysis.jobs.state import Job
 from qanalysis.schema import advice_rules
 from qanalysis.schema.benchmark import BUSY, AgreementRow, BenchmarkResult, BenchmarkRow
 from qanalysis.schema.flavours import engine_label
+from qanalysis.tables.speed import agreement_table, row_table
 from qanalysis.ui import advice, benchmark_layers
-from qanalysis.ui.benchmark_tables import agreement_table, row_table
 from qanalysis.ui.chart import chart, theme
 from qanalysis.ui.reproduce import reproduce
 

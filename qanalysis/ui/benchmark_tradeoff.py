@@ -10,9 +10,9 @@ from qanalysis.schema.deploy_params import BenchmarkParams
 from qanalysis.schema.flavours import engine_label
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.site import Coverage
+from qanalysis.tables.speed import step_table
 from qanalysis.ui import benchmark_point
 from qanalysis.ui.benchmark_settings import fastest
-from qanalysis.ui.benchmark_tables import step_table
 from qanalysis.ui.chart import chart, theme
 from qanalysis.ui.outcome import notes, outcome
 from qanalysis.ui.reproduce import reproduce

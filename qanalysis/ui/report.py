@@ -1,6 +1,7 @@
 """The report of a model, to take away."""
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import streamlit as st
 
@@ -22,26 +23,14 @@ def downloads(results: Callable[[], Sequence[Result]], *, name: str, key: str, c
     def made(render: Callable[[Document], str]) -> Callable[[], str]:
         return lambda: render(contents.document(results()))
 
+    forms: list[tuple[str, Callable[[Document], str], str, str, str, Literal["primary", "secondary"]]] = [
+        ("Report (HTML, works offline)", web.render, "html", "text/html", ":material/lab_profile:", "primary"),
+        ("Report (Markdown)", markdown.render, "md", "text/markdown", ":material/description:", "secondary"),
+    ]
     with st.container(horizontal=True):
-        st.download_button(
-            "Report (HTML, works offline)",
-            made(web.render),
-            f"{name}.html",
-            "text/html",
-            key=f"{key}-html",
-            icon=":material/lab_profile:",
-            on_click="ignore",
-            type="primary",
-        )
-        st.download_button(
-            "Report (Markdown)",
-            made(markdown.render),
-            f"{name}.md",
-            "text/markdown",
-            key=f"{key}-md",
-            icon=":material/description:",
-            on_click="ignore",
-        )
+        for label, render, ending, mime, icon, kind in forms:
+            data, file = made(render), f"{name}.{ending}"
+            st.download_button(label, data, file, mime, key=f"{key}-{ending}", icon=icon, on_click="ignore", type=kind)
     st.caption(
         "Model, data, calibration, sensitivity, plan, training, speed and advice, with the commands that make every "
         f"number again. On the command line: `{command}`"

@@ -1,6 +1,5 @@
-"""Quantization-aware training: the step, the control, resuming, stopping, checkpoints, several processes, bad input."""
+"""Quantization-aware training: the control, resuming, stopping, checkpoints, several processes."""
 
-import copy
 import json
 import math
 import os
@@ -12,116 +11,26 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch.nn import functional
 
 import qanalysis
-from qanalysis import models
-from qanalysis.analysis import qat, qat_checkpoint, training
-from qanalysis.analysis.checkpoint import Checkpoint
-from qanalysis.analysis.optimizer import train_mode
-from qanalysis.analysis.processes import ALONE
+from qanalysis.analysis import qat, training
 from qanalysis.analysis.recipe import learning_rate, recipe
 from qanalysis.analysis.report import silent
 from qanalysis.analysis.training import Loop
 from qanalysis.schema import requests
 from qanalysis.schema.catalog import sample_models
 from qanalysis.schema.observations import Observations
-from qanalysis.schema.qat import QatEpoch, kept
+from qanalysis.schema.qat import kept
 from qanalysis.schema.qat_params import QatParams
 from qanalysis.schema.trace import Trace
 from qanalysis.schema.trained import read
-from tests import reference_training
+from tests.analysis.fine_tunes import SMALL, epochs, npz, study
 
-SMALL = {
-    "model": "sample:resnet20", "calibration": "max", "bits": 4, "calibration_samples": 32, "evaluation_samples": 64,
-    "train_samples": 48, "train_batch_size": 16, "steps": 5, "control": False,
-}  # fmt: skip
+pytestmark = pytest.mark.usefixtures("few_samples_set_aside")
 
 
 class KilledError(Exception):
     pass
-
-
-@pytest.fixture(autouse=True)
-def _few_samples_set_aside(monkeypatch):
-    """The 1,024 calibration images are measured after every epoch; a few say as much here."""
-    real = qat.answers
-
-    def few(task, model, samples, *rest, split=None, **more):
-        return real(task, model, min(samples, 32) if split is not None else samples, *rest, split=split, **more)
-
-    monkeypatch.setattr(qat, "answers", few)
-
-
-def study(**changes):
-    return qat._prepared(QatParams(**{**SMALL, **changes}), silent, Checkpoint(None), None, ALONE)
-
-
-def one_step(given, network=None):
-    """The network after one step, and the batch."""
-    loop = Loop(given.quantized() if network is None else network, given.training("qat"))
-    train_mode(loop.network, given.params.batch_norm)
-    inputs, labels, total = given.batches.of_step(0)
-    loop.step(inputs, labels, total)
-    return loop.network, inputs, labels
-
-
-@pytest.mark.parametrize("calibration", ["max", "percentile:99.9"])
-@pytest.mark.parametrize("batch_norm", ["trained", "frozen"])
-def test_one_step_is_that_of_a_plain_reference_loop(calibration, batch_norm):
-    given = study(calibration=calibration, batch_norm=batch_norm, weight_decay=0.0, label_smoothing=0.0)
-    before = {key: value.clone() for key, value in given.source.state_dict().items()}
-    network, inputs, labels = one_step(given)
-
-    amaxes = {str(tensor): range_.amax for tensor, range_ in given.table.ranges.items()}
-    plain = reference_training.quantized(copy.deepcopy(given.source), amaxes, 4).train(batch_norm == "trained")
-    reference_training.train(plain, [(inputs, labels)], [given.recipe.learning_rate])
-
-    ours, theirs = network.model.state_dict(), plain.state_dict()
-    for key in before:
-        if before[key].is_floating_point():
-            moved = (theirs[key] - before[key]).abs().max().item()
-            assert (ours[key] - theirs[key]).abs().max().item() <= 1e-3 * moved + 1e-7, key
-
-
-def test_the_source_model_is_not_changed():
-    given = study()
-    before = {key: value.clone() for key, value in given.source.state_dict().items()}
-    one_step(given)
-    assert all(torch.equal(value, before[key]) for key, value in given.source.state_dict().items())
-
-
-def test_skipping_every_layer_gives_exactly_the_step_of_floating_point():
-    given = study(skip=tuple(site.name for site in study().task.coverage.sites if site.name != "fc"))
-    nothing = study(skip=tuple(site.name for site in given.task.coverage.sites))
-    quantized, *_ = one_step(nothing)
-    plain, *_ = one_step(nothing, nothing.float_copy())
-    assert all(torch.equal(value, quantized.model.state_dict()[key]) for key, value in plain.state_dict().items())
-    other, *_ = one_step(given)
-    assert not torch.equal(other.model.fc.weight, plain.fc.weight)
-
-
-def test_a_skipped_layer_gets_exactly_its_fp32_gradient():
-    """Whatever comes from the quantized layers above: its own gradient is that of the plain convolution."""
-    skipped = "layer2.1.conv1"
-    given = study(skip=(skipped,))
-    network = given.quantized()
-    layer = network.model.get_submodule(skipped)
-    seen = {}
-    layer.register_forward_hook(lambda m, args, out: seen.update(x=args[0].detach()))
-    layer.register_full_backward_hook(lambda m, gi, go: seen.update(upstream=go[0].detach()))
-    inputs, labels, _ = given.batches.of_step(0)
-    functional.cross_entropy(network(inputs), labels).backward()
-    weight = layer.weight.detach().clone().requires_grad_()
-    functional.conv2d(seen["x"], weight, None, layer.stride, layer.padding).backward(seen["upstream"])
-    assert torch.equal(layer.weight.grad, weight.grad)
-
-
-def test_accumulating_gives_the_same_step_where_batch_norm_is_frozen():
-    whole, *_ = one_step(study(batch_norm="frozen"))
-    parts, *_ = one_step(study(batch_norm="frozen", accumulate=4))
-    for key, value in whole.state_dict().items():
-        torch.testing.assert_close(value, parts.state_dict()[key], rtol=1e-4, atol=1e-6)
 
 
 def killed_at(stage, done):
@@ -216,18 +125,6 @@ def test_only_a_fine_tuned_model_has_trained_ranges():
         qanalysis.run("ptq", calibrations=("trained",), calibration_samples=8, evaluation_samples=8)
 
 
-def test_a_checkpoint_under_another_architecture_is_refused(tmp_path):
-    qat.run(QatParams(**SMALL), silent, tmp_path)
-    with pytest.raises(ValueError, match=r"does not fit sample:vit"):
-        qanalysis.run("describe", model=f"checkpoint:{tmp_path / qat.CHECKPOINT}?arch=sample:vit")
-    described = read(tmp_path / qat.CHECKPOINT)
-    network = models.load("sample:resnet20").module
-    other = described.model_copy(update={"sites": (*described.sites[1:], "elsewhere")})
-    qat_checkpoint.save(tmp_path / "other.safetensors", network, other)
-    with pytest.raises(ValueError, match="trained under a plan for another network"):
-        qanalysis.run("describe", model=f"checkpoint:{tmp_path / 'other.safetensors'}")
-
-
 def test_stopping_keeps_what_there_is(tmp_path):
     def report(kind, **body):
         if kind == "progress" and (body["stage"], body["done"]) == ("training", 2):
@@ -298,74 +195,10 @@ def test_patience_knows_nothing_without_labels():
     assert loop.state.stopped is None
 
 
-def test_a_sample_that_cannot_be_read_is_not_taken_for_divergence(monkeypatch):
-    def broken(self, network, epoch, step):
-        if step:
-            raise ValueError("sample 3 cannot be read")
-        return epochs(50.0)[0]
-
-    monkeypatch.setattr(qat._Study, "measured", broken)
-    with pytest.raises(ValueError, match="sample 3 cannot be read"):
-        qat.run(QatParams(**SMALL))
-
-
 def test_minutes_become_steps():
     result = qat.run(QatParams(**{**SMALL, "steps": None, "minutes": 0.01}))
     assert 1 <= result.recipe.steps < 60
     assert result.run.steps[-1].step == result.recipe.steps
-
-
-def test_memory_that_does_not_suffice_tells_what_fits(monkeypatch):
-    given = study()
-    network = given.quantized()
-    inner = network.forward
-
-    def forward(x):
-        if len(x) > 5:
-            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return inner(x)
-
-    monkeypatch.setattr(network, "forward", forward)
-    with pytest.raises(ValueError, match=r"16 training samples at once do not fit .*but 4 do: set accumulate to 4"):
-        one_step(given, network)
-
-
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        ({"learning_rate": 0}, "greater than 0"),
-        ({"learning_rate": -1e-3}, "greater than 0"),
-        ({"steps": 3, "epochs": 2}, "one of epochs, steps and minutes"),
-        ({"train_batch_size": 10, "accumulate": 3}, "multiple of accumulate"),
-        ({"ranges": "learned", "activation_scheme": "affine"}, "need activation_scheme=scale"),
-        ({"ranges": "learned", "plan": None, "calibration": "nonsense"}, "Unknown calibration"),
-    ],
-    ids=lambda value: str(value)[:30],
-)
-def test_parameters_out_of_their_domain(changes, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        QatParams(**{**SMALL, **changes})
-
-
-def npz(tmp_path, **arrays):
-    generator = np.random.default_rng(0)
-    images = generator.integers(0, 255, (1100, 32, 32, 3), dtype=np.uint8)
-    labels = generator.integers(0, 10, 1100)
-    content = {"x_train": images, "y_train": labels, "x_test": images[:64], "y_test": labels[:64], **arrays}
-    path = tmp_path / "data.npz"
-    np.savez(path, **{key: value for key, value in content.items() if value is not None})
-    return f"npz:{path}"
-
-
-def test_labels_out_of_range(tmp_path):
-    data = npz(tmp_path, y_train=np.full(1100, 10))
-    with pytest.raises(ValueError, match=r"class numbers from 0 to 9, .*but the training samples have 10"):
-        qat.run(QatParams(**{**SMALL, "data": data}))
-
-
-def test_no_labels(tmp_path):
-    with pytest.raises(ValueError, match="training needs labels"):
-        qat.run(QatParams(**{**SMALL, "data": npz(tmp_path, y_train=None)}))
 
 
 def test_a_teacher_needs_no_labels_and_its_own_network_has_nothing_to_learn(tmp_path):
@@ -381,18 +214,6 @@ def test_a_teacher_needs_no_labels_and_its_own_network_has_nothing_to_learn(tmp_
     assert result.control.steps[0].loss == pytest.approx(entropy, rel=1e-4)
     assert result.control.epochs[-1].accuracy == result.fp32.accuracy
     assert result.run.steps[0].loss > entropy
-
-
-def test_no_training_samples(tmp_path):
-    images = np.random.default_rng(0).integers(0, 255, (64, 32, 32, 3), dtype=np.uint8)
-    data = npz(tmp_path, x_train=images, y_train=np.arange(64) % 10)
-    with pytest.raises(ValueError, match="no training samples"):
-        qat.run(QatParams(**{**SMALL, "data": data}))
-
-
-def test_half_precision_on_the_cpu():
-    with pytest.raises(ValueError, match="fp16 needs a GPU"):
-        qat.run(QatParams(**{**SMALL, "autocast": "fp16", "device": "cpu"}))
 
 
 def test_bf16_autocast_starts_close_to_float32():
@@ -462,13 +283,6 @@ def test_progress_reaches_the_whole(tmp_path):
     qat.run(QatParams(**{**SMALL, "control": True}), report, tmp_path)
     assert shares == sorted(shares)
     assert math.isclose(shares[-1], 1.0, abs_tol=1e-3)
-
-
-def epochs(*accuracies, error=0.5):
-    return [
-        QatEpoch(epoch=n, step=n, validation_accuracy=a, validation_error=error, validation_loss=1.0, accuracy=50.0)
-        for n, a in enumerate(accuracies)
-    ]
 
 
 @pytest.mark.parametrize(

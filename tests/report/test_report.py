@@ -14,7 +14,7 @@ from qanalysis.report.document import Document, Section, Table, Text
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.saved_plan import SavedPlan
 from tests.figures import factories
-from tests.schema.test_results import INSTANCES
+from tests.schema.instances import INSTANCES
 
 SMALL = {
     "model": "sample:resnet20@none",

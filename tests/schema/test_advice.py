@@ -9,7 +9,7 @@ from qanalysis.schema.advice_ranges import movement, of_calibration
 from qanalysis.schema.observations import Growth, Observations
 from qanalysis.schema.params import PtqParams, SensitivityParams
 from qanalysis.schema.site import Coverage, Site, TensorId
-from tests.schema.test_results import INSTANCES
+from tests.schema.instances import INSTANCES
 
 PTQ, SENSITIVITY, QAT, BENCHMARK = (INSTANCES[name] for name in ("ptq", "sensitivity", "qat", "benchmark"))
 

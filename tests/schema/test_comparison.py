@@ -8,7 +8,7 @@ from qanalysis.schema.params import PtqParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.saved_plan import SavedPlan
 from tests.figures import factories
-from tests.schema.test_results import INSTANCES
+from tests.schema.instances import INSTANCES
 
 
 def ptq(**params):

@@ -4,6 +4,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import qanalysis.ui.main
+from qanalysis.jobs.local import LocalEngine
+from qanalysis.jobs.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -16,3 +18,11 @@ def app(home_folder, monkeypatch):
     """The dashboard before its first run."""
     monkeypatch.setenv("QANALYSIS_HOME", str(home_folder))
     return AppTest.from_file(qanalysis.ui.main.__file__, default_timeout=120)
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch) -> Store:
+    """A store of its own for one test, whose jobs are not started: no process is needed to draw a page."""
+    monkeypatch.setenv("QANALYSIS_HOME", str(tmp_path))
+    monkeypatch.setattr(LocalEngine, "_start", lambda self, job_id: None)
+    return Store(tmp_path)

@@ -6,7 +6,6 @@ from streamlit.testing.v1 import AppTest
 
 import qanalysis.ui.main
 from qanalysis.jobs import queue
-from qanalysis.jobs.local import LocalEngine
 from qanalysis.jobs.store import RESULT, Store
 from qanalysis.schema.answers import Answers, AnswersResult
 from qanalysis.schema.headline import answers_params, headline
@@ -16,13 +15,6 @@ from tests.ui.visit import opened
 
 PAGE = "8_Compare.py"
 TRUTH = (0, 1, 1)
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    monkeypatch.setenv("QANALYSIS_HOME", str(tmp_path))
-    monkeypatch.setattr(LocalEngine, "_start", lambda self, job_id: None)  # no process is needed to draw a page
-    return Store(tmp_path)
 
 
 @pytest.fixture

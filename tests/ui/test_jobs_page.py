@@ -8,20 +8,11 @@ from streamlit.testing.v1 import AppTest
 
 import qanalysis.ui.main
 from qanalysis.jobs import queue
-from qanalysis.jobs.local import LocalEngine
-from qanalysis.jobs.store import Store
 from qanalysis.schema.params import DescribeParams, PtqParams
 
 MAIN = qanalysis.ui.main.__file__
 NETWORK = "torchvision:resnet18@none"  # no sample: nothing is started unasked
 HERE = {"pid": os.getpid(), "process_started": psutil.Process().create_time()}
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    monkeypatch.setenv("QANALYSIS_HOME", str(tmp_path))
-    monkeypatch.setattr(LocalEngine, "_start", lambda self, job_id: None)  # no process is needed to draw a page
-    return Store(tmp_path)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from qanalysis.schema.workflow_params import WorkflowParams
 from qanalysis.schema.workflow_steps import Ending, Known, Step, deploy, follow
 from qanalysis.ui.workflow_nodes import nodes
 from qanalysis.ui.workflow_state import Standing, standing
-from tests.schema.test_results import INSTANCES
+from tests.schema.instances import INSTANCES
 from tests.ui.visit import opened, until_done
 
 LOSES = INSTANCES["ptq"].rows[0].relative  # -0.82 %

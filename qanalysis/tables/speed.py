@@ -1,4 +1,4 @@
-"""Results of benchmarks and exports as tables, for the page and for download."""
+"""Benchmarks, agreement, layers and searches as tables."""
 
 from collections.abc import Sequence
 
