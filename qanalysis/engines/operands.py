@@ -14,6 +14,7 @@ from qanalysis.nn.residual import PRODUCT, ROLE
 from qanalysis.nn.sites import Call, SiteMode
 from qanalysis.numerics.quantize import max_weight_params, quantize
 from qanalysis.numerics.spec import QuantizerSpec, step_and_zero_point
+from qanalysis.schema.executable import refusal
 from qanalysis.schema.observations import RangeTable
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.site import TensorId
@@ -69,29 +70,13 @@ FLOAT = Operands({}, {})
 
 
 def check_exportable(plan: Plan, sites: tuple[str, ...]) -> None:
-    """Refuses plans that integer kernels do not compute: they take two 8-bit factors, symmetric about zero.
+    """Refuses plans that integer kernels do not compute.
 
     Raises:
         ValueError: naming what the plan asks for instead, and a site.
     """
-    if plan.parts != "both":
-        raise ValueError(
-            f"Only plans that quantize both weights and activations can be exported, but this one quantizes "
-            f"{plan.parts} only: integer kernels multiply two integers."
-        )
-    for site in sites:
-        specs = {"activations": plan.activation_spec(site), "weights": plan.weight_spec(site, 0)}
-        for part, spec in specs.items():
-            if spec is not None and spec.bits != 8:
-                raise ValueError(
-                    f"Only 8-bit plans can be exported, but {part} of site {site!r} have {spec.bits} bits: engines "
-                    "have int8 kernels; skip the site, or use 8 bits there."
-                )
-            if spec is not None and spec.scheme != "scale":
-                raise ValueError(
-                    f"Only symmetric plans can be exported, but {part} of site {site!r} have a zero point (scheme "
-                    f"{spec.scheme}): use the scale scheme."
-                )
+    if sentence := refusal(plan, sites):
+        raise ValueError(sentence)
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from qanalysis.schema.benchmark import BUSY, BenchmarkResult
+from qanalysis.schema.executable import refusal
 from qanalysis.schema.export import ExportResult
 from qanalysis.schema.result import Result
 from qanalysis.schema.workflow import Candidate, End, Recommendation, Speed, Stage
@@ -54,13 +55,8 @@ def recommendation(
 
 def not_for_engines(best: Candidate) -> str:
     """Why no engine could run the network; empty if one may."""
-    plan = best.plan.plan
-    if plan.weight_bits == plan.activation_bits == 8:
-        return ""
-    return (
-        f"Speed was not measured and no file written: engines multiply 8-bit integers, and this plan has "
-        f"{plan.weight_bits}-bit weights and {plan.activation_bits}-bit activations."
-    )
+    why = refusal(best.plan.plan, best.plan.sites)
+    return f"Speed was not measured and no file written. {why}" if why else ""
 
 
 def speed(result: Result | None) -> Speed | None:

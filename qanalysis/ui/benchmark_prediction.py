@@ -4,6 +4,7 @@ import sqlite3
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import streamlit as st
 
@@ -13,6 +14,7 @@ from qanalysis.jobs.store import Store
 from qanalysis.jobs.summary import duration
 from qanalysis.schema.benchmark import BenchmarkResult, FastestResult
 from qanalysis.schema.deploy_params import BenchmarkParams
+from qanalysis.schema.executable import refusal
 from qanalysis.schema.flavours import engine_label
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.result import Result
@@ -48,14 +50,14 @@ class Latency:
 
 
 def latency(result: SensitivityResult, plan: Plan) -> Latency | None:
-    """What the plan takes, measured where it was; None where nothing is known of this model.
+    """What the plan takes, measured where it was; None where nothing is known of this model, or no engine executes it.
 
     Args:
         result: the analysis that the plan was made on.
         plan: the plan, float sites of the analysis not among its skipped ones.
     """
     found = _model(result.params.model)
-    if found is None:
+    if found is None or _refusal(result, plan):
         return None
     speed, when = found
     floats = plan.skip | frozenset(result.float_sites)
@@ -73,18 +75,10 @@ def gains(model: str) -> Mapping[str, float]:
     return {} if found is None else found[0].gains()
 
 
-def executable(plan: Plan) -> bool:
-    """Whether engines can run it: 8 bits, symmetric, one range for each output channel of a weight."""
-    bits = {plan.weight_bits, plan.activation_bits}
-    for override in plan.overrides.values():
-        bits |= {override.weight_bits or 8, override.activation_bits or 8}
-    return bits == {8} and plan.activation_scheme == plan.weight_scheme == "scale" and plan.parts == "both"
-
-
 def section(result: SensitivityResult, plan: Plan, now: Latency | None) -> None:
     """Says where the latency comes from, and measures the plan when asked."""
-    if not executable(plan):
-        st.caption("Latency is not predicted: engines run 8-bit plans with symmetric scales.")
+    if why := _refusal(result, plan):
+        st.caption(f"Latency is not predicted. {why}")
         return
     if now is None:
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -121,6 +115,12 @@ def section(result: SensitivityResult, plan: Plan, now: Latency | None) -> None:
             st.error(f"The latency could not be measured. {current.error}")
 
     panel()
+
+
+def _refusal(result: SensitivityResult, plan: Plan) -> str:
+    """Why no engine executes the plan; empty if one may."""
+    floats = result.float_sites
+    return refusal(plan, [site.name for site in result.coverage.sites if site.name not in floats])
 
 
 def _words(now: Latency) -> str:
@@ -187,12 +187,17 @@ def _measured(job: Job) -> float | None:
 
 
 def _model(name: str) -> tuple[SpeedModel, float] | None:
-    """The newest speed model of a model, and when it was measured."""
+    """The newest speed model of a model, and when it was measured; None, too, where the store cannot be read."""
     try:
-        jobs = Store().jobs()
+        return _newest(str(Store().root), name)
     except (OSError, sqlite3.Error, ValueError):
         return None
-    for job in jobs:
+
+
+@st.cache_resource(ttl=3, max_entries=16, show_spinner=False)
+def _newest(root: str, name: str) -> tuple[SpeedModel, float] | None:
+    """Looked for every few seconds, not at every switch: it goes through all jobs."""
+    for job in Store(Path(root)).jobs():
         if job.analysis in ("benchmark", "fastest") and job.state == "finished" and job.params.model == name:
             try:
                 found = _load(job.id, job.ended)

@@ -56,7 +56,7 @@ def _measured(result: SensitivityResult, made: Drafts) -> None:
     known = _known(result, plan)
     found: Trial | Job | None = known if known is not None else trials.measured(params, plan)
     waits = isinstance(found, Job) and found.live
-    latency = benchmark_prediction.latency(result, plan) if benchmark_prediction.executable(plan) else None
+    latency = benchmark_prediction.latency(result, plan)
 
     @st.fragment(run_every=_POLL_SECONDS if waits else None)
     def panel() -> None:
