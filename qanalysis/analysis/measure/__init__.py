@@ -1,0 +1,1 @@
+"""Measuring: what several analyses share: fp32, ranges, scores, comparisons, checkpoints, progress."""

@@ -1,0 +1,1 @@
+"""Training: the loop of QAT, its batches, optimizer, state and checkpoint."""

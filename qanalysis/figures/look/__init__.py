@@ -1,0 +1,1 @@
+"""How figures look: theme, labels, scales, series and their export as images."""

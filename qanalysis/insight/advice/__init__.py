@@ -1,0 +1,1 @@
+"""Advice: rules on results and on ranges."""

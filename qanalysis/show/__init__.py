@@ -1,0 +1,1 @@
+"""Results for people: terminal, tables, Markdown, HTML, and what is sent to trackers."""

@@ -1,0 +1,1 @@
+"""Reports: what was measured of one model as one document."""
