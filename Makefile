@@ -18,7 +18,7 @@ lint: $(VENV)/.dev.stamp
 
 check: lint test
 
-$(VENV)/.run.stamp: requirements.txt pyproject.toml setup.py qanalysis/nn/_counting.c qanalysis/numerics/_rounding.c
+$(VENV)/.run.stamp: requirements.txt pyproject.toml setup.py qanalysis/kernels/_counting.c qanalysis/kernels/_rounding.c
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@

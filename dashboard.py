@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 
 import qanalysis.ui
 from qanalysis.jobs.heartbeat import heartbeat
-from qanalysis.ui.chart import PLOTLY_ROUTE
+from qanalysis.ui.parts.chart import PLOTLY_ROUTE
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ def extension(name: str, source: str) -> Extension:
 
 setup(
     ext_modules=[
-        extension("qanalysis.nn._counting", "qanalysis/nn/_counting.c"),
-        extension("qanalysis.numerics._rounding", "qanalysis/numerics/_rounding.c"),
+        extension("qanalysis.nn._counting", "qanalysis/kernels/_counting.c"),
+        extension("qanalysis.numerics._rounding", "qanalysis/kernels/_rounding.c"),
     ]
 )

@@ -23,20 +23,20 @@ import torch
 
 from benchmarks import sections
 from benchmarks.tables import markdown
-from qanalysis.analysis.deployment import Deployment, prepared
-from qanalysis.analysis.report import silent
-from qanalysis.analysis.score import Answers, answers, score
-from qanalysis.analysis.speed_model import speed_model
-from qanalysis.analysis.speed_rounds import LoadMeter, Timed, measure, speedup
+from qanalysis.analysis.measure.progress import silent
+from qanalysis.analysis.measure.score import Answers, answers, score
+from qanalysis.analysis.speed.deployment import Deployment, prepared
+from qanalysis.analysis.speed.model import speed_model
+from qanalysis.analysis.speed.rounds import LoadMeter, Timed, measure, speedup
+from qanalysis.engines.export.graph import Network
 from qanalysis.engines.features import features
-from qanalysis.engines.graph import Network
 from qanalysis.engines.layers import int8_sites
 from qanalysis.engines.process import EngineProcess
 from qanalysis.engines.protocol import Source
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.nn.residual import ResidualQuantizedModel
 from qanalysis.schema.catalog import sample_models
-from qanalysis.schema.deploy_params import BenchmarkParams
+from qanalysis.schema.params.deploy import BenchmarkParams
 
 #: Networks with random weights, which run as fast as trained ones, and how many times faster than fp32 int8 should be.
 GOALS = {"resnet50": 2.8, "mobilenet_v2": 2.2, "efficientnet_b0": 1.6}

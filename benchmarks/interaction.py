@@ -18,7 +18,7 @@ from streamlit.testing.v1 import AppTest
 import qanalysis
 from qanalysis.jobs.local import LocalEngine
 from qanalysis.jobs.store import Store
-from qanalysis.schema.params import CalibrateParams
+from qanalysis.schema.params.accuracy import CalibrateParams
 
 MOVES = 30
 

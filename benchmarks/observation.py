@@ -18,8 +18,8 @@ import torch
 
 from qanalysis import models
 from qanalysis.analysis.calibrate import range_tables
-from qanalysis.analysis.report import silent
-from qanalysis.nn import counting
+from qanalysis.analysis.measure.progress import silent
+from qanalysis.kernels import counting
 from qanalysis.nn import observe as observation
 from qanalysis.nn.sites import Call, SiteMode
 from qanalysis.numerics import calibrate
@@ -43,7 +43,7 @@ def main() -> None:
         counting.compiled_count = no_compiled_count
     counter = "pytorch" if counting.compiled_count() is None else "compiled"
     if args.counter not in (None, counter):
-        parser.error("qanalysis/nn/_counting.c is not compiled here: install a C compiler, then the package again")
+        parser.error("qanalysis/kernels/_counting.c is not compiled here: install a C compiler, then the package again")
     loaded = models.load(args.model)
     module = loaded.module.to(memory_format=torch.channels_last)
     batches = inputs(args, loaded)

@@ -22,13 +22,13 @@ from torch.nn import functional
 
 import qanalysis
 from qanalysis.analysis import qat
-from qanalysis.analysis.checkpoint import Checkpoint
-from qanalysis.analysis.optimizer import train_mode
-from qanalysis.analysis.processes import ALONE
-from qanalysis.analysis.recipe import learning_rate
-from qanalysis.analysis.report import silent
-from qanalysis.analysis.training import Loop
-from qanalysis.schema.qat_params import QatParams
+from qanalysis.analysis.measure.checkpoint import Checkpoint
+from qanalysis.analysis.measure.progress import silent
+from qanalysis.analysis.training.loop import Loop
+from qanalysis.analysis.training.optimizer import train_mode
+from qanalysis.analysis.training.processes import ALONE
+from qanalysis.analysis.training.recipe import learning_rate
+from qanalysis.schema.params.qat import QatParams
 from tests import reference_training
 
 Step = Callable[[torch.Tensor, torch.Tensor], Any]

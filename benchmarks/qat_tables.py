@@ -19,12 +19,12 @@ import torch
 import qanalysis
 from benchmarks import sections
 from benchmarks.tables import markdown
-from qanalysis.figures.theme import calibration_label
+from qanalysis.figures.look.theme import calibration_label
 from qanalysis.schema.catalog import sample_models
 from qanalysis.schema.digest import digest
-from qanalysis.schema.qat import QatResult, kept
-from qanalysis.schema.qat_params import QatParams
-from qanalysis.schema.sensitivity import Change
+from qanalysis.schema.params.qat import QatParams
+from qanalysis.schema.results.qat import QatResult, kept
+from qanalysis.schema.results.sensitivity import Change
 
 #: Seeds of the runs at 4 bits, by model; one where nothing else is said.
 SEEDS = {"resnet20": (0, 1, 2), "mobilenet_v2": (0, 1), "efficientnet": (0, 1), "vit": (0, 1)}

@@ -18,14 +18,14 @@ import torch
 
 import qanalysis
 from benchmarks import sections
-from qanalysis.figures.theme import calibration_label
+from qanalysis.figures.look.theme import calibration_label
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.schema.catalog import sample_models
 from qanalysis.schema.digest import digest
-from qanalysis.schema.params import PARAMS
-from qanalysis.schema.result import Result
-from qanalysis.schema.results import RESULTS, PtqResult, WeightsResult
-from qanalysis.schema.sensitivity import Partial, PartialResult, SensitivityResult
+from qanalysis.schema.params.accuracy import PARAMS
+from qanalysis.schema.results.common import Result
+from qanalysis.schema.results.sensitivity import Partial, PartialResult, SensitivityResult
+from qanalysis.schema.results.weights import RESULTS, PtqResult, WeightsResult
 
 BITS = (8, 6, 4)
 #: Loss that the paper accepts, in % relative to fp32.

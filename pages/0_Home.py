@@ -1,3 +1,3 @@
-from qanalysis.ui import home
+from qanalysis.ui.home import page
 
-home.page()
+page.page()

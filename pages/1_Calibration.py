@@ -1,3 +1,3 @@
-from qanalysis.ui import calibration
+from qanalysis.ui.calibration import page
 
-calibration.page()
+page.page()

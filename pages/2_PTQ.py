@@ -1,3 +1,3 @@
-from qanalysis.ui import ptq
+from qanalysis.ui.ptq import page
 
-ptq.page()
+page.page()

@@ -1,3 +1,3 @@
-from qanalysis.ui import sensitivity
+from qanalysis.ui.sensitivity import page
 
-sensitivity.page()
+page.page()

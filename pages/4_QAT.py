@@ -1,3 +1,3 @@
-from qanalysis.ui import qat
+from qanalysis.ui.qat import page
 
-qat.page()
+page.page()

@@ -1,3 +1,3 @@
-from qanalysis.ui import benchmark
+from qanalysis.ui.benchmark import page
 
-benchmark.page()
+page.page()

@@ -1,3 +1,3 @@
-from qanalysis.ui import learn
+from qanalysis.ui.learn import page
 
-learn.page()
+page.page()

@@ -1,3 +1,3 @@
-from qanalysis.ui import jobs
+from qanalysis.ui.jobs import page
 
-jobs.page()
+page.page()

@@ -1,3 +1,3 @@
-from qanalysis.ui import compare
+from qanalysis.ui.compare import page
 
-compare.page()
+page.page()

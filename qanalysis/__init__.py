@@ -14,8 +14,8 @@ folding), `qanalysis.models` and `qanalysis.data` (loading by name), `qanalysis.
 from pathlib import Path
 from typing import Any
 
-from qanalysis.schema.params import PARAMS
-from qanalysis.schema.result import Result
+from qanalysis.schema.params.accuracy import PARAMS
+from qanalysis.schema.results.common import Result
 
 __all__ = ["run", "run_file"]
 
@@ -24,9 +24,9 @@ def run(analysis: str, *, folder: Path | None = None, **params: Any) -> Result:
     """Runs an analysis.
 
     Args:
-        analysis: its name, one of `qanalysis.schema.params.PARAMS`.
+        analysis: its name, one of `qanalysis.schema.params.accuracy.PARAMS`.
         folder: where to keep its files (histograms; what was measured, from which a run that was stopped goes on).
-        params: fields of the analysis' parameters (`qanalysis.schema.params`).
+        params: fields of the analysis' parameters (`qanalysis.schema.params.accuracy`).
 
     Raises:
         ValueError: with one sentence, for an unknown analysis, bad parameters, names, files or data.
@@ -34,7 +34,7 @@ def run(analysis: str, *, folder: Path | None = None, **params: Any) -> Result:
     if analysis not in PARAMS:
         raise ValueError(f"Unknown analysis {analysis!r}; choose from {', '.join(PARAMS)}.")
     from qanalysis.analysis import ANALYSES  # PyTorch is imported here, so that drawing results does not need it
-    from qanalysis.analysis.report import silent
+    from qanalysis.analysis.measure.progress import silent
 
     return ANALYSES[analysis](PARAMS[analysis](**params), silent, folder)
 

@@ -3,8 +3,8 @@
 from rich.console import Console
 from rich.table import Table
 
-from qanalysis.schema.benchmark import BenchmarkResult, FastestResult, Layers
-from qanalysis.schema.speed import SpeedModel
+from qanalysis.schema.results.benchmark import BenchmarkResult, FastestResult, Layers
+from qanalysis.schema.results.speed import SpeedModel
 
 
 def benchmark(console: Console, value: BenchmarkResult) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.table import Table
 
-from qanalysis.schema.advice import Advice
-from qanalysis.schema.workflow import WorkflowResult
+from qanalysis.schema.results.advice import Advice
+from qanalysis.schema.results.workflow import WorkflowResult
 
 _TITLES = {
     "baseline": "fp32",

@@ -12,9 +12,9 @@ from qanalysis.data.loaded import LoadedData
 from qanalysis.data.split import Split
 from qanalysis.models.loaded import LoadedModel
 from qanalysis.nn.observe import coverage
-from qanalysis.schema.result import DataCard, Environment, Metric, ModelCard
+from qanalysis.schema.params.task import TaskParams
+from qanalysis.schema.results.common import DataCard, Environment, Metric, ModelCard
 from qanalysis.schema.site import Coverage
-from qanalysis.schema.task_params import TaskParams
 
 
 @dataclass(frozen=True, eq=False)

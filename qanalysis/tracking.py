@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from qanalysis.schema.headline import headline
-from qanalysis.schema.qat import QatResult, QatRun
-from qanalysis.schema.result import Result
-from qanalysis.schema.results import PtqResult, WeightsResult
-from qanalysis.schema.sensitivity import PartialResult, SensitivityResult
+from qanalysis.insight.headline import headline
+from qanalysis.schema.results.common import Result
+from qanalysis.schema.results.qat import QatResult, QatRun
+from qanalysis.schema.results.sensitivity import PartialResult, SensitivityResult
+from qanalysis.schema.results.weights import PtqResult, WeightsResult
 
 #: Longest value that MLflow takes for a parameter.
 _LONGEST = 500

@@ -108,7 +108,7 @@ def test_an_unknown_device_is_named(capsys):
 
 def test_a_configuration_file_runs_like_its_command(tmp_path):
     from qanalysis.schema import configuration
-    from qanalysis.schema.params import PtqParams
+    from qanalysis.schema.params.accuracy import PtqParams
 
     params = PtqParams(model=SMALL[1], calibration_samples=16, evaluation_samples=32, calibrations=("max",))
     file, out = tmp_path / "run.toml", tmp_path / "out.json"

@@ -11,18 +11,18 @@ from qanalysis.analysis import (
     describe,
     evaluate,
     export,
+    fastest,
     partial,
     plan,
     ptq,
     qat,
     sensitivity,
-    speed_search,
     trials,
     weights,
     workflow,
 )
-from qanalysis.analysis.report import Report
-from qanalysis.schema.result import Result
+from qanalysis.analysis.measure.progress import Report
+from qanalysis.schema.results.common import Result
 
 ANALYSES: dict[str, Callable[[Any, Report, Path | None], Result]] = {
     "describe": describe.run,
@@ -36,7 +36,7 @@ ANALYSES: dict[str, Callable[[Any, Report, Path | None], Result]] = {
     "plan": plan.run,
     "export": export.run,
     "benchmark": benchmark.run,
-    "fastest": speed_search.run,
+    "fastest": fastest.run,
     "qat": qat.run,
     "trials": trials.run,
     "workflow": workflow.run,

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from qanalysis import task as tasks
-from qanalysis.analysis import score
 from qanalysis.analysis.calibrate import folded, observed, range_tables
-from qanalysis.analysis.checkpoint import Checkpoint
-from qanalysis.analysis.report import Report, silent
+from qanalysis.analysis.measure import score
+from qanalysis.analysis.measure.checkpoint import Checkpoint
+from qanalysis.analysis.measure.progress import Report, silent
 from qanalysis.nn.quantized import QuantizedModel
-from qanalysis.schema.answers import Answers, AnswersResult
 from qanalysis.schema.digest import digest
-from qanalysis.schema.params import AnswersParams
+from qanalysis.schema.params.accuracy import AnswersParams
+from qanalysis.schema.results.answers import Answers, AnswersResult
 from qanalysis.task import Task
 
 #: Images of the samples that were answered differently.

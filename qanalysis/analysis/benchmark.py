@@ -8,25 +8,18 @@ from typing import TYPE_CHECKING
 import torch
 
 from qanalysis.analysis.benchmark_points import agreement_row, points
-from qanalysis.analysis.benchmark_subjects import PLAN, Subject, chosen, environment
-from qanalysis.analysis.deployment import Deployment, needs, prepared
-from qanalysis.analysis.report import Report, silent, staged
-from qanalysis.analysis.score import answers, score
-from qanalysis.schema.benchmark import (
-    AgreementRow,
-    BenchmarkResult,
-    BenchmarkRow,
-    GemmRow,
-    Layers,
-    Roofline,
-)
-from qanalysis.schema.deploy_params import BenchmarkParams
+from qanalysis.analysis.measure.progress import Report, silent, staged
+from qanalysis.analysis.measure.score import answers, score
+from qanalysis.analysis.speed.deployment import Deployment, needs, prepared
+from qanalysis.analysis.speed.subjects import PLAN, Subject, chosen, environment
+from qanalysis.schema.params.deploy import BenchmarkParams
 from qanalysis.schema.plan import Plan
-from qanalysis.schema.speed import SpeedModel
+from qanalysis.schema.results.benchmark import AgreementRow, BenchmarkResult, BenchmarkRow, GemmRow, Layers, Roofline
+from qanalysis.schema.results.speed import SpeedModel
 
 if TYPE_CHECKING:
-    from qanalysis.analysis.speed_rounds import LoadMeter, Timed
-    from qanalysis.engines.graph import Network
+    from qanalysis.analysis.speed.rounds import LoadMeter, Timed
+    from qanalysis.engines.export.graph import Network
 
 
 def run(params: BenchmarkParams, report: Report = silent, folder: Path | None = None) -> BenchmarkResult:
@@ -91,7 +84,7 @@ class _Benchmark:
 
     def result(self) -> BenchmarkResult:
         """All parts, in turn."""
-        from qanalysis.analysis.speed_rounds import LoadMeter, warning
+        from qanalysis.analysis.speed.rounds import LoadMeter, warning
 
         given, params = self._given, self._params
         meter = LoadMeter()
@@ -123,7 +116,7 @@ class _Benchmark:
         )
 
     def _open(self, subject: Subject, batch: int) -> "Timed | None":
-        from qanalysis.analysis.speed_rounds import Timed
+        from qanalysis.analysis.speed.rounds import Timed
         from qanalysis.engines.process import EngineProcess
         from qanalysis.engines.protocol import Source
 
@@ -144,7 +137,7 @@ class _Benchmark:
 
     def _timed(self, batch: int, meter: "LoadMeter") -> list[BenchmarkRow]:
         """All networks at one batch size, by turns."""
-        from qanalysis.analysis.speed_rounds import measure
+        from qanalysis.analysis.speed.rounds import measure
 
         opened = {subject: timed for subject in self._subjects if (timed := self._open(subject, batch)) is not None}
         stage = f"batch {batch}"
@@ -185,7 +178,7 @@ class _Benchmark:
     def _row(
         self, subject: Subject, timed: "Timed", batch: int, all_: dict[Subject, "Timed"], int8_sites: int
     ) -> BenchmarkRow:
-        from qanalysis.analysis.speed_rounds import speedup
+        from qanalysis.analysis.speed.rounds import speedup
 
         base = all_.get(Subject(subject.engine, "fp32"))
         if base is None:
@@ -247,7 +240,7 @@ class _Benchmark:
 
     def _layers(self, roofline: Roofline | None) -> tuple[Layers | None, Roofline | None]:
         """Where the time goes, and the roofline, which a layer may raise."""
-        from qanalysis.analysis import benchmark_layers
+        from qanalysis.analysis.speed import layers as benchmark_layers
         from qanalysis.engines.layers import gathered
 
         given, engine, batch = self._given, self._detailed, self._params.batches[-1]
@@ -274,7 +267,7 @@ class _Benchmark:
         return benchmark_layers.layers(engine, batch, measured, coverage, planned, sizes, roofline), roofline
 
     def _gemm(self) -> tuple[tuple[GemmRow, ...], Roofline | None]:
-        from qanalysis.analysis.benchmark_layers import products
+        from qanalysis.analysis.speed.layers import products
 
         engine = self._detailed
         if engine is None:
@@ -288,7 +281,7 @@ class _Benchmark:
             self._report("progress", stage="gemm", done=1, total=1)
 
     def _speed(self) -> SpeedModel | None:
-        from qanalysis.analysis.speed_model import speed_model
+        from qanalysis.analysis.speed.model import speed_model
 
         engine, params = self._detailed, self._params
         if engine is None:

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from qanalysis.analysis.benchmark_subjects import Subject
-from qanalysis.analysis.score import Answers, score
-from qanalysis.schema.benchmark import AgreementRow, BenchmarkRow, PlanPoint
+from qanalysis.analysis.measure.score import Answers, score
+from qanalysis.analysis.speed.subjects import Subject
 from qanalysis.schema.plan import Plan
-from qanalysis.schema.speed import pareto_front
+from qanalysis.schema.results.benchmark import AgreementRow, BenchmarkRow, PlanPoint
+from qanalysis.schema.results.speed import pareto_front
 
 
 def points(

@@ -7,15 +7,15 @@ from pathlib import Path
 from torch import nn
 
 from qanalysis import task as tasks
-from qanalysis.analysis.report import Report, counted, silent
+from qanalysis.analysis.measure.progress import Report, counted, silent
+from qanalysis.insight.advice.ranges import of_calibration
 from qanalysis.nn.fold import fold_batch_norm
 from qanalysis.nn.observe import observe
 from qanalysis.numerics.calibrate import parse
-from qanalysis.schema.advice_ranges import of_calibration
 from qanalysis.schema.observations import Observations, RangeTable
-from qanalysis.schema.params import CalibrateParams
+from qanalysis.schema.params.accuracy import CalibrateParams
 from qanalysis.schema.plan import Plan
-from qanalysis.schema.results import CalibrateResult
+from qanalysis.schema.results.weights import CalibrateResult
 from qanalysis.task import Task
 
 OBSERVATIONS = "observations.npz"

@@ -4,9 +4,9 @@ import time
 from pathlib import Path
 
 from qanalysis import task as tasks
-from qanalysis.analysis.report import Report, silent
-from qanalysis.schema.params import DescribeParams
-from qanalysis.schema.results import DescribeResult
+from qanalysis.analysis.measure.progress import Report, silent
+from qanalysis.schema.params.accuracy import DescribeParams
+from qanalysis.schema.results.weights import DescribeResult
 
 
 def run(params: DescribeParams, report: Report = silent, folder: Path | None = None) -> DescribeResult:

@@ -4,10 +4,10 @@ import time
 from pathlib import Path
 
 from qanalysis import task as tasks
-from qanalysis.analysis.report import Report, silent
-from qanalysis.analysis.score import answers, score
-from qanalysis.schema.params import EvaluateParams
-from qanalysis.schema.results import EvaluateResult
+from qanalysis.analysis.measure.progress import Report, silent
+from qanalysis.analysis.measure.score import answers, score
+from qanalysis.schema.params.accuracy import EvaluateParams
+from qanalysis.schema.results.weights import EvaluateResult
 
 
 def run(params: EvaluateParams, report: Report = silent, folder: Path | None = None) -> EvaluateResult:

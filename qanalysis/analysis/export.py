@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from qanalysis.analysis.deployment import Deployment, needs, prepared
-from qanalysis.analysis.report import Report, silent, staged
-from qanalysis.analysis.score import Answers, answers, score
-from qanalysis.schema.deploy_params import ExportParams
-from qanalysis.schema.export import ExportedFile, ExportResult, SiteParity, Verification
+from qanalysis.analysis.measure.progress import Report, silent, staged
+from qanalysis.analysis.measure.score import Answers, answers, score
+from qanalysis.analysis.speed.deployment import Deployment, needs, prepared
+from qanalysis.schema.params.deploy import ExportParams
+from qanalysis.schema.results.export import ExportedFile, ExportResult, SiteParity, Verification
 from qanalysis.schema.site import TensorId
 from qanalysis.schema.size import fp32_bytes
 from qanalysis.task import logits
@@ -40,8 +40,8 @@ def run(params: ExportParams, report: Report = silent, folder: Path | None = Non
     start = time.perf_counter()
     where = Path(params.output).expanduser() if params.output else folder or Path()
     needs("onnx", "onnxruntime", *(("openvino",) if "openvino" in params.flavours else ()))
-    from qanalysis.engines import files
-    from qanalysis.engines.trace import OPSET
+    from qanalysis.engines.export import files
+    from qanalysis.engines.export.trace import OPSET
 
     files.check_writable(where)
     report = staged(report, _work(params))
@@ -149,8 +149,8 @@ def _verified(
     """
     import onnx
 
-    from qanalysis.engines.graph import network as make_network
-    from qanalysis.engines.parity import TOLERANCE, differences, first_wrong
+    from qanalysis.engines.export.graph import network as make_network
+    from qanalysis.engines.export.parity import TOLERANCE, differences, first_wrong
     from qanalysis.engines.reference import Reference
 
     task, plan = given.task, given.plan
@@ -208,7 +208,7 @@ def _verified(
 
 def _noise(given: Deployment, operands: object, inputs: torch.Tensor) -> float:
     """What rounding alone does: the same computation in float64 and in float32."""
-    from qanalysis.engines.parity import Deployed
+    from qanalysis.engines.export.parity import Deployed
 
     double = copy.deepcopy(given.folded.model).double()
     exact = logits(Deployed(double, operands)(inputs.double()))  # type: ignore[arg-type]

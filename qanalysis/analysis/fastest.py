@@ -13,18 +13,18 @@ from pathlib import Path
 import torch
 
 from qanalysis.analysis import sensitivity
-from qanalysis.analysis.baseline import Baseline
-from qanalysis.analysis.benchmark_subjects import environment
-from qanalysis.analysis.checkpoint import Checkpoint
-from qanalysis.analysis.comparison import change
-from qanalysis.analysis.deployment import Deployment, needs, prepared
-from qanalysis.analysis.report import Report, Snapshot, silent, staged
-from qanalysis.analysis.score import Answers, answers, relative, score
-from qanalysis.schema.benchmark import FastestResult, SpeedStep
-from qanalysis.schema.deploy_params import FastestParams
+from qanalysis.analysis.measure.baseline import Baseline
+from qanalysis.analysis.measure.checkpoint import Checkpoint
+from qanalysis.analysis.measure.comparison import change
+from qanalysis.analysis.measure.progress import Report, Snapshot, silent, staged
+from qanalysis.analysis.measure.score import Answers, answers, relative, score
+from qanalysis.analysis.speed.deployment import Deployment, needs, prepared
+from qanalysis.analysis.speed.subjects import environment
 from qanalysis.schema.digest import digest
+from qanalysis.schema.params.deploy import FastestParams
 from qanalysis.schema.plan import Plan
-from qanalysis.schema.speed import SpeedModel
+from qanalysis.schema.results.benchmark import FastestResult, SpeedStep
+from qanalysis.schema.results.speed import SpeedModel
 
 _ROUNDS = 10
 
@@ -38,8 +38,8 @@ def run(params: FastestParams, report: Report = silent, folder: Path | None = No
     """
     start = time.perf_counter()
     needs("onnx", "onnxscript", "onnxruntime")
-    from qanalysis.analysis.speed_model import speed_model
-    from qanalysis.analysis.speed_rounds import LoadMeter, warning
+    from qanalysis.analysis.speed.model import speed_model
+    from qanalysis.analysis.speed.rounds import LoadMeter, warning
     from qanalysis.engines.registry import engine
 
     engine(params.engine)
@@ -222,8 +222,8 @@ def _order(
 
 def _measured(given: Deployment, params: FastestParams, skipped: tuple[str, ...], folder: Path) -> float:
     """Shortest latency of a plan in ms."""
-    from qanalysis.analysis.speed_model import opened
-    from qanalysis.analysis.speed_rounds import Timed, measure
+    from qanalysis.analysis.speed.model import opened
+    from qanalysis.analysis.speed.rounds import Timed, measure
 
     plan: Plan | None = given.plan.skipping(*skipped)
     if plan is not None and len(given.float_sites(plan)) == len(given.observations.coverage.sites):

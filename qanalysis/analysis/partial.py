@@ -3,12 +3,13 @@
 import time
 from pathlib import Path
 
-from qanalysis.analysis import baseline, sensitivity, skipping
-from qanalysis.analysis.checkpoint import Checkpoint
-from qanalysis.analysis.report import Report, silent
+from qanalysis.analysis import sensitivity
+from qanalysis.analysis.measure import baseline, skipping
+from qanalysis.analysis.measure.checkpoint import Checkpoint
+from qanalysis.analysis.measure.progress import Report, silent
 from qanalysis.schema.digest import digest
-from qanalysis.schema.params import PartialParams
-from qanalysis.schema.sensitivity import PartialResult
+from qanalysis.schema.params.accuracy import PartialParams
+from qanalysis.schema.results.sensitivity import PartialResult
 
 
 def run(params: PartialParams, report: Report = silent, folder: Path | None = None) -> PartialResult:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import torch
 
-from qanalysis.analysis import baseline
-from qanalysis.analysis.checkpoint import Checkpoint
-from qanalysis.analysis.comparison import Comparison, change, compare
-from qanalysis.analysis.report import Report, silent
+from qanalysis.analysis.measure import baseline
+from qanalysis.analysis.measure.checkpoint import Checkpoint
+from qanalysis.analysis.measure.comparison import Comparison, change, compare
+from qanalysis.analysis.measure.progress import Report, silent
 from qanalysis.schema.digest import digest
-from qanalysis.schema.params import PlanParams
-from qanalysis.schema.sensitivity import Change, PlanResult
+from qanalysis.schema.params.accuracy import PlanParams
+from qanalysis.schema.results.sensitivity import Change, PlanResult
 from qanalysis.schema.size import fp32_bytes, plan_bytes
 from qanalysis.task import logits
 

@@ -8,16 +8,16 @@ from pathlib import Path
 from torch import nn
 
 from qanalysis import task as tasks
-from qanalysis.analysis.baseline import float_sites
 from qanalysis.analysis.calibrate import OBSERVATIONS, folded, magnitudes, observed, range_tables
-from qanalysis.analysis.checkpoint import Checkpoint
-from qanalysis.analysis.report import Report, silent, staged
-from qanalysis.analysis.score import Answers, answers, paired_interval, relative, score, sqnr
+from qanalysis.analysis.measure.baseline import float_sites
+from qanalysis.analysis.measure.checkpoint import Checkpoint
+from qanalysis.analysis.measure.progress import Report, silent, staged
+from qanalysis.analysis.measure.score import Answers, answers, paired_interval, relative, score, sqnr
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.schema.digest import digest
 from qanalysis.schema.observations import Observations
-from qanalysis.schema.params import PtqParams
-from qanalysis.schema.results import PtqResult, PtqRow
+from qanalysis.schema.params.accuracy import PtqParams
+from qanalysis.schema.results.weights import PtqResult, PtqRow
 from qanalysis.task import Task
 
 

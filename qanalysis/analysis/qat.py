@@ -12,29 +12,29 @@ import torch
 from torch import nn
 
 from qanalysis import task as tasks
-from qanalysis.analysis import processes
-from qanalysis.analysis.baseline import float_sites
 from qanalysis.analysis.calibrate import folded, magnitudes, observed, range_tables
-from qanalysis.analysis.checkpoint import Checkpoint
-from qanalysis.analysis.comparison import change, compare
-from qanalysis.analysis.optimizer import train_mode
-from qanalysis.analysis.processes import Processes
-from qanalysis.analysis.qat_checkpoint import architecture, save
-from qanalysis.analysis.recipe import recipe
-from qanalysis.analysis.report import Report, silent, staged
-from qanalysis.analysis.score import Answers, answers, score
-from qanalysis.analysis.training import Loop, Training, finetune, median_seconds, stage
-from qanalysis.analysis.training_batches import Batches
+from qanalysis.analysis.measure.baseline import float_sites
+from qanalysis.analysis.measure.checkpoint import Checkpoint
+from qanalysis.analysis.measure.comparison import change, compare
+from qanalysis.analysis.measure.progress import Report, silent, staged
+from qanalysis.analysis.measure.score import Answers, answers, score
+from qanalysis.analysis.training import processes
+from qanalysis.analysis.training.batches import Batches
+from qanalysis.analysis.training.checkpoint import architecture, save
+from qanalysis.analysis.training.loop import Loop, Training, finetune, median_seconds, stage
+from qanalysis.analysis.training.optimizer import train_mode
+from qanalysis.analysis.training.processes import Processes
+from qanalysis.analysis.training.recipe import recipe
 from qanalysis.nn.learned import LearnedModel
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.schema import requests
 from qanalysis.schema.digest import digest
 from qanalysis.schema.observations import RangeTable, ends
+from qanalysis.schema.params.qat import BEST, QatParams
 from qanalysis.schema.plan import Plan
-from qanalysis.schema.qat import CalibrationScore, Phase, QatEpoch, QatRecipe, QatResult, QatRun
-from qanalysis.schema.qat_params import BEST, QatParams
-from qanalysis.schema.sensitivity import Change
+from qanalysis.schema.results.qat import CalibrationScore, Phase, QatEpoch, QatRecipe, QatResult, QatRun
+from qanalysis.schema.results.sensitivity import Change
 from qanalysis.schema.trained import TrainedQuantization
 from qanalysis.task import Task
 

@@ -13,17 +13,17 @@ from pathlib import Path
 
 import torch
 
-from qanalysis.analysis import baseline, skipping
-from qanalysis.analysis.baseline import Baseline, Batch
-from qanalysis.analysis.checkpoint import Checkpoint
-from qanalysis.analysis.comparison import Comparison, change, compare
-from qanalysis.analysis.proxies import proxies
-from qanalysis.analysis.recall import recall
-from qanalysis.analysis.report import Report, silent
-from qanalysis.analysis.score import paired_interval
+from qanalysis.analysis.measure import baseline, skipping
+from qanalysis.analysis.measure.baseline import Baseline, Batch
+from qanalysis.analysis.measure.checkpoint import Checkpoint
+from qanalysis.analysis.measure.comparison import Comparison, change, compare
+from qanalysis.analysis.measure.progress import Report, silent
+from qanalysis.analysis.measure.proxies import proxies
+from qanalysis.analysis.measure.recall import recall
+from qanalysis.analysis.measure.score import paired_interval
 from qanalysis.schema.digest import digest
-from qanalysis.schema.params import Rank, SensitivityMode, SensitivityParams
-from qanalysis.schema.sensitivity import SensitivityResult, SensitivityRow
+from qanalysis.schema.params.accuracy import Rank, SensitivityMode, SensitivityParams
+from qanalysis.schema.results.sensitivity import SensitivityResult, SensitivityRow
 from qanalysis.task import logits
 
 #: Key of the plan with all sites quantized, among the sites.

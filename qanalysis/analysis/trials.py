@@ -9,19 +9,19 @@ from pathlib import Path
 
 import torch
 
-from qanalysis.analysis import baseline
-from qanalysis.analysis.baseline import Baseline, Batch
-from qanalysis.analysis.checkpoint import Checkpoint
-from qanalysis.analysis.comparison import Comparison, change, compare
-from qanalysis.analysis.report import Report, silent
+from qanalysis.analysis.measure import baseline
+from qanalysis.analysis.measure.baseline import Baseline, Batch
+from qanalysis.analysis.measure.checkpoint import Checkpoint
+from qanalysis.analysis.measure.comparison import Comparison, change, compare
+from qanalysis.analysis.measure.progress import Report, silent
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.nn.replay import Replay
 from qanalysis.numerics.calibrate import parse
 from qanalysis.schema.observations import RangeTable
-from qanalysis.schema.params import TrialsParams
+from qanalysis.schema.params.accuracy import TrialsParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.requests import pending
-from qanalysis.schema.sensitivity import Trial, TrialsResult
+from qanalysis.schema.results.sensitivity import Trial, TrialsResult
 from qanalysis.schema.size import fp32_bytes, plan_bytes
 from qanalysis.task import logits
 

@@ -7,14 +7,14 @@ import torch
 from torch import nn
 
 from qanalysis import task as tasks
-from qanalysis.analysis.report import Report, silent
-from qanalysis.analysis.score import answers, paired_interval, relative, score
+from qanalysis.analysis.measure.progress import Report, silent
+from qanalysis.analysis.measure.score import answers, paired_interval, relative, score
 from qanalysis.nn.fold import fold_batch_norm
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.nn.sites import Call, SiteMode
-from qanalysis.schema.params import WeightsParams
+from qanalysis.schema.params.accuracy import WeightsParams
 from qanalysis.schema.plan import Granularity, Plan
-from qanalysis.schema.results import ChannelStatistics, WeightsResult, WeightsRow
+from qanalysis.schema.results.weights import ChannelStatistics, WeightsResult, WeightsRow
 
 GRANULARITIES: tuple[Granularity, ...] = ("per-channel", "per-tensor")
 

@@ -6,20 +6,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from qanalysis.analysis.checkpoint import Checkpoint
-from qanalysis.analysis.report import Report, silent
+from qanalysis.analysis.measure.checkpoint import Checkpoint
+from qanalysis.analysis.measure.progress import Report, silent
 from qanalysis.analysis.workflow_walk import Walk
-from qanalysis.schema import advice_rules
-from qanalysis.schema.accuracy import EvaluateResult, PtqResult
-from qanalysis.schema.benchmark import BenchmarkResult
+from qanalysis.insight.advice import results
+from qanalysis.insight.workflow.end import recommendation
+from qanalysis.insight.workflow.steps import Ending, Step, deploy, follow
 from qanalysis.schema.digest import digest
-from qanalysis.schema.export import ExportResult
-from qanalysis.schema.qat import QatResult
-from qanalysis.schema.sensitivity import PartialResult, SensitivityResult
-from qanalysis.schema.workflow import WorkflowResult
-from qanalysis.schema.workflow_end import recommendation
-from qanalysis.schema.workflow_params import WorkflowParams
-from qanalysis.schema.workflow_steps import Ending, Step, deploy, follow
+from qanalysis.schema.params.workflow import WorkflowParams
+from qanalysis.schema.results.accuracy import EvaluateResult, PtqResult
+from qanalysis.schema.results.benchmark import BenchmarkResult
+from qanalysis.schema.results.export import ExportResult
+from qanalysis.schema.results.qat import QatResult
+from qanalysis.schema.results.sensitivity import PartialResult, SensitivityResult
+from qanalysis.schema.results.workflow import WorkflowResult
 
 
 def run(params: WorkflowParams, report: Report = silent, folder: Path | None = None) -> WorkflowResult:
@@ -84,6 +84,6 @@ def _result(params: WorkflowParams, walk: Walk, ending: Ending, seconds: float, 
         qat=known.of("qat", QatResult),
         benchmark=known.of("benchmark", BenchmarkResult),
         export=known.of("export", ExportResult),
-        advice=advice_rules.of_workflow(known.results),
+        advice=results.of_workflow(known.results),
         seconds=seconds,
     )

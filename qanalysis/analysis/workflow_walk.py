@@ -7,26 +7,18 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from qanalysis.analysis import (
-    benchmark,
-    checkpoint,
-    evaluate,
-    export,
-    partial,
-    ptq,
-    qat,
-    sensitivity,
-)
-from qanalysis.analysis.checkpoint import Checkpoint
-from qanalysis.analysis.report import Report
+from qanalysis.analysis import benchmark, evaluate, export, partial, ptq, qat, sensitivity
+from qanalysis.analysis.measure import checkpoint
+from qanalysis.analysis.measure.checkpoint import Checkpoint
+from qanalysis.analysis.measure.progress import Report
+from qanalysis.insight.headline import headline
+from qanalysis.insight.workflow.steps import LEAST_TRAINING, Known, Step
 from qanalysis.schema.digest import digest
-from qanalysis.schema.headline import headline
-from qanalysis.schema.result import Result
-from qanalysis.schema.results import RESULTS
-from qanalysis.schema.task_params import TaskParams
-from qanalysis.schema.workflow import Stage, StageNote
-from qanalysis.schema.workflow_params import WorkflowParams
-from qanalysis.schema.workflow_steps import LEAST_TRAINING, Known, Step
+from qanalysis.schema.params.task import TaskParams
+from qanalysis.schema.params.workflow import WorkflowParams
+from qanalysis.schema.results.common import Result
+from qanalysis.schema.results.weights import RESULTS
+from qanalysis.schema.results.workflow import Stage, StageNote
 
 RESULT = "result.json"
 STAGES = "stages"

@@ -12,12 +12,13 @@ from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from qanalysis import printing, tracking
+from qanalysis import tracking
 from qanalysis.cli import compare, engines, jobs, plans, report
 from qanalysis.schema import configuration
-from qanalysis.schema.params import INTERACTIVE, PARAMS
-from qanalysis.schema.results import RESULTS
-from qanalysis.schema.task_params import TaskParams
+from qanalysis.schema.params.accuracy import INTERACTIVE, PARAMS
+from qanalysis.schema.params.task import TaskParams
+from qanalysis.schema.results.weights import RESULTS
+from qanalysis.show import terminal
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         if options.command == "models":
-            printing.catalog(_output())
+            terminal.catalog(_output())
             return 0
         if options.command == "schema":
             print(json.dumps(RESULTS[options.analysis].model_json_schema(), indent=1))
@@ -41,8 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "report":
             return report.run(options, _output())
         if options.command == "job":
-            from qanalysis.jobs import engines as runners
-            from qanalysis.jobs import worker
+            from qanalysis.jobs import runners, worker
 
             return worker.work(runners.chosen(), options.id)
         if options.command == "run":
@@ -83,11 +83,9 @@ def _analyse(options: argparse.Namespace, analysis: str, params: TaskParams) -> 
         tracking.check(options.log)
     if options.json is not None and not options.json.parent.is_dir():
         raise ValueError(f"--json: there is no folder {options.json.parent}")
-    from qanalysis.analysis import (  # PyTorch is imported here, after the options were found good
-        ANALYSES,
-        checkpoint,
-        processes,
-    )
+    from qanalysis.analysis import ANALYSES
+    from qanalysis.analysis.measure import checkpoint
+    from qanalysis.analysis.training import processes
 
     console = Console(stderr=True)
     with _ProgressReport(console, options.quiet) as progress:
@@ -98,7 +96,7 @@ def _analyse(options: argparse.Namespace, analysis: str, params: TaskParams) -> 
         result.save(options.json)
     if options.keep is not None:
         checkpoint.remove(options.keep)  # it is all in the result
-    printing.result(_output(), result)
+    terminal.result(_output(), result)
     if options.log is not None:
         _output().print(tracking.send(result, options.log), highlight=False, soft_wrap=True)
     return 0

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from qanalysis.cli import jobs
-from qanalysis.jobs import engines
-from qanalysis.schema.comparison import Run, differences, shared_ranges
-from qanalysis.schema.results import RESULTS
+from qanalysis.insight.comparison import Run, differences, shared_ranges
+from qanalysis.jobs import runners
+from qanalysis.schema.results.weights import RESULTS
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -68,7 +68,7 @@ def load(text: str) -> Run:
         if analysis not in RESULTS:
             raise ValueError(f"{path} is no result: its analysis is {analysis!r}.")
         return Run(path.stem, RESULTS[analysis].load(path))
-    store = engines.chosen().store
+    store = runners.chosen().store
     job = store.job(jobs.found(store, text))
     if job.state != "finished":
         raise ValueError(f"{job.id} is {job.state}: only finished jobs have a result.")

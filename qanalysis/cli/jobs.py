@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from qanalysis import tracking
-from qanalysis.jobs import engines
+from qanalysis.jobs import runners
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import Store
 from qanalysis.jobs.summary import duration, settings, size
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         KeyError: if there is no such job.
         ValueError: if the job is not in a state for it, or its id is cut too short.
     """
-    engine = engines.chosen()
+    engine = runners.chosen()
     if options.verb == "list":
         _list(engine.store, console, options)
         return 0

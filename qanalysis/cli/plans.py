@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from qanalysis.schema import saved_plan
-from qanalysis.schema.results import RESULTS
+from qanalysis.schema.results.sensitivity import PartialResult, PlanResult, SensitivityResult
+from qanalysis.schema.results.weights import RESULTS
 from qanalysis.schema.saved_plan import SavedPlan
-from qanalysis.schema.sensitivity import PartialResult, PlanResult, SensitivityResult
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from rich.console import Console
 
 from qanalysis.cli import compare
-from qanalysis.jobs import engines
-from qanalysis.schema.task_params import TaskParams
+from qanalysis.jobs import runners
+from qanalysis.schema.params.task import TaskParams
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -42,12 +42,13 @@ def run(options: argparse.Namespace, console: Console) -> int:
         raise ValueError("Name a file to write: --html FILE, --markdown FILE, or both.")
     if importlib.util.find_spec("plotly") is None:
         raise ValueError("A report needs Plotly: install it with pip install 'qanalysis[ui]'.")
-    from qanalysis.report import contents, gather, markdown, web
+    from qanalysis.show import markdown, web
+    from qanalysis.show.report import contents, gather
 
     if options.runs:
         results = [compare.load(text).result for text in options.runs]
     else:
-        results = gather.newest(engines.chosen().store, options.model, options.data)
+        results = gather.newest(runners.chosen().store, options.model, options.data)
         if not results:
             raise ValueError(
                 f"No finished job is about {options.model} on {options.data}: run it in the dashboard first, or name "

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import onnx
 
-from qanalysis.engines.graph import Network
+from qanalysis.engines.export.graph import Network
+from qanalysis.engines.export.trace import INPUT
 from qanalysis.engines.protocol import LayerTime
-from qanalysis.engines.trace import INPUT
 
 #: What is put around a tensor's name where its memory layout changes: `…_abcd_acdb_<consumer>`.
 _REORDER = re.compile(r"_[aA][a-dA-D0-9]*_[aA][a-dA-D0-9]*_(?P<consumer>.+)$")

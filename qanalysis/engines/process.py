@@ -146,7 +146,7 @@ def _in_its_form(engine: str, source: Source, folder: Path) -> Source:
         return source
     import onnx
 
-    from qanalysis.engines.unsigned import unsigned
+    from qanalysis.engines.export.unsigned import unsigned
 
     try:
         proto = onnx.load(source.path)

@@ -8,7 +8,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from qanalysis.engines.trace import INPUT, OUTPUT
+from qanalysis.engines.export.trace import INPUT, OUTPUT
 
 _FATAL_ONLY = 4
 

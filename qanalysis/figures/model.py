@@ -4,8 +4,8 @@ from collections.abc import Collection
 
 import plotly.graph_objects as go
 
-from qanalysis.figures.overview import shortened
-from qanalysis.figures.theme import (
+from qanalysis.figures.calibration.overview import shortened
+from qanalysis.figures.look.theme import (
     CLEAR,
     PALETTES,
     Theme,

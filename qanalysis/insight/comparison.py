@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from qanalysis.insight.headline import Headline, headline, ranges
 from qanalysis.schema.base import Record
-from qanalysis.schema.headline import Headline, headline, ranges
-from qanalysis.schema.result import Result
+from qanalysis.schema.results.common import Result
 
 #: What of the environment can change a result.
 _ENVIRONMENT = ("qanalysis", "torch", "machine", "device", "threads")

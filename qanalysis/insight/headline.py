@@ -3,19 +3,19 @@
 from collections.abc import Callable
 from typing import Any
 
-from qanalysis.schema.answers import AnswersResult, flips
 from qanalysis.schema.base import Record
-from qanalysis.schema.benchmark import BenchmarkResult, FastestResult
-from qanalysis.schema.export import ExportResult
-from qanalysis.schema.params import AnswersParams, PtqParams
+from qanalysis.schema.params.accuracy import AnswersParams, PtqParams
 from qanalysis.schema.plan import Plan
-from qanalysis.schema.qat import QatResult
-from qanalysis.schema.result import Metric, Result
-from qanalysis.schema.results import CalibrateResult, EvaluateResult, PtqResult, WeightsResult
+from qanalysis.schema.results.answers import AnswersResult, flips
+from qanalysis.schema.results.benchmark import BenchmarkResult, FastestResult
+from qanalysis.schema.results.common import Metric, Result
+from qanalysis.schema.results.export import ExportResult
+from qanalysis.schema.results.qat import QatResult
+from qanalysis.schema.results.sensitivity import PartialResult, PlanResult, SensitivityResult
+from qanalysis.schema.results.weights import CalibrateResult, EvaluateResult, PtqResult, WeightsResult
+from qanalysis.schema.results.workflow import WorkflowResult
 from qanalysis.schema.saved_plan import SavedPlan
-from qanalysis.schema.sensitivity import PartialResult, PlanResult, SensitivityResult
 from qanalysis.schema.site import Coverage
-from qanalysis.schema.workflow import WorkflowResult
 
 #: Ranges by activation: largest magnitude represented, or None where a tensor was all zero.
 Magnitudes = dict[str, float | None]

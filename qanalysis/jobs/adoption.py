@@ -5,12 +5,12 @@ import shutil
 import time
 from pathlib import Path
 
+from qanalysis.insight.headline import headline
 from qanalysis.jobs.database import transaction
 from qanalysis.jobs.state import process_identity
 from qanalysis.jobs.store import MEASURED, RESULT, Store, append, identity, insert
-from qanalysis.schema.headline import headline
-from qanalysis.schema.results import RESULTS
-from qanalysis.schema.task_params import TaskParams
+from qanalysis.schema.params.task import TaskParams
+from qanalysis.schema.results.weights import RESULTS
 
 
 def found(store: Store, analysis: str, params: TaskParams) -> Path | None:

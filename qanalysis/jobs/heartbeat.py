@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from qanalysis.jobs import engines
+from qanalysis.jobs import runners
 
 _log = logging.getLogger(__name__)
 
@@ -36,4 +36,4 @@ async def _beat(seconds: float) -> None:
 
 
 def _pump() -> None:
-    engines.chosen().pump()
+    runners.chosen().pump()

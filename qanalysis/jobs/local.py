@@ -14,7 +14,7 @@ from qanalysis.jobs import lease, queue
 from qanalysis.jobs.lease import Lease
 from qanalysis.jobs.state import alive
 from qanalysis.jobs.store import LOG, Store
-from qanalysis.schema.task_params import TaskParams
+from qanalysis.schema.params.task import TaskParams
 
 #: The command that is a job; its id follows.
 WORKER = (sys.executable, "-m", "qanalysis", "job")

@@ -9,7 +9,7 @@ from typing import Any
 
 from qanalysis.jobs import adoption
 from qanalysis.jobs.store import Store
-from qanalysis.schema.task_params import TaskParams
+from qanalysis.schema.params.task import TaskParams
 
 
 class Reporter:

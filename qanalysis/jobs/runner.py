@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from qanalysis.jobs.store import Store
-from qanalysis.schema.task_params import TaskParams
+from qanalysis.schema.params.task import TaskParams
 
 
 class Engine(Protocol):

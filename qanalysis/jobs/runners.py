@@ -3,8 +3,8 @@
 import os
 from collections.abc import Callable
 
-from qanalysis.jobs.engine import Engine
 from qanalysis.jobs.local import LocalEngine
+from qanalysis.jobs.runner import Engine
 from qanalysis.jobs.store import Store
 
 #: Set when the dashboard is started to run jobs elsewhere than on this machine.

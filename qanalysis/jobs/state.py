@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import psutil
 
-from qanalysis.schema.task_params import TaskParams
+from qanalysis.schema.params.task import TaskParams
 
 State = Literal["queued", "running", "finished", "failed", "cancelled", "lost"]
 

@@ -18,10 +18,10 @@ from qanalysis.jobs.lease import Lease
 from qanalysis.jobs.state import LIFECYCLE, Event, Job, alive, fold
 from qanalysis.schema.catalog import home
 from qanalysis.schema.digest import digest
-from qanalysis.schema.params import PARAMS
-from qanalysis.schema.result import Result
-from qanalysis.schema.results import RESULTS
-from qanalysis.schema.task_params import TaskParams
+from qanalysis.schema.params.accuracy import PARAMS
+from qanalysis.schema.params.task import TaskParams
+from qanalysis.schema.results.common import Result
+from qanalysis.schema.results.weights import RESULTS
 
 RESULT = "result.json"
 LOG = "log.txt"

@@ -2,7 +2,7 @@
 
 from qanalysis.schema.base import Record
 from qanalysis.schema.command import given
-from qanalysis.schema.task_params import TaskParams
+from qanalysis.schema.params.task import TaskParams
 
 
 def settings(params: TaskParams) -> dict[str, str]:

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from qanalysis.insight.headline import headline
 from qanalysis.jobs import queue
-from qanalysis.jobs.engine import Engine
 from qanalysis.jobs.reporter import Reporter
+from qanalysis.jobs.runner import Engine
 from qanalysis.jobs.store import MEASURED, RESULT, Store
-from qanalysis.schema.headline import headline
 
 _DISK_FULL = "The disk is full: free some space and resume the job; what it measured is kept."
 _NO_MEMORY = "Out of memory: use a smaller batch size or fewer samples, and run it anew."

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from qanalysis.numerics.compiled import Compiled, load
+from qanalysis.kernels.compiled import Compiled, load
 from qanalysis.numerics.histogram import BINS, Counts
 
 #: Values scaled and counted at a time by PyTorch: bounds the memory beside the tensor.

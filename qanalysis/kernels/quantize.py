@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from qanalysis.numerics import compiled
+from qanalysis.kernels import compiled
 from qanalysis.numerics.spec import SMALLEST_STEP, QuantizerSpec, Range, step_and_zero_point
 
 

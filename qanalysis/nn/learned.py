@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from qanalysis.kernels.quantize import learned_fake_quantize
 from qanalysis.nn.quantized import QuantizedModel, QuantizedWeights, full_precision
-from qanalysis.numerics.quantize import learned_fake_quantize
 from qanalysis.numerics.spec import SMALLEST_STEP, Range
 from qanalysis.schema.observations import RangeTable
 from qanalysis.schema.plan import Plan

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from qanalysis.nn.counting import count
+from qanalysis.kernels.counting import count
 from qanalysis.nn.sites import Call, SiteMode
 from qanalysis.numerics.calibrate import Percentile
 from qanalysis.numerics.histogram import Histogram, exponent_for

@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from qanalysis.nn.sites import Call, SiteMode
-from qanalysis.numerics.quantize import (
+from qanalysis.kernels.quantize import (
     NotFiniteError,
     QParams,
     fake_quantize,
@@ -16,6 +15,7 @@ from qanalysis.numerics.quantize import (
     max_weight_params,
     per_tensor,
 )
+from qanalysis.nn.sites import Call, SiteMode
 from qanalysis.numerics.spec import QuantizerSpec
 from qanalysis.schema.observations import RangeTable
 from qanalysis.schema.plan import Plan

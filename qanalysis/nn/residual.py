@@ -14,13 +14,13 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.weak import WeakIdKeyDictionary
 
+from qanalysis.kernels.quantize import fake_quantize, per_tensor
 from qanalysis.nn.attention import EXPANSIONS
 from qanalysis.nn.observe import histogram
 from qanalysis.nn.operations import OPERATIONS
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.nn.sites import Handler, SiteMode
 from qanalysis.numerics.histogram import Histogram
-from qanalysis.numerics.quantize import fake_quantize, per_tensor
 from qanalysis.schema.flavours import Residual
 from qanalysis.schema.observations import RangeTable
 from qanalysis.schema.plan import Plan

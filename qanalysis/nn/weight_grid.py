@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from qanalysis.kernels.quantize import max_weight_params
 from qanalysis.nn.quantized import QuantizedModel
-from qanalysis.numerics.quantize import max_weight_params
 
 
 @torch.no_grad()

@@ -2,8 +2,8 @@
 
 import shlex
 
+from qanalysis.schema.params.task import TaskParams
 from qanalysis.schema.saved_plan import SavedPlan
-from qanalysis.schema.task_params import TaskParams
 
 
 def given(params: TaskParams) -> dict[str, object]:

@@ -19,8 +19,8 @@ import tomli_w
 from pydantic import Field, ValidationError
 
 from qanalysis.schema.base import Record
-from qanalysis.schema.params import INTERACTIVE, PARAMS
-from qanalysis.schema.task_params import TaskParams
+from qanalysis.schema.params.accuracy import INTERACTIVE, PARAMS
+from qanalysis.schema.params.task import TaskParams
 
 #: Larger than any file that was written here; a wrong file is not read into memory.
 _MOST_BYTES = 10_000_000

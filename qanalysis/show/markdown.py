@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 
-from qanalysis.report.document import Block, Code, Document, Figure, Points, Table, Text
+from qanalysis.show.document import Block, Code, Document, Figure, Points, Table, Text
 
 #: What Markdown would read as its own.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|])")

@@ -4,17 +4,17 @@ from rich.console import Console
 from rich.table import Table
 
 from qanalysis import printing_speed, printing_workflow
-from qanalysis.schema import advice_rules
-from qanalysis.schema.answers import AnswersResult, flips, per_class
-from qanalysis.schema.benchmark import BenchmarkResult, FastestResult
+from qanalysis.insight.advice import results
 from qanalysis.schema.catalog import DATA_SOURCES, MODEL_SOURCES, sample_models
-from qanalysis.schema.export import ExportResult
-from qanalysis.schema.qat import QatResult
-from qanalysis.schema.result import Result
-from qanalysis.schema.results import CalibrateResult, DescribeResult, EvaluateResult, PtqResult, WeightsResult
-from qanalysis.schema.sensitivity import Partial, PartialResult, PlanResult, SensitivityResult
+from qanalysis.schema.results.answers import AnswersResult, flips, per_class
+from qanalysis.schema.results.benchmark import BenchmarkResult, FastestResult
+from qanalysis.schema.results.common import Result
+from qanalysis.schema.results.export import ExportResult
+from qanalysis.schema.results.qat import QatResult
+from qanalysis.schema.results.sensitivity import Partial, PartialResult, PlanResult, SensitivityResult
+from qanalysis.schema.results.weights import CalibrateResult, DescribeResult, EvaluateResult, PtqResult, WeightsResult
+from qanalysis.schema.results.workflow import WorkflowResult
 from qanalysis.schema.site import Coverage
-from qanalysis.schema.workflow import WorkflowResult
 
 
 def result(console: Console, value: Result) -> None:
@@ -56,7 +56,7 @@ def result(console: Console, value: Result) -> None:
         printing_speed.fastest(console, value)
     elif isinstance(value, WorkflowResult):
         printing_workflow.workflow(console, value)
-    given = value.advice if isinstance(value, CalibrateResult) else advice_rules.of(value)
+    given = value.advice if isinstance(value, CalibrateResult) else results.of(value)
     printing_workflow.advice(console, given)
     for warning in (*value.warnings, *value.data.warnings):
         console.print(f"[yellow]Note:[/] {warning}", highlight=False)

@@ -5,9 +5,9 @@ from html import escape
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
-from qanalysis.figures.theme import FONT, PALETTES
-from qanalysis.report.document import Block, Code, Document, Figure, Points, Section, Table, Text
-from qanalysis.report.markdown import cell
+from qanalysis.figures.look.theme import FONT, PALETTES
+from qanalysis.show.document import Block, Code, Document, Figure, Points, Section, Table, Text
+from qanalysis.show.markdown import cell
 
 _PALETTE = PALETTES["light"]
 _STYLE = f"""

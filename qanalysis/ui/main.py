@@ -4,7 +4,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from qanalysis.ui import navigation, selection, tour
+from qanalysis.ui import navigation
+from qanalysis.ui.home import tour
+from qanalysis.ui.parts import selection
 
 st.set_page_config(page_title="Quantization analysis", page_icon=Path(__file__).with_name("icon.png"), layout="wide")
 st.html(Path(__file__).with_name("style.css"))

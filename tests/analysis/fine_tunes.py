@@ -3,13 +3,13 @@
 import numpy as np
 
 from qanalysis.analysis import qat
-from qanalysis.analysis.checkpoint import Checkpoint
-from qanalysis.analysis.optimizer import train_mode
-from qanalysis.analysis.processes import ALONE
-from qanalysis.analysis.report import silent
-from qanalysis.analysis.training import Loop
-from qanalysis.schema.qat import QatEpoch
-from qanalysis.schema.qat_params import QatParams
+from qanalysis.analysis.measure.checkpoint import Checkpoint
+from qanalysis.analysis.measure.progress import silent
+from qanalysis.analysis.training.loop import Loop
+from qanalysis.analysis.training.optimizer import train_mode
+from qanalysis.analysis.training.processes import ALONE
+from qanalysis.schema.params.qat import QatParams
+from qanalysis.schema.results.qat import QatEpoch
 
 SMALL = {
     "model": "sample:resnet20", "calibration": "max", "bits": 4, "calibration_samples": 32, "evaluation_samples": 64,

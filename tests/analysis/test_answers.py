@@ -6,7 +6,7 @@ import pytest
 import qanalysis
 from qanalysis import data, models
 from qanalysis.analysis.answers import IMAGES
-from qanalysis.schema.answers import AnswersResult, flips, per_class
+from qanalysis.schema.results.answers import AnswersResult, flips, per_class
 
 SMALL = {
     "model": "sample:resnet20",

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 import qanalysis
-from qanalysis.analysis.speed_rounds import LoadMeter, Timed, measure, speedup, warning
-from qanalysis.analysis.speed_search import Search
+from qanalysis.analysis.fastest import Search
+from qanalysis.analysis.speed.rounds import LoadMeter, Timed, measure, speedup, warning
 from qanalysis.cli import main
-from qanalysis.schema.benchmark import BenchmarkResult, FastestResult, Load
-from qanalysis.schema.params import PARAMS
+from qanalysis.schema.params.accuracy import PARAMS
 from qanalysis.schema.plan import Plan
+from qanalysis.schema.results.benchmark import BenchmarkResult, FastestResult, Load
+from qanalysis.schema.results.speed import SiteSpeed, SpeedModel
 from qanalysis.schema.saved_plan import SavedPlan
-from qanalysis.schema.speed import SiteSpeed, SpeedModel
 
 COUNTS = ["--calibration-samples", "16", "--evaluation-samples", "64", "--batch-size", "32"]
 QUICK = [*COUNTS, "--seconds", "0.1", "--rounds", "2", "--threads", "1", "--no-gemm", "--quiet"]
@@ -168,7 +168,7 @@ class FakeSearch(Search):
         return 100.0
 
     def _try(self, skipped, why):
-        from qanalysis.schema.benchmark import SpeedStep
+        from qanalysis.schema.results.benchmark import SpeedStep
 
         loss = sum(value for site, value in self.losses.items() if site not in skipped)
         step = SpeedStep(

@@ -11,7 +11,7 @@ import qanalysis
 from qanalysis.analysis.export import beyond_half
 from qanalysis.cli import main
 from qanalysis.schema import trained
-from qanalysis.schema.results import RESULTS
+from qanalysis.schema.results.weights import RESULTS
 from qanalysis.schema.site import TensorId
 
 COUNTS = ["--calibration-samples", "16", "--evaluation-samples", "64", "--batch-size", "32"]
@@ -52,8 +52,8 @@ def test_every_flavour_is_written_and_verified(tmp_path, capsys):
 
 def test_without_an_output_the_files_go_to_the_jobs_folder(tmp_path):
     from qanalysis.analysis import ANALYSES
-    from qanalysis.analysis.report import silent
-    from qanalysis.schema.params import PARAMS
+    from qanalysis.analysis.measure.progress import silent
+    from qanalysis.schema.params.accuracy import PARAMS
 
     params = PARAMS["export"](model="sample:vit@none", calibration_samples=8, evaluation_samples=8, skip=("head",))
     result = ANALYSES["export"](params, silent, tmp_path)
@@ -133,7 +133,7 @@ def test_a_missing_package_is_named_with_the_way_to_get_it(capsys, monkeypatch, 
 
 
 def test_a_file_that_computes_something_else_is_refused_with_the_site(capsys, monkeypatch, tmp_path):
-    from qanalysis.engines import graph
+    from qanalysis.engines.export import graph
 
     def wrong(self, tensor, source, step):
         return original(self, tensor, source, step * 2 if tensor.site == "layer2.0.conv1" else step)

@@ -13,16 +13,17 @@ import torch
 from safetensors.torch import load_file
 
 import qanalysis
-from qanalysis.analysis import qat, training
-from qanalysis.analysis.recipe import learning_rate, recipe
-from qanalysis.analysis.report import silent
-from qanalysis.analysis.training import Loop
+from qanalysis.analysis import qat
+from qanalysis.analysis.measure.progress import silent
+from qanalysis.analysis.training import loop as training
+from qanalysis.analysis.training.loop import Loop
+from qanalysis.analysis.training.recipe import learning_rate, recipe
 from qanalysis.schema import requests
 from qanalysis.schema.catalog import sample_models
 from qanalysis.schema.observations import Observations
-from qanalysis.schema.qat import kept
-from qanalysis.schema.qat_params import QatParams
-from qanalysis.schema.trace import Trace
+from qanalysis.schema.params.qat import QatParams
+from qanalysis.schema.results.qat import kept
+from qanalysis.schema.results.trace import Trace
 from qanalysis.schema.trained import read
 from tests.analysis.fine_tunes import SMALL, epochs, npz, study
 

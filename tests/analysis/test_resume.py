@@ -4,8 +4,9 @@ import pytest
 from PIL import Image
 
 import qanalysis
-from qanalysis.analysis import checkpoint, ptq, score
-from qanalysis.schema.params import PtqParams
+from qanalysis.analysis import ptq
+from qanalysis.analysis.measure import checkpoint, score
+from qanalysis.schema.params.accuracy import PtqParams
 
 PARAMS = PtqParams(
     model="sample:resnet20@none", calibrations=("max", "entropy"), calibration_samples=16, evaluation_samples=96,

@@ -5,12 +5,12 @@ import torch
 
 import qanalysis
 from qanalysis import task as tasks
-from qanalysis.analysis.comparison import change, compare
+from qanalysis.analysis.measure.comparison import change, compare
 from qanalysis.analysis.sensitivity import tied
 from qanalysis.nn.observe import observe
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.numerics.calibrate import Max
-from qanalysis.schema.params import SensitivityParams
+from qanalysis.schema.params.accuracy import SensitivityParams
 
 SMALL = {"model": "sample:resnet20@none", "calibration_samples": 16, "evaluation_samples": 48, "batch_size": 16}
 

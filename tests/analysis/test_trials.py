@@ -6,15 +6,15 @@ import time
 import pytest
 
 import qanalysis
-from qanalysis.analysis import baseline
-from qanalysis.analysis.checkpoint import Checkpoint
-from qanalysis.analysis.report import silent
+from qanalysis.analysis.measure import baseline
+from qanalysis.analysis.measure.checkpoint import Checkpoint
+from qanalysis.analysis.measure.progress import silent
 from qanalysis.analysis.trials import Trials
-from qanalysis.schema.params import TrialsParams
+from qanalysis.schema.params.accuracy import TrialsParams
 from qanalysis.schema.plan import Override, Plan
 from qanalysis.schema.requests import pending, request
+from qanalysis.schema.results.sensitivity import Change
 from qanalysis.schema.saved_plan import SavedPlan
-from qanalysis.schema.sensitivity import Change
 
 SMALL = {"model": "sample:resnet20@none", "calibration_samples": 16, "evaluation_samples": 48, "batch_size": 16}
 BASE = Plan(weight_bits=4, activation_bits=4)

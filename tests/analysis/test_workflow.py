@@ -3,8 +3,8 @@
 import pytest
 
 from qanalysis.analysis import qat, workflow, workflow_walk
-from qanalysis.schema.workflow import WorkflowResult
-from qanalysis.schema.workflow_params import WorkflowParams
+from qanalysis.schema.params.workflow import WorkflowParams
+from qanalysis.schema.results.workflow import WorkflowResult
 
 SMALL = {
     "model": "sample:resnet20",

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from qanalysis.engines.graph import Network, network
-from qanalysis.engines.operands import Operands, operands
-from qanalysis.engines.trace import Traced, trace
+from qanalysis.engines.export.graph import Network, network
+from qanalysis.engines.export.operands import Operands, operands
+from qanalysis.engines.export.trace import Traced, trace
 from qanalysis.nn.fold import Folded, fold_batch_norm
 from qanalysis.nn.observe import observe
 from qanalysis.nn.quantized import QuantizedModel

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from qanalysis.engines.graph import network
+from qanalysis.engines.export.graph import network
+from qanalysis.engines.export.operands import FLOAT
 from qanalysis.engines.layers import gathered, int8_sites, site_of, upstream
-from qanalysis.engines.operands import FLOAT
 from qanalysis.engines.process import EngineProcess
 from qanalysis.engines.protocol import LayerTime, Source
 from qanalysis.engines.reference import Reference

@@ -1,6 +1,8 @@
 """Benchmarks to draw, made by hand."""
 
-from qanalysis.schema.benchmark import (
+from qanalysis.schema.params.deploy import BenchmarkParams, ExportParams, FastestParams
+from qanalysis.schema.plan import Plan
+from qanalysis.schema.results.benchmark import (
     AgreementRow,
     BenchmarkEnvironment,
     BenchmarkResult,
@@ -15,10 +17,8 @@ from qanalysis.schema.benchmark import (
     Roofline,
     SpeedStep,
 )
-from qanalysis.schema.deploy_params import BenchmarkParams, ExportParams, FastestParams
-from qanalysis.schema.export import ExportedFile, ExportResult, SiteParity, Verification
-from qanalysis.schema.plan import Plan
-from qanalysis.schema.speed import Check, Edge, SiteSpeed, SpeedModel
+from qanalysis.schema.results.export import ExportedFile, ExportResult, SiteParity, Verification
+from qanalysis.schema.results.speed import Check, Edge, SiteSpeed, SpeedModel
 from tests.figures import factories
 
 SITES = tuple(site.name for site in factories.COVERAGE.sites)

@@ -5,8 +5,8 @@ import math
 import pytest
 
 from qanalysis.figures import compare
-from qanalysis.schema.answers import ClassAccuracy
-from qanalysis.schema.headline import Headline
+from qanalysis.insight.headline import Headline
+from qanalysis.schema.results.answers import ClassAccuracy
 
 
 def texts(figure) -> str:

@@ -6,28 +6,18 @@ import sys
 
 import pytest
 
-from qanalysis.figures import (
-    benchmark,
-    compare,
-    costs,
-    divergence,
-    histogram,
-    model,
-    overview,
-    parity,
-    partial,
-    ptq,
-    qat,
-    sensitivity,
-    speed,
-    weights,
-)
+from qanalysis.figures import compare, model
+from qanalysis.figures.benchmark import latency, parity, tradeoff
+from qanalysis.figures.calibration import costs, divergence, histogram, overview, weights
+from qanalysis.figures.ptq import ptq
+from qanalysis.figures.qat import accuracy
+from qanalysis.figures.sensitivity import fig3, partial
+from qanalysis.insight.headline import headline
 from qanalysis.numerics.calibrate import clipped_at, kl_divergence_curve
 from qanalysis.numerics.error import quantization_error
 from qanalysis.numerics.spec import QuantizerSpec
-from qanalysis.schema.answers import ClassAccuracy
-from qanalysis.schema.headline import headline
 from qanalysis.schema.paper import paper_row
+from qanalysis.schema.results.answers import ClassAccuracy
 from tests.figures import benchmarks, factories, trainings
 
 CUTOFFS = {"max": 30.0, "entropy": 30.0, "percentile:99.9": 3.3}
@@ -62,32 +52,34 @@ FIGURES = {
     "ptq.bars": lambda theme: ptq.bars(factories.ptq(accuracies=(75.0, 75.5, 1.0)), theme=theme),
     "ptq.against_paper": lambda theme: ptq.against_paper(factories.ptq(), paper_row("inception_v4"), theme=theme),
     "model.macs": lambda theme: model.macs(factories.COVERAGE, theme=theme, kept=["fc"]),
-    "sensitivity.bars": lambda theme: sensitivity.bars(ROWS, fp32=76.0, floats={"blocks.1.conv"}, theme=theme),
-    "sensitivity.fig3": lambda theme: sensitivity.fig3(factories.sensitivity(ROWS, STEPS), theme=theme),
-    "sensitivity.proxies": lambda theme: sensitivity.proxies(factories.sensitivity(ROWS), theme=theme),
+    "sensitivity.bars": lambda theme: fig3.bars(ROWS, fp32=76.0, floats={"blocks.1.conv"}, theme=theme),
+    "sensitivity.fig3": lambda theme: fig3.fig3(factories.sensitivity(ROWS, STEPS), theme=theme),
+    "sensitivity.proxies": lambda theme: fig3.proxies(factories.sensitivity(ROWS), theme=theme),
     "partial.steps": lambda theme: partial.steps(STEPS, theme=theme, **AGAINST),
     "partial.tradeoff": lambda theme: partial.tradeoff(STEPS, PINS, theme=theme, **AGAINST),
-    "benchmark.latency": lambda theme: benchmark.latency(benchmarks.ROWS, theme=theme),
-    "benchmark.layers": lambda theme: benchmark.layers(benchmarks.LAYERS.rows, ["fp32", "int8"], theme=theme),
-    "benchmark.roofline": lambda theme: benchmark.roofline(benchmarks.LAYERS.rows, benchmarks.ROOFLINE, theme=theme),
-    "benchmark.gemm": lambda theme: benchmark.gemm(benchmarks.GEMM, theme=theme),
-    "benchmark.gemm_ratio": lambda theme: benchmark.gemm_ratio(benchmarks.GEMM, {"int8": 4.0}, theme=theme),
+    "benchmark.latency": lambda theme: latency.latency(benchmarks.ROWS, theme=theme),
+    "benchmark.layers": lambda theme: latency.layers(benchmarks.LAYERS.rows, ["fp32", "int8"], theme=theme),
+    "benchmark.roofline": lambda theme: latency.roofline(benchmarks.LAYERS.rows, benchmarks.ROOFLINE, theme=theme),
+    "benchmark.gemm": lambda theme: latency.gemm(benchmarks.GEMM, theme=theme),
+    "benchmark.gemm_ratio": lambda theme: latency.gemm_ratio(benchmarks.GEMM, {"int8": 4.0}, theme=theme),
     "parity.sites": lambda theme: parity.sites(benchmarks.PARITY, 1e-3, theme=theme),
-    "speed.tradeoff": lambda theme: speed.tradeoff(
-        [speed.Point("a", "a", "int8", 1.0, 75.0, 1, 3), speed.Point("b", "b", "fp32", 3.0, 76.0, 3, 3)],
+    "speed.tradeoff": lambda theme: tradeoff.tradeoff(
+        [tradeoff.Point("a", "a", "int8", 1.0, 75.0, 1, 3), tradeoff.Point("b", "b", "fp32", 3.0, 76.0, 3, 3)],
         fp32=76.0,
         target=1.0,
         theme=theme,
     ),
-    "speed.checks": lambda theme: speed.checks(benchmarks.SPEED.checks, theme=theme),
-    "qat.loss": lambda theme: qat.loss(trainings.COURSES, steps=80, steps_per_epoch=20, theme=theme),
-    "qat.accuracy": lambda theme: qat.accuracy(trainings.COURSES, fp32=91.0, ptq=65.0, last=4, theme=theme),
-    "qat.pace": lambda theme: qat.pace(trainings.COURSES, steps=80, theme=theme),
-    "qat.ranges": lambda theme: qat.ranges(trainings.trace(), ["conv1"], fixed=trainings.BEFORE, steps=80, theme=theme),
-    "qat.moves": lambda theme: qat.moves(trainings.BEFORE, {"conv1": 1.0}, theme=theme),
-    "qat.weights": lambda theme: qat.weights(trainings.trace(), "conv1", theme=theme),
-    "qat.comparison": lambda theme: qat.comparison(
-        [qat.Run("a", trainings.epochs(65, 80), trainings.epochs(91, 90))], fp32=91.0, theme=theme
+    "speed.checks": lambda theme: tradeoff.checks(benchmarks.SPEED.checks, theme=theme),
+    "qat.loss": lambda theme: accuracy.loss(trainings.COURSES, steps=80, steps_per_epoch=20, theme=theme),
+    "qat.accuracy": lambda theme: accuracy.accuracy(trainings.COURSES, fp32=91.0, ptq=65.0, last=4, theme=theme),
+    "qat.pace": lambda theme: accuracy.pace(trainings.COURSES, steps=80, theme=theme),
+    "qat.ranges": lambda theme: accuracy.ranges(
+        trainings.trace(), ["conv1"], fixed=trainings.BEFORE, steps=80, theme=theme
+    ),
+    "qat.moves": lambda theme: accuracy.moves(trainings.BEFORE, {"conv1": 1.0}, theme=theme),
+    "qat.weights": lambda theme: accuracy.weights(trainings.trace(), "conv1", theme=theme),
+    "qat.comparison": lambda theme: accuracy.comparison(
+        [accuracy.Run("a", trainings.epochs(65, 80), trainings.epochs(91, 90))], fp32=91.0, theme=theme
     ),
 }
 
@@ -139,10 +131,10 @@ def test_themes_differ(name):
 def test_says_how_to_read_it(name):
     module, function = name.split(".")
     modules = (
-        benchmark,
+        latency,
         compare,
         parity,
-        speed,
+        tradeoff,
         costs,
         divergence,
         histogram,
@@ -150,8 +142,8 @@ def test_says_how_to_read_it(name):
         overview,
         partial,
         ptq,
-        qat,
-        sensitivity,
+        accuracy,
+        fig3,
         weights,
     )
     sentences = {m.__name__.rpartition(".")[2]: m for m in modules}

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from qanalysis.figures.qat import Course
-from qanalysis.schema.qat import QatEpoch, QatRecipe, QatStep
-from qanalysis.schema.trace import BINS_PER_CODE, CODES, Trace, bins
+from qanalysis.figures.qat.accuracy import Course
+from qanalysis.schema.results.qat import QatEpoch, QatRecipe, QatStep
+from qanalysis.schema.results.trace import BINS_PER_CODE, CODES, Trace, bins
 
 STEPS, PER_EPOCH = 80, 20
 RECIPE = QatRecipe(

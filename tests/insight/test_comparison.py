@@ -2,9 +2,9 @@
 
 import pytest
 
-from qanalysis.schema.comparison import Run, differences, shared_ranges
-from qanalysis.schema.headline import answers_params, headline, ranges
-from qanalysis.schema.params import PtqParams
+from qanalysis.insight.comparison import Run, differences, shared_ranges
+from qanalysis.insight.headline import answers_params, headline, ranges
+from qanalysis.schema.params.accuracy import PtqParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.saved_plan import SavedPlan
 from tests.figures import factories

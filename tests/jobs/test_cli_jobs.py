@@ -8,7 +8,7 @@ from qanalysis.cli import main
 from qanalysis.jobs import queue
 from qanalysis.jobs.local import LocalEngine
 from qanalysis.jobs.store import Store
-from qanalysis.schema.params import DescribeParams, PtqParams
+from qanalysis.schema.params.accuracy import DescribeParams, PtqParams
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import qanalysis
 from qanalysis.jobs.local import LocalEngine
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import Store
-from qanalysis.schema.params import DescribeParams, PtqParams
+from qanalysis.schema.params.accuracy import DescribeParams, PtqParams
 
 NETWORK = "sample:resnet20@none"
 MEASURED = {"rows", "ranges", "fp32", "best", "coverage"}

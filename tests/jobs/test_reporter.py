@@ -8,7 +8,7 @@ from qanalysis.jobs import reporter
 from qanalysis.jobs.database import connected
 from qanalysis.jobs.reporter import Reporter
 from qanalysis.jobs.store import Store
-from qanalysis.schema.params import DescribeParams
+from qanalysis.schema.params.accuracy import DescribeParams
 
 
 @pytest.fixture

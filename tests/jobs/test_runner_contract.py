@@ -12,12 +12,12 @@ import psutil
 import pytest
 
 from qanalysis.jobs import lease, queue
-from qanalysis.jobs.engine import Engine
 from qanalysis.jobs.local import LocalEngine
+from qanalysis.jobs.runner import Engine
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import Store
-from qanalysis.schema.params import DescribeParams, PtqParams, WeightsParams
-from qanalysis.schema.task_params import TaskParams
+from qanalysis.schema.params.accuracy import DescribeParams, PtqParams, WeightsParams
+from qanalysis.schema.params.task import TaskParams
 from tests.jobs.worker import COMMAND, HALF, STEPS
 
 ENGINES: dict[str, Callable[[Store], Engine]] = {"local": lambda store: LocalEngine(store, COMMAND)}
@@ -188,7 +188,7 @@ class TestEngine:
         """A process that submits and dies; another sees the running job and starts the queued one."""
         store = make().store
         submit = (
-            "from pathlib import Path\nfrom tests.jobs.test_engine_contract import *\n"
+            "from pathlib import Path\nfrom tests.jobs.test_runner_contract import *\n"
             f"engine = LocalEngine(Store(Path({str(store.root)!r})), COMMAND)\n"
             "print(engine.submit('ptq', heavy('wait')), engine.submit('ptq', heavy('wait', 1)), flush=True)\n"
             "os.kill(os.getpid(), signal.SIGKILL)"
@@ -271,7 +271,7 @@ class TestEngine:
         engine = make()
         go(engine)
         reader = (
-            "import sys\nfrom pathlib import Path\nfrom tests.jobs.test_engine_contract import *\n"
+            "import sys\nfrom pathlib import Path\nfrom tests.jobs.test_runner_contract import *\n"
             f"store = Store(Path({str(engine.store.root)!r}))\n"
             "seen = 0\n"
             "while (job := store.job(sys.argv[1])).live:\n"

@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from qanalysis.jobs.state import Event, alive, fold
-from qanalysis.schema.params import DescribeParams
+from qanalysis.schema.params.accuracy import DescribeParams
 
 HERE = {"pid": os.getpid(), "process_started": psutil.Process().create_time()}
 GONE = {"pid": os.getpid(), "process_started": 1.0}

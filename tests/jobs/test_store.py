@@ -14,8 +14,8 @@ from qanalysis.jobs import queue
 from qanalysis.jobs.database import connected
 from qanalysis.jobs.store import Store
 from qanalysis.schema.digest import digest
-from qanalysis.schema.params import DescribeParams, PtqParams
-from qanalysis.schema.task_params import TaskParams
+from qanalysis.schema.params.accuracy import DescribeParams, PtqParams
+from qanalysis.schema.params.task import TaskParams
 
 PARAMS = DescribeParams()
 HERE = {"pid": os.getpid(), "process_started": psutil.Process().create_time()}

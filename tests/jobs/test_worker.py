@@ -8,7 +8,7 @@ import pytest
 from qanalysis.jobs import queue, worker
 from qanalysis.jobs.local import LocalEngine
 from qanalysis.jobs.store import Store
-from qanalysis.schema.params import DescribeParams
+from qanalysis.schema.params.accuracy import DescribeParams
 
 
 @pytest.fixture(autouse=True)

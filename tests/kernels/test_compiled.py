@@ -5,13 +5,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qanalysis.numerics import compiled
-from qanalysis.numerics.quantize import fake_quantize, learned_fake_quantize, per_tensor
+from qanalysis.kernels import compiled
+from qanalysis.kernels.quantize import fake_quantize, learned_fake_quantize, per_tensor
 from qanalysis.numerics.spec import QuantizerSpec, Range
 
 SPEC, AFFINE = QuantizerSpec(4), QuantizerSpec(4, "affine")
 needs_it = pytest.mark.skipif(
-    compiled._fake_quantize() is None, reason="the installation could not compile qanalysis/numerics/_rounding.c"
+    compiled._fake_quantize() is None, reason="the installation could not compile qanalysis/kernels/_rounding.c"
 )
 LAYOUTS = {
     "plain": lambda: torch.randn(5, 6, 7, 9),

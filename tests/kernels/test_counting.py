@@ -12,15 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from qanalysis.nn import counting
-from qanalysis.nn.counting import compiled_count, count
-from qanalysis.numerics import compiled
+from qanalysis.kernels import compiled, counting
+from qanalysis.kernels.counting import compiled_count, count
 from qanalysis.numerics.histogram import BINS, Histogram
 
 ROOT = Path(__file__).parents[2]
 float32s = st.floats(width=32, allow_nan=False, allow_infinity=False)
 needs_c = pytest.mark.skipif(
-    compiled_count() is None, reason="the installation could not compile qanalysis/nn/_counting.c"
+    compiled_count() is None, reason="the installation could not compile qanalysis/kernels/_counting.c"
 )
 SIZES = [1, 3, 1023, 1024, 1025, 65_536, 2**18 - 1, 2**18, 2**20 + 70_001]
 
@@ -97,7 +96,7 @@ def test_c_counts_in_the_threads_that_pytorch_has_started():
     """More threads than PyTorch's would outnumber the cores, and slow down every operation of the process."""
     program = """
 import os, torch
-from qanalysis.nn.counting import compiled_count, count
+from qanalysis.kernels.counting import compiled_count, count
 torch.set_num_threads(2)
 x = torch.randn(2**20)
 x.mul(2)

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qanalysis.numerics.quantize import dequantize, fake_quantize, max_weight_params, per_tensor, quantize
+from qanalysis.kernels.quantize import dequantize, fake_quantize, max_weight_params, per_tensor, quantize
 from qanalysis.numerics.spec import QuantizerSpec, Range
 from tests import reference
 

@@ -9,11 +9,11 @@ import torchvision
 from torch import nn
 from torch.nn import functional as F
 
+from qanalysis.kernels.quantize import max_weight_params, quantize
 from qanalysis.models.cifar.efficientnet import efficientnet
 from qanalysis.models.cifar.mobilenet import mobilenet_v2
 from qanalysis.models.cifar.resnet import resnet20
 from qanalysis.nn.fold import fold_batch_norm
-from qanalysis.numerics.quantize import max_weight_params, quantize
 from qanalysis.numerics.spec import QuantizerSpec
 from tests import reference
 

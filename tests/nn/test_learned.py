@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qanalysis.numerics.quantize import (
+from qanalysis.kernels.quantize import (
     fake_quantize,
     fake_quantize_within,
     learned_fake_quantize,

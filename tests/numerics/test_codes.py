@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qanalysis.numerics import quantize
+from qanalysis.kernels import quantize
 from qanalysis.numerics.codes import codes, matrix_codes, reals, represented, rounded
 from qanalysis.numerics.spec import QuantizerSpec, Range
 from tests import reference

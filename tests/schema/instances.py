@@ -1,8 +1,19 @@
 """One result of every analysis, made by hand, with every field filled that may be."""
 
-from qanalysis.schema.advice import Advice
-from qanalysis.schema.answers import Answers, AnswersResult
-from qanalysis.schema.benchmark import (
+from qanalysis.schema.params.accuracy import (
+    PARAMS,
+    CalibrateParams,
+    PartialParams,
+    PlanParams,
+    PtqParams,
+    SensitivityParams,
+    TrialsParams,
+)
+from qanalysis.schema.params.qat import QatParams
+from qanalysis.schema.plan import Override, Plan
+from qanalysis.schema.results.advice import Advice
+from qanalysis.schema.results.answers import Answers, AnswersResult
+from qanalysis.schema.results.benchmark import (
     AgreementRow,
     BenchmarkEnvironment,
     BenchmarkResult,
@@ -17,32 +28,10 @@ from qanalysis.schema.benchmark import (
     Roofline,
     SpeedStep,
 )
-from qanalysis.schema.export import ExportedFile, ExportResult, SiteParity, Verification
-from qanalysis.schema.params import (
-    PARAMS,
-    CalibrateParams,
-    PartialParams,
-    PlanParams,
-    PtqParams,
-    SensitivityParams,
-    TrialsParams,
-)
-from qanalysis.schema.plan import Override, Plan
-from qanalysis.schema.qat import CalibrationScore, QatEpoch, QatRecipe, QatResult, QatRun, QatStep
-from qanalysis.schema.qat_params import QatParams
-from qanalysis.schema.result import DataCard, Environment, ModelCard, Score
-from qanalysis.schema.results import (
-    CalibrateResult,
-    ChannelStatistics,
-    DescribeResult,
-    EvaluateResult,
-    PtqResult,
-    PtqRow,
-    WeightsResult,
-    WeightsRow,
-)
-from qanalysis.schema.saved_plan import SavedPlan
-from qanalysis.schema.sensitivity import (
+from qanalysis.schema.results.common import DataCard, Environment, ModelCard, Score
+from qanalysis.schema.results.export import ExportedFile, ExportResult, SiteParity, Verification
+from qanalysis.schema.results.qat import CalibrationScore, QatEpoch, QatRecipe, QatResult, QatRun, QatStep
+from qanalysis.schema.results.sensitivity import (
     Change,
     Partial,
     PartialResult,
@@ -54,9 +43,20 @@ from qanalysis.schema.sensitivity import (
     Trial,
     TrialsResult,
 )
+from qanalysis.schema.results.speed import Check, Edge, SiteSpeed, SpeedModel
+from qanalysis.schema.results.weights import (
+    CalibrateResult,
+    ChannelStatistics,
+    DescribeResult,
+    EvaluateResult,
+    PtqResult,
+    PtqRow,
+    WeightsResult,
+    WeightsRow,
+)
+from qanalysis.schema.results.workflow import Candidate, Recommendation, Speed, StageNote, WorkflowResult
+from qanalysis.schema.saved_plan import SavedPlan
 from qanalysis.schema.site import Coverage, NotCovered, Site
-from qanalysis.schema.speed import Check, Edge, SiteSpeed, SpeedModel
-from qanalysis.schema.workflow import Candidate, Recommendation, Speed, StageNote, WorkflowResult
 
 SITE = Site(name="fc", kind="linear", macs=12, roles=("input",), input_shape=(1, 3), weight_shape=(4, 3))
 COVERAGE = Coverage(sites=(SITE,), not_covered=(NotCovered(module="lstm", operation="lstm", reason="not yet"),))

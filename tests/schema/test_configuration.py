@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from qanalysis.schema import configuration
-from qanalysis.schema.params import INTERACTIVE, PARAMS
+from qanalysis.schema.params.accuracy import INTERACTIVE, PARAMS
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.saved_plan import SavedPlan
 

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from qanalysis import cli
 from qanalysis.schema import saved_plan
-from qanalysis.schema.params import PlanParams, PtqParams
+from qanalysis.schema.params.accuracy import PlanParams, PtqParams
 from qanalysis.schema.plan import Override, Plan
 from qanalysis.schema.saved_plan import SavedPlan
 

@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from qanalysis.jobs.store import Store
 from qanalysis.schema import saved_plan
-from qanalysis.schema.params import CalibrateParams, EvaluateParams, WeightsParams
+from qanalysis.schema.params.accuracy import CalibrateParams, EvaluateParams, WeightsParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.saved_plan import SavedPlan
 from qanalysis.ui import navigation

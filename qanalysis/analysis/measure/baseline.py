@@ -8,13 +8,13 @@ import torch
 
 from qanalysis import task as tasks
 from qanalysis.analysis.calibrate import observed, range_tables
-from qanalysis.analysis.checkpoint import Checkpoint
-from qanalysis.analysis.report import Report, Snapshot, counted
-from qanalysis.analysis.score import Answers, answers, score
+from qanalysis.analysis.measure.checkpoint import Checkpoint
+from qanalysis.analysis.measure.progress import Report, Snapshot, counted
+from qanalysis.analysis.measure.score import Answers, answers, score
 from qanalysis.nn.quantized import QuantizedModel, QuantizedWeights
 from qanalysis.nn.replay import Replay
 from qanalysis.schema.observations import Observations, RangeTable
-from qanalysis.schema.params import OneCalibrationParams
+from qanalysis.schema.params.accuracy import OneCalibrationParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.site import Coverage
 from qanalysis.task import Task

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from qanalysis.analysis.score import paired_interval, relative
+from qanalysis.analysis.measure.score import paired_interval, relative
 from qanalysis.schema.base import finite
 
 #: Quantile of the normal distribution for 95 % intervals.

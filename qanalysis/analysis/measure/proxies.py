@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
-from qanalysis.analysis.baseline import Baseline
+from qanalysis.analysis.measure.baseline import Baseline
+from qanalysis.kernels.quantize import fake_quantize, max_weight_params
 from qanalysis.nn.sites import Call, SiteMode
-from qanalysis.numerics.quantize import fake_quantize, max_weight_params
-from qanalysis.schema.sensitivity import Proxy, ProxyName, SensitivityRow
+from qanalysis.schema.results.sensitivity import Proxy, ProxyName, SensitivityRow
 from qanalysis.task import logits
 
 #: Samples to score on; the scores are means, and what they miss is not for want of samples.

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qanalysis.analysis.checkpoint import Checkpoint
-from qanalysis.analysis.comparison import Comparison
+from qanalysis.analysis.measure.checkpoint import Checkpoint
+from qanalysis.analysis.measure.comparison import Comparison
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from qanalysis.analysis.checkpoint import Checkpoint
-from qanalysis.analysis.report import Report
+from qanalysis.analysis.measure.checkpoint import Checkpoint
+from qanalysis.analysis.measure.progress import Report
 from qanalysis.data.split import Split
-from qanalysis.numerics.quantize import NotFiniteError
+from qanalysis.kernels.quantize import NotFiniteError
 from qanalysis.schema.base import finite
-from qanalysis.schema.result import Score
+from qanalysis.schema.results.common import Score
 from qanalysis.task import Task, logits
 
 #: Seconds of work that a kill may cost.

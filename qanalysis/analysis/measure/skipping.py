@@ -9,12 +9,12 @@ from functools import partial
 
 import torch
 
-from qanalysis.analysis.baseline import Baseline, Batch
-from qanalysis.analysis.comparison import Comparison, change, compare
-from qanalysis.analysis.recall import recall
-from qanalysis.schema.params import Rank
+from qanalysis.analysis.measure.baseline import Baseline, Batch
+from qanalysis.analysis.measure.comparison import Comparison, change, compare
+from qanalysis.analysis.measure.recall import recall
+from qanalysis.schema.params.accuracy import Rank
 from qanalysis.schema.plan import Plan
-from qanalysis.schema.sensitivity import Partial, PartialStep
+from qanalysis.schema.results.sensitivity import Partial, PartialStep
 from qanalysis.task import logits
 
 

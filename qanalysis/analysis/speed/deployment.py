@@ -11,24 +11,24 @@ import torch
 from torch import nn
 
 from qanalysis import task as tasks
-from qanalysis.analysis.baseline import float_sites
 from qanalysis.analysis.calibrate import observed, range_tables
-from qanalysis.analysis.report import Report
+from qanalysis.analysis.measure.baseline import float_sites
+from qanalysis.analysis.measure.progress import Report
 from qanalysis.nn.fold import Folded, fold_batch_norm
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.nn.residual import ROLES, ResidualQuantizedModel, observe_residuals
 from qanalysis.numerics.calibrate import parse
-from qanalysis.schema.deploy_params import DeployParams
 from qanalysis.schema.flavours import Residual
 from qanalysis.schema.observations import Observations, RangeTable
+from qanalysis.schema.params.deploy import DeployParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.site import TensorId
 from qanalysis.task import Task
 
 if TYPE_CHECKING:
-    from qanalysis.engines.graph import Network
-    from qanalysis.engines.operands import Operands
-    from qanalysis.engines.trace import Traced
+    from qanalysis.engines.export.graph import Network
+    from qanalysis.engines.export.operands import Operands
+    from qanalysis.engines.export.trace import Traced
 
 
 def needs(*packages: str) -> None:
@@ -76,7 +76,7 @@ class Deployment:
         Raises:
             ValueError: if engines cannot execute the plan.
         """
-        from qanalysis.engines.operands import operands
+        from qanalysis.engines.export.operands import operands
 
         around = self.traced.residuals
         residuals = {TensorId(name, role): around[name] for name in around for role in ROLES[self.residual]}
@@ -88,14 +88,14 @@ class Deployment:
         Raises:
             ValueError: if it cannot be exported, naming the site.
         """
-        from qanalysis.engines.graph import network
+        from qanalysis.engines.export.graph import network
 
         return network(self.traced, self.operands(plan))
 
     def float_network(self) -> "Network":
         """The ONNX network in floating point."""
-        from qanalysis.engines.graph import network
-        from qanalysis.engines.operands import FLOAT
+        from qanalysis.engines.export.graph import network
+        from qanalysis.engines.export.operands import FLOAT
 
         return network(self.traced, FLOAT)
 
@@ -117,8 +117,8 @@ def prepared(params: DeployParams, report: Report) -> Deployment:
             execute, an operator without an ONNX form, or a missing package.
     """
     needs("onnx", "onnxscript", "onnxruntime")
-    from qanalysis.engines.operands import check_exportable
-    from qanalysis.engines.trace import trace
+    from qanalysis.engines.export.operands import check_exportable
+    from qanalysis.engines.export.trace import trace
 
     task = tasks.load(params)
     plan = params.checked_plan(task.coverage)

@@ -12,7 +12,7 @@ from qanalysis.engines.layers import Gathered
 from qanalysis.engines.protocol import Precision
 from qanalysis.engines.registry import ENGINES
 from qanalysis.nn.sites import Call, SiteMode
-from qanalysis.schema.benchmark import GemmRow, LayerRow, Layers, Roofline
+from qanalysis.schema.results.benchmark import GemmRow, LayerRow, Layers, Roofline
 from qanalysis.schema.site import Coverage
 
 #: Precisions of products of matrices.

@@ -4,15 +4,15 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from qanalysis.analysis.benchmark_layers import operand_elements
-from qanalysis.analysis.deployment import Deployment
-from qanalysis.analysis.speed_rounds import Timed, measure
-from qanalysis.engines.graph import Network
+from qanalysis.analysis.speed.deployment import Deployment
+from qanalysis.analysis.speed.layers import operand_elements
+from qanalysis.analysis.speed.rounds import Timed, measure
+from qanalysis.engines.export.graph import Network
 from qanalysis.engines.layers import gathered, upstream
 from qanalysis.engines.process import EngineProcess
 from qanalysis.engines.protocol import Source
 from qanalysis.schema.plan import Plan
-from qanalysis.schema.speed import Check, Edge, SiteSpeed, SpeedModel, fitted_boundary
+from qanalysis.schema.results.speed import Check, Edge, SiteSpeed, SpeedModel, fitted_boundary
 
 #: Mixes that the cost of boundaries is fitted to, and mixes that only check the model.
 _FITTED, _CHECKED = 3, 3

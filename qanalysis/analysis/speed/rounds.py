@@ -10,7 +10,7 @@ import psutil
 from numpy.typing import NDArray
 
 from qanalysis.engines.process import EngineProcess
-from qanalysis.schema.benchmark import BUSY, Latency, Load
+from qanalysis.schema.results.benchmark import BUSY, Latency, Load
 
 _RESAMPLES = 2000
 

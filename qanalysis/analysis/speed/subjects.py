@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from qanalysis.schema.benchmark import BenchmarkEnvironment, Load
-from qanalysis.schema.deploy_params import BenchmarkParams
+from qanalysis.schema.params.deploy import BenchmarkParams
+from qanalysis.schema.results.benchmark import BenchmarkEnvironment, Load
 from qanalysis.task import Task
 
 #: Name of the plan that was asked for, in rows.

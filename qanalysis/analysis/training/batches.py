@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from qanalysis.analysis.processes import ALONE, Processes
+from qanalysis.analysis.training.processes import ALONE, Processes
 from qanalysis.data.augment import augment
 from qanalysis.data.split import Split
-from qanalysis.schema.qat import QatRecipe
+from qanalysis.schema.results.qat import QatRecipe
 
 #: Crops are of the image padded by this share of its side: 4 pixels at 32.
 _PADDING = 1 / 8

@@ -12,20 +12,20 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from qanalysis.analysis.memory import out_of_memory, what_fits
-from qanalysis.analysis.optimizer import optimizer_for, train_mode
-from qanalysis.analysis.processes import ALONE, Processes
-from qanalysis.analysis.recipe import learning_rate
-from qanalysis.analysis.report import Report
-from qanalysis.analysis.training_batches import Batches
-from qanalysis.analysis.training_state import State
+from qanalysis.analysis.measure.progress import Report
+from qanalysis.analysis.training.batches import Batches
+from qanalysis.analysis.training.memory import out_of_memory, what_fits
+from qanalysis.analysis.training.optimizer import optimizer_for, train_mode
+from qanalysis.analysis.training.processes import ALONE, Processes
+from qanalysis.analysis.training.recipe import learning_rate
+from qanalysis.analysis.training.state import State
+from qanalysis.kernels.quantize import NotFiniteError
 from qanalysis.nn.learned import LearnedModel
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.nn.weight_grid import weight_grid
-from qanalysis.numerics.quantize import NotFiniteError
-from qanalysis.schema.qat import Phase, QatEpoch, QatRecipe, QatRun, QatStep, kept
-from qanalysis.schema.qat_params import QatParams
-from qanalysis.schema.trace import BINS_PER_CODE, CODES
+from qanalysis.schema.params.qat import QatParams
+from qanalysis.schema.results.qat import Phase, QatEpoch, QatRecipe, QatRun, QatStep, kept
+from qanalysis.schema.results.trace import BINS_PER_CODE, CODES
 from qanalysis.task import logits
 
 #: Rows that a run reports at the most, and seconds of work that a kill may cost.

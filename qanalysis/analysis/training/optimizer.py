@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from qanalysis.nn.learned import LearnedModel
-from qanalysis.schema.qat import QatRecipe
-from qanalysis.schema.qat_params import BatchNorm, QatParams
+from qanalysis.schema.params.qat import BatchNorm, QatParams
+from qanalysis.schema.results.qat import QatRecipe
 
 
 def optimizer_for(network: nn.Module, params: QatParams, recipe: QatRecipe) -> torch.optim.Optimizer:

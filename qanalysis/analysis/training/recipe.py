@@ -4,8 +4,8 @@ import math
 from typing import Any, Literal
 
 from qanalysis.schema.catalog import sample_models
-from qanalysis.schema.qat import QatRecipe
-from qanalysis.schema.qat_params import QatParams
+from qanalysis.schema.params.qat import QatParams
+from qanalysis.schema.results.qat import QatRecipe
 
 #: Where the original training is unknown: Table 10's learning rate for classification, and a short schedule.
 _LEARNING_RATE, _EPOCHS = 1e-3, 3

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from qanalysis.schema.qat import QatEpoch, QatStep
-from qanalysis.schema.trace import Trace
+from qanalysis.schema.results.qat import QatEpoch, QatStep
+from qanalysis.schema.results.trace import Trace
 
 _FORMAT = "qanalysis-training-1"
 #: What PyTorch, pickle and zip raise on a file that is not whole.

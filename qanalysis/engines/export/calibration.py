@@ -3,8 +3,8 @@
 import struct
 from typing import Any
 
-from qanalysis.engines.graph import Network
-from qanalysis.engines.operands import Operands
+from qanalysis.engines.export.graph import Network
+from qanalysis.engines.export.operands import Operands
 from qanalysis.schema.observations import RangeTable
 from qanalysis.schema.site import TensorId
 

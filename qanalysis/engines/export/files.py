@@ -9,11 +9,11 @@ from pathlib import Path
 
 import onnx
 
-from qanalysis.engines.calibration import as_json, as_tensorrt_cache
-from qanalysis.engines.graph import Network
-from qanalysis.engines.half import to_half
-from qanalysis.engines.operands import Operands
-from qanalysis.engines.unsigned import unsigned
+from qanalysis.engines.export.calibration import as_json, as_tensorrt_cache
+from qanalysis.engines.export.graph import Network
+from qanalysis.engines.export.half import to_half
+from qanalysis.engines.export.operands import Operands
+from qanalysis.engines.export.unsigned import unsigned
 from qanalysis.schema.observations import RangeTable
 
 

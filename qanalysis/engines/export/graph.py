@@ -7,9 +7,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from qanalysis.engines.operands import Codes, Operands
-from qanalysis.engines.pools import round_before_pools
-from qanalysis.engines.trace import DOMAIN, INPUT, OPSET, OUTPUT, Traced, attributes, is_marker
+from qanalysis.engines.export.operands import Codes, Operands
+from qanalysis.engines.export.pools import round_before_pools
+from qanalysis.engines.export.trace import DOMAIN, INPUT, OPSET, OUTPUT, Traced, attributes, is_marker
 from qanalysis.schema.site import TensorId
 
 _ZERO = "zero_point"

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, defs, helper, numpy_helper
 
-from qanalysis.engines.trace import OPSET
+from qanalysis.engines.export.trace import OPSET
 
 _LARGEST = float(np.finfo(np.float16).max)
 _SMALLEST = float(np.finfo(np.float16).smallest_subnormal)

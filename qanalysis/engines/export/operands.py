@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from qanalysis.kernels.quantize import max_weight_params, quantize
 from qanalysis.nn.fold import Folded, factor
 from qanalysis.nn.residual import PRODUCT, ROLE
 from qanalysis.nn.sites import Call, SiteMode
-from qanalysis.numerics.quantize import max_weight_params, quantize
 from qanalysis.numerics.spec import QuantizerSpec, step_and_zero_point
 from qanalysis.schema.executable import refusal
 from qanalysis.schema.observations import RangeTable

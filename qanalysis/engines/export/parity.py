@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from qanalysis.engines.graph import Network
-from qanalysis.engines.operands import Operands
+from qanalysis.engines.export.graph import Network
+from qanalysis.engines.export.operands import Operands
 from qanalysis.engines.reference import Reference
 from qanalysis.nn.residual import Addition, ResidualMode
 from qanalysis.nn.sites import Call

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from qanalysis.figures.benchmark_layers import layers as layers
-from qanalysis.figures.cutoffs import text_width
-from qanalysis.figures.roofline import gemm as gemm
-from qanalysis.figures.roofline import gemm_ratio as gemm_ratio
-from qanalysis.figures.roofline import roofline as roofline
-from qanalysis.figures.theme import PALETTES, Theme, annotation, axis, blank, faded, layout, precision_colour
-from qanalysis.schema.benchmark import BenchmarkRow
+from qanalysis.figures.benchmark.layers import layers as layers
+from qanalysis.figures.benchmark.roofline import gemm as gemm
+from qanalysis.figures.benchmark.roofline import gemm_ratio as gemm_ratio
+from qanalysis.figures.benchmark.roofline import roofline as roofline
+from qanalysis.figures.calibration.cutoffs import text_width
+from qanalysis.figures.look.theme import PALETTES, Theme, annotation, axis, blank, faded, layout, precision_colour
 from qanalysis.schema.flavours import engine_label
+from qanalysis.schema.results.benchmark import BenchmarkRow
 
 HOW_TO_READ = {
     "latency": (

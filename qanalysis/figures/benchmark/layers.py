@@ -5,9 +5,19 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from qanalysis.figures.overview import name_margin, shortened
-from qanalysis.figures.theme import CLEAR, PALETTES, Theme, annotation, axis, blank, faded, layout, precision_colour
-from qanalysis.schema.benchmark import LayerRow
+from qanalysis.figures.calibration.overview import name_margin, shortened
+from qanalysis.figures.look.theme import (
+    CLEAR,
+    PALETTES,
+    Theme,
+    annotation,
+    axis,
+    blank,
+    faded,
+    layout,
+    precision_colour,
+)
+from qanalysis.schema.results.benchmark import LayerRow
 
 #: Height of a bar, space between layers, and what is above and below the plot, in px.
 _BAR, _GAP, _TOP, _BOTTOM = 9, 8, 40, 52

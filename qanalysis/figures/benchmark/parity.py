@@ -6,9 +6,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from qanalysis.figures.overview import shortened
-from qanalysis.figures.theme import PALETTES, Theme, annotation, axis, blank, layout, line, precision_colour
-from qanalysis.schema.export import SiteParity
+from qanalysis.figures.calibration.overview import shortened
+from qanalysis.figures.look.theme import PALETTES, Theme, annotation, axis, blank, layout, line, precision_colour
+from qanalysis.schema.results.export import SiteParity
 
 HOW_TO_READ = {
     "sites": (

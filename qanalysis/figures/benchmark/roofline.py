@@ -6,10 +6,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from qanalysis.figures import series
-from qanalysis.figures.series import End
-from qanalysis.figures.theme import PALETTES, Theme, axis, blank, faded, layout, line, precision_colour
-from qanalysis.schema.benchmark import GemmRow, LayerRow, Roofline
+from qanalysis.figures.look import series
+from qanalysis.figures.look.series import End
+from qanalysis.figures.look.theme import PALETTES, Theme, axis, blank, faded, layout, line, precision_colour
+from qanalysis.schema.results.benchmark import GemmRow, LayerRow, Roofline
 
 _HEIGHT, _TOP, _BOTTOM = 420, 36, 56
 _SYMBOLS = {"fp32": "circle", "int8": "diamond", "bf16": "square", "fp16": "triangle-up", "int8+bf16": "star"}

@@ -6,13 +6,13 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from qanalysis.figures.accuracy import WORDS, window
-from qanalysis.figures.curves import NOUNS, references
-from qanalysis.figures.labels import ROOM, across, beside, beside_points, margin
-from qanalysis.figures.overview import shortened
-from qanalysis.figures.theme import PALETTES, Theme, axis, blank, faded, layout, line, precision_colour
-from qanalysis.schema.result import Metric
-from qanalysis.schema.speed import Check, pareto_front
+from qanalysis.figures.calibration.overview import shortened
+from qanalysis.figures.look.labels import ROOM, across, beside, beside_points, margin
+from qanalysis.figures.look.theme import PALETTES, Theme, axis, blank, faded, layout, line, precision_colour
+from qanalysis.figures.ptq.bars import WORDS, window
+from qanalysis.figures.sensitivity.curves import NOUNS, references
+from qanalysis.schema.results.common import Metric
+from qanalysis.schema.results.speed import Check, pareto_front
 
 HOW_TO_READ = {
     "tradeoff": (

@@ -6,7 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from qanalysis.figures.theme import (
+from qanalysis.figures.look.theme import (
     PALETTES,
     Theme,
     annotation,

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from qanalysis.figures.theme import (
+from qanalysis.figures.look.theme import (
     CLEAR,
     CUSTOM,
     PALETTES,

@@ -7,8 +7,8 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from qanalysis.figures.cutoffs import PLOT_HEIGHT, marks
-from qanalysis.figures.theme import PALETTES, Theme, axis, blank, faded, layout, line
+from qanalysis.figures.calibration.cutoffs import PLOT_HEIGHT, marks
+from qanalysis.figures.look.theme import PALETTES, Theme, axis, blank, faded, layout, line
 from qanalysis.numerics.calibrate import FIRST_CANDIDATE, DivergenceCurve
 
 HOW_TO_READ = {

@@ -4,7 +4,16 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from qanalysis.figures.theme import PALETTES, Theme, axis, blank, calibration_colour, calibration_label, layout, line
+from qanalysis.figures.look.theme import (
+    PALETTES,
+    Theme,
+    axis,
+    blank,
+    calibration_colour,
+    calibration_label,
+    layout,
+    line,
+)
 from qanalysis.schema.observations import Growth
 
 HOW_TO_READ = {

@@ -7,8 +7,8 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from qanalysis.figures.cutoffs import PLOT_HEIGHT, clipped, marks
-from qanalysis.figures.theme import PALETTES, Theme, axis, blank, layout
+from qanalysis.figures.calibration.cutoffs import PLOT_HEIGHT, clipped, marks
+from qanalysis.figures.look.theme import PALETTES, Theme, axis, blank, layout
 from qanalysis.numerics.histogram import BINS, Histogram
 
 #: Most bars that a histogram is drawn with.

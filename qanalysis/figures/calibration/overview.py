@@ -7,13 +7,13 @@ from typing import Any, Literal
 import numpy as np
 import plotly.graph_objects as go
 
-from qanalysis.figures.theme import PALETTES, Theme, axis, blank, calibration_label, layout, line
+from qanalysis.figures.look.theme import PALETTES, Theme, axis, blank, calibration_label, layout, line
 from qanalysis.numerics.calibrate import clipped_at
 from qanalysis.numerics.error import quantization_error
 from qanalysis.numerics.histogram import Histogram
 from qanalysis.numerics.spec import QuantizerSpec
 from qanalysis.schema.observations import Observations
-from qanalysis.schema.results import CalibrateResult
+from qanalysis.schema.results.weights import CalibrateResult
 
 Quantity = Literal["ratio", "sqnr"]
 

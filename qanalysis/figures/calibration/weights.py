@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from qanalysis.figures.accuracy import Bar, hanging
-from qanalysis.figures.overview import name_margin, shortened
-from qanalysis.figures.theme import PALETTES, Theme, annotation, axis, blank, faded, layout, line
-from qanalysis.schema.results import ChannelStatistics, WeightsResult
+from qanalysis.figures.calibration.overview import name_margin, shortened
+from qanalysis.figures.look.theme import PALETTES, Theme, annotation, axis, blank, faded, layout, line
+from qanalysis.figures.ptq.bars import Bar, hanging
+from qanalysis.schema.results.weights import ChannelStatistics, WeightsResult
 
 HOW_TO_READ = {
     "channels": (

@@ -4,8 +4,8 @@ import math
 
 import plotly.graph_objects as go
 
-from qanalysis.figures.learn_look import axis, layout, words
-from qanalysis.figures.theme import PALETTES, Theme, precision_colour
+from qanalysis.figures.learn.look import axis, layout, words
+from qanalysis.figures.look.theme import PALETTES, Theme, precision_colour
 from qanalysis.numerics.affine import Operations
 
 HOW_TO_READ = {

@@ -8,10 +8,10 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from qanalysis.figures.cutoffs import coincident
-from qanalysis.figures.histogram import drawn_bins
-from qanalysis.figures.learn_look import axis, layout
-from qanalysis.figures.theme import (
+from qanalysis.figures.calibration.cutoffs import coincident
+from qanalysis.figures.calibration.histogram import drawn_bins
+from qanalysis.figures.learn.look import axis, layout
+from qanalysis.figures.look.theme import (
     CUSTOM,
     PALETTES,
     Theme,

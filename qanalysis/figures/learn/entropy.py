@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from qanalysis.figures.learn_look import axis, layout
-from qanalysis.figures.theme import CUSTOM, PALETTES, Theme, calibration_colour, calibration_dash, faded, line
+from qanalysis.figures.learn.look import axis, layout
+from qanalysis.figures.look.theme import CUSTOM, PALETTES, Theme, calibration_colour, calibration_dash, faded, line
 from qanalysis.numerics.calibrate import DivergenceCurve
 from qanalysis.numerics.candidate import Candidate
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from qanalysis.figures.learn_look import axis, layout
-from qanalysis.figures.theme import PALETTES, Theme, faded, line
+from qanalysis.figures.learn.look import axis, layout
+from qanalysis.figures.look.theme import PALETTES, Theme, faded, line
 from qanalysis.numerics.codes import reals, represented, rounded
 from qanalysis.numerics.spec import QuantizerSpec, Range
 

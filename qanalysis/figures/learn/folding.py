@@ -5,8 +5,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from qanalysis.figures.learn_look import axis, layout
-from qanalysis.figures.theme import PALETTES, Theme, line
+from qanalysis.figures.learn.look import axis, layout
+from qanalysis.figures.look.theme import PALETTES, Theme, line
 
 HOW_TO_READ = {
     "codes_left": (

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from qanalysis.figures.learn_look import axis, layout, words
-from qanalysis.figures.theme import PALETTES, Theme, line, precision_colour
+from qanalysis.figures.learn.look import axis, layout, words
+from qanalysis.figures.look.theme import PALETTES, Theme, line, precision_colour
 from qanalysis.numerics.activations import ACTIVATIONS, Activation
 from qanalysis.numerics.codes import codes, reals, rounded
 from qanalysis.numerics.spec import QuantizerSpec, Range

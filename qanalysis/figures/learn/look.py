@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from qanalysis.figures import theme as plain
-from qanalysis.figures.theme import PALETTES, Theme
+from qanalysis.figures.look import theme as plain
+from qanalysis.figures.look.theme import PALETTES, Theme
 
 #: Size of words in a figure of a lesson, in px.
 SIZE = 16

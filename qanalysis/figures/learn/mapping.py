@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from qanalysis.figures.learn_look import axis, bare, layout, words
-from qanalysis.figures.theme import PALETTES, Theme, faded, line, precision_colour
+from qanalysis.figures.learn.look import axis, bare, layout, words
+from qanalysis.figures.look.theme import PALETTES, Theme, faded, line, precision_colour
 from qanalysis.numerics.codes import codes, reals, represented
 from qanalysis.numerics.spec import QuantizerSpec, Range, step_and_zero_point
 

@@ -6,8 +6,8 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from qanalysis.figures.learn_look import axis, layout, words
-from qanalysis.figures.theme import PALETTES, Theme, line, precision_colour
+from qanalysis.figures.learn.look import axis, layout, words
+from qanalysis.figures.look.theme import PALETTES, Theme, line, precision_colour
 from qanalysis.numerics.minima import TwoMinima, quantized
 
 _ENDS = (-2.05, 2.55)

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import plotly.graph_objects as go
 
-from qanalysis.figures.learn_look import axis, layout, words
-from qanalysis.figures.theme import PALETTES, Theme, blank, calibration_colour, calibration_label, line
+from qanalysis.figures.learn.look import axis, layout, words
+from qanalysis.figures.look.theme import PALETTES, Theme, blank, calibration_colour, calibration_label, line
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 
 Shown = Literal["relative", "accuracy"]

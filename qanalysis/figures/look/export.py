@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 from pydantic import BaseModel
 
-from qanalysis.figures.theme import FONT, PALETTES, Theme
+from qanalysis.figures.look.theme import FONT, PALETTES, Theme
 
 
 def standalone_html(figure: go.Figure, title: str, *, caption: str = "", theme: Theme = "light") -> str:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qanalysis.figures.cutoffs import text_width
-from qanalysis.figures.theme import annotation, line
+from qanalysis.figures.calibration.cutoffs import text_width
+from qanalysis.figures.look.theme import annotation, line
 
 #: Height of a line of words, in px.
 ROW = 17

@@ -1,1 +1,5 @@
 """Figures of the PTQ page."""
+
+from qanalysis.figures.ptq import ptq
+
+__all__ = ["ptq"]

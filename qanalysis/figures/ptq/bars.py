@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from qanalysis.figures.theme import PALETTES, Theme, annotation, axis, faded, layout, line, precision_colour
-from qanalysis.schema.result import Metric
+from qanalysis.figures.look.theme import PALETTES, Theme, annotation, axis, faded, layout, line, precision_colour
+from qanalysis.schema.results.common import Metric
 
 #: Rows that lose more than this many times the median loss run off the axis.
 DEEPEST = 8

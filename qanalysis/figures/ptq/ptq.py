@@ -4,9 +4,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from qanalysis.figures.accuracy import Bar, categories, hanging, window
-from qanalysis.figures.labels import Level, across, margin
-from qanalysis.figures.theme import (
+from qanalysis.figures.look.labels import Level, across, margin
+from qanalysis.figures.look.theme import (
     PALETTES,
     Theme,
     annotation,
@@ -16,9 +15,10 @@ from qanalysis.figures.theme import (
     calibration_label,
     layout,
 )
+from qanalysis.figures.ptq.bars import Bar, categories, hanging, window
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.schema.paper import PaperRow
-from qanalysis.schema.results import PtqResult, PtqRow
+from qanalysis.schema.results.weights import PtqResult, PtqRow
 
 # Of the comparison with the paper, in px.
 _HEIGHT, _TOP, _BOTTOM = 300, 34, 36

@@ -8,20 +8,20 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from qanalysis.figures.accuracy import WORDS
-from qanalysis.figures.labels import Level, across, margin
-from qanalysis.figures.qat_ranges import moves as moves
-from qanalysis.figures.qat_ranges import ranges as ranges
-from qanalysis.figures.qat_runs import Run as Run
-from qanalysis.figures.qat_runs import axis_of_epochs, comparison, lowest
-from qanalysis.figures.qat_steps import BOTTOM, HEIGHT, NAMES, NOTHING, TOP, legend, look
-from qanalysis.figures.qat_steps import Course as Course
-from qanalysis.figures.qat_steps import loss as loss
-from qanalysis.figures.qat_steps import pace as pace
-from qanalysis.figures.qat_weights import weights as weights
-from qanalysis.figures.theme import PALETTES, Theme, axis, blank, layout, line, precision_colour
-from qanalysis.schema.qat import Phase, QatEpoch
-from qanalysis.schema.result import Metric
+from qanalysis.figures.look.labels import Level, across, margin
+from qanalysis.figures.look.theme import PALETTES, Theme, axis, blank, layout, line, precision_colour
+from qanalysis.figures.ptq.bars import WORDS
+from qanalysis.figures.qat.ranges import moves as moves
+from qanalysis.figures.qat.ranges import ranges as ranges
+from qanalysis.figures.qat.runs import Run as Run
+from qanalysis.figures.qat.runs import axis_of_epochs, comparison, lowest
+from qanalysis.figures.qat.steps import BOTTOM, HEIGHT, NAMES, NOTHING, TOP, legend, look
+from qanalysis.figures.qat.steps import Course as Course
+from qanalysis.figures.qat.steps import loss as loss
+from qanalysis.figures.qat.steps import pace as pace
+from qanalysis.figures.qat.weights import weights as weights
+from qanalysis.schema.results.common import Metric
+from qanalysis.schema.results.qat import Phase, QatEpoch
 
 __all__ = ["HOW_TO_READ", "Course", "Run", "accuracy", "comparison", "loss", "moves", "pace", "ranges", "weights"]
 

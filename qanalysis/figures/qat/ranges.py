@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from qanalysis.figures import series
-from qanalysis.figures.overview import name_margin, shortened
-from qanalysis.figures.series import End
-from qanalysis.figures.theme import PALETTES, Theme, annotation, axis, blank, layout, line
-from qanalysis.schema.trace import Trace
+from qanalysis.figures.calibration.overview import name_margin, shortened
+from qanalysis.figures.look import series
+from qanalysis.figures.look.series import End
+from qanalysis.figures.look.theme import PALETTES, Theme, annotation, axis, blank, layout, line
+from qanalysis.schema.results.trace import Trace
 
 _HEIGHT, _TOP, _BOTTOM = 340, 24, 48
 _FIXED = "No range is learned in this run: all stay where calibration put them."

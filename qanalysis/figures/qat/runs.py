@@ -6,12 +6,12 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from qanalysis.figures import series
-from qanalysis.figures.accuracy import WORDS
-from qanalysis.figures.series import End
-from qanalysis.figures.theme import Theme, axis, blank, layout, line, precision_colour
-from qanalysis.schema.qat import QatEpoch
-from qanalysis.schema.result import Metric
+from qanalysis.figures.look import series
+from qanalysis.figures.look.series import End
+from qanalysis.figures.look.theme import Theme, axis, blank, layout, line, precision_colour
+from qanalysis.figures.ptq.bars import WORDS
+from qanalysis.schema.results.common import Metric
+from qanalysis.schema.results.qat import QatEpoch
 
 HEIGHT, _TOP, _BOTTOM = 430, 24, 52
 #: A line this many times further down than the others are apart is not allowed to flatten them.

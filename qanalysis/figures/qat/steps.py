@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from qanalysis.figures.series import air
-from qanalysis.figures.theme import PALETTES, Theme, annotation, axis, blank, faded, layout, line, precision_colour
-from qanalysis.schema.qat import Phase, QatEpoch, QatStep
+from qanalysis.figures.look.series import air
+from qanalysis.figures.look.theme import PALETTES, Theme, annotation, axis, blank, faded, layout, line, precision_colour
+from qanalysis.schema.results.qat import Phase, QatEpoch, QatStep
 
 HEIGHT, TOP, BOTTOM = 340, 54, 48
 NAMES: dict[Phase, str] = {"qat": "QAT", "fp32": "fp32 control"}

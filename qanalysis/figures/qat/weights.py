@@ -6,8 +6,8 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from qanalysis.figures.theme import PALETTES, Theme, axis, blank, faded, layout, line, precision_colour
-from qanalysis.schema.trace import BINS_PER_CODE, CODES, Trace, positions
+from qanalysis.figures.look.theme import PALETTES, Theme, axis, blank, faded, layout, line, precision_colour
+from qanalysis.schema.results.trace import BINS_PER_CODE, CODES, Trace, positions
 
 _HEIGHT, _BOTTOM = 340, 48
 #: Weights that a bin should hold on average: with fewer, chance makes a comb of it.

@@ -6,12 +6,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from qanalysis.figures import scales
-from qanalysis.figures.curves import NOUNS, told
-from qanalysis.figures.overview import name_margin, shortened
-from qanalysis.figures.proxies import proxies as proxies
-from qanalysis.figures.scales import Scale, Shown
-from qanalysis.figures.theme import (
+from qanalysis.figures.calibration.overview import name_margin, shortened
+from qanalysis.figures.look.theme import (
     CLEAR,
     PALETTES,
     Theme,
@@ -23,9 +19,13 @@ from qanalysis.figures.theme import (
     line,
     precision_colour,
 )
-from qanalysis.schema.params import Rank, SensitivityMode
-from qanalysis.schema.result import Metric
-from qanalysis.schema.sensitivity import SensitivityRow
+from qanalysis.figures.sensitivity import scales
+from qanalysis.figures.sensitivity.curves import NOUNS, told
+from qanalysis.figures.sensitivity.proxies import proxies as proxies
+from qanalysis.figures.sensitivity.scales import Scale, Shown
+from qanalysis.schema.params.accuracy import Rank, SensitivityMode
+from qanalysis.schema.results.common import Metric
+from qanalysis.schema.results.sensitivity import SensitivityRow
 
 #: Height of a row of `bars` and of the whole figure, in px.
 ROW, LOWEST, HIGHEST = 20, 260, 1800

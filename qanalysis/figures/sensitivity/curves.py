@@ -6,12 +6,12 @@ from typing import Any, Protocol
 
 import plotly.graph_objects as go
 
-from qanalysis.figures.accuracy import DEEPEST, WORDS, window
-from qanalysis.figures.cutoffs import text_width
-from qanalysis.figures.labels import ROOM, ROW, Level, across, margin
-from qanalysis.figures.theme import PALETTES, Theme, annotation, axis, layout, line, precision_colour
-from qanalysis.schema.result import Metric
-from qanalysis.schema.sensitivity import Partial
+from qanalysis.figures.calibration.cutoffs import text_width
+from qanalysis.figures.look.labels import ROOM, ROW, Level, across, margin
+from qanalysis.figures.look.theme import PALETTES, Theme, annotation, axis, layout, line, precision_colour
+from qanalysis.figures.ptq.bars import DEEPEST, WORDS, window
+from qanalysis.schema.results.common import Metric
+from qanalysis.schema.results.sensitivity import Partial
 
 #: What a percentage is, in running words.
 NOUNS: dict[Metric, str] = {"accuracy": "accuracy", "agreement": "agreement with fp32"}

@@ -2,14 +2,14 @@
 
 import plotly.graph_objects as go
 
-from qanalysis.figures.curves import Curve, chosen, drawn
-from qanalysis.figures.partial import steps_curve
-from qanalysis.figures.proxies import proxies as proxies
-from qanalysis.figures.scales import Shown as Shown
-from qanalysis.figures.site_bars import MODES, hover
-from qanalysis.figures.site_bars import bars as bars
-from qanalysis.figures.theme import Theme, blank, precision_colour
-from qanalysis.schema.sensitivity import SensitivityResult
+from qanalysis.figures.look.theme import Theme, blank, precision_colour
+from qanalysis.figures.sensitivity.bars import MODES, hover
+from qanalysis.figures.sensitivity.bars import bars as bars
+from qanalysis.figures.sensitivity.curves import Curve, chosen, drawn
+from qanalysis.figures.sensitivity.partial import steps_curve
+from qanalysis.figures.sensitivity.proxies import proxies as proxies
+from qanalysis.figures.sensitivity.scales import Shown as Shown
+from qanalysis.schema.results.sensitivity import SensitivityResult
 
 HOW_TO_READ = {
     "bars": (

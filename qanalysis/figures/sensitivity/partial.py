@@ -6,15 +6,15 @@ from itertools import pairwise
 
 import plotly.graph_objects as go
 
-from qanalysis.figures import curves
-from qanalysis.figures.accuracy import WORDS
-from qanalysis.figures.curves import BOTTOM, HEIGHT, TOP, Curve, chosen, drawn, told
-from qanalysis.figures.labels import ROOM, across, beside, beside_points, margin
-from qanalysis.figures.overview import shortened
-from qanalysis.figures.scales import round_step
-from qanalysis.figures.theme import PALETTES, Theme, axis, blank, faded, layout, precision_colour
-from qanalysis.schema.result import Metric
-from qanalysis.schema.sensitivity import Partial
+from qanalysis.figures.calibration.overview import shortened
+from qanalysis.figures.look.labels import ROOM, across, beside, beside_points, margin
+from qanalysis.figures.look.theme import PALETTES, Theme, axis, blank, faded, layout, precision_colour
+from qanalysis.figures.ptq.bars import WORDS
+from qanalysis.figures.sensitivity import curves
+from qanalysis.figures.sensitivity.curves import BOTTOM, HEIGHT, TOP, Curve, chosen, drawn, told
+from qanalysis.figures.sensitivity.scales import round_step
+from qanalysis.schema.results.common import Metric
+from qanalysis.schema.results.sensitivity import Partial
 
 HOW_TO_READ = {
     "steps": (

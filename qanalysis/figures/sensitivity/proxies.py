@@ -6,11 +6,11 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from qanalysis.figures.labels import beside, beside_points
-from qanalysis.figures.overview import shortened
-from qanalysis.figures.scales import decades
-from qanalysis.figures.theme import PALETTES, Theme, annotation, axis, blank, faded, layout, line, precision_colour
-from qanalysis.schema.sensitivity import Proxy, ProxyName, SensitivityResult
+from qanalysis.figures.calibration.overview import shortened
+from qanalysis.figures.look.labels import beside, beside_points
+from qanalysis.figures.look.theme import PALETTES, Theme, annotation, axis, blank, faded, layout, line, precision_colour
+from qanalysis.figures.sensitivity.scales import decades
+from qanalysis.schema.results.sensitivity import Proxy, ProxyName, SensitivityResult
 
 #: Dots named in a panel, and the least difference of ranks for it, as a share of the number of layers.
 NAMED, MISJUDGED = 2, 0.2

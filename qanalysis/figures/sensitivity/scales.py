@@ -10,8 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from qanalysis.figures.accuracy import DEEPEST
-from qanalysis.schema.sensitivity import Change
+from qanalysis.figures.ptq.bars import DEEPEST
+from qanalysis.schema.results.sensitivity import Change
 
 Shown = Literal["kl", "accuracy", "sqnr"]
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
-from qanalysis.schema.advice import Advice
-from qanalysis.schema.advice_rules import degenerate, more, outliers
+from qanalysis.insight.advice.results import degenerate, more, outliers
 from qanalysis.schema.observations import Growth, Observations
+from qanalysis.schema.results.advice import Advice
 
 #: Smallest values of Swish, hard Swish and GELU lie here (Appendix D).
 _DEEPEST, _SHALLOWEST = -0.38, -0.1

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from qanalysis.schema.accuracy import PtqResult
-from qanalysis.schema.advice import Advice
-from qanalysis.schema.benchmark import BenchmarkResult
-from qanalysis.schema.qat import QatResult
-from qanalysis.schema.result import Result
-from qanalysis.schema.sensitivity import SensitivityResult
+from qanalysis.schema.results.accuracy import PtqResult
+from qanalysis.schema.results.advice import Advice
+from qanalysis.schema.results.benchmark import BenchmarkResult
+from qanalysis.schema.results.common import Result
+from qanalysis.schema.results.qat import QatResult
+from qanalysis.schema.results.sensitivity import SensitivityResult
 from qanalysis.schema.site import Coverage
 
 #: The maximum over the 99.99 % point, from which on a few values take nearly all codes.

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from qanalysis.schema.accuracy import PtqResult
+from qanalysis.schema.params.workflow import WorkflowParams
 from qanalysis.schema.plan import Plan
-from qanalysis.schema.qat import QatResult
-from qanalysis.schema.result import Result
+from qanalysis.schema.results.accuracy import PtqResult
+from qanalysis.schema.results.common import Result
+from qanalysis.schema.results.qat import QatResult
+from qanalysis.schema.results.sensitivity import PartialResult, PartialStep, SensitivityResult
+from qanalysis.schema.results.workflow import Candidate, Way
 from qanalysis.schema.saved_plan import SavedPlan
-from qanalysis.schema.sensitivity import PartialResult, PartialStep, SensitivityResult
 from qanalysis.schema.site import Coverage
-from qanalysis.schema.workflow import Candidate, Way
-from qanalysis.schema.workflow_params import WorkflowParams
 
 #: Name of the plan that is recommended.
 NAME = "recommended"

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from qanalysis.schema.benchmark import BUSY, BenchmarkResult
 from qanalysis.schema.executable import refusal
-from qanalysis.schema.export import ExportResult
-from qanalysis.schema.result import Result
-from qanalysis.schema.workflow import Candidate, End, Recommendation, Speed, Stage
-from qanalysis.schema.workflow_params import WorkflowParams
+from qanalysis.schema.params.workflow import WorkflowParams
+from qanalysis.schema.results.benchmark import BUSY, BenchmarkResult
+from qanalysis.schema.results.common import Result
+from qanalysis.schema.results.export import ExportResult
+from qanalysis.schema.results.workflow import Candidate, End, Recommendation, Speed, Stage
 
 
 def recommendation(

@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from qanalysis.schema.accuracy import PtqResult
-from qanalysis.schema.deploy_params import BenchmarkParams, ExportParams
-from qanalysis.schema.params import EvaluateParams, PartialParams, PtqParams, SensitivityParams
-from qanalysis.schema.qat_params import QatParams
-from qanalysis.schema.result import Result
-from qanalysis.schema.sensitivity import Partial, PartialResult, SensitivityResult
-from qanalysis.schema.task_params import QuantizationParams, TaskParams
-from qanalysis.schema.workflow import Candidate, End, Stage
-from qanalysis.schema.workflow_candidates import after_partial, after_ptq, after_qat
-from qanalysis.schema.workflow_end import not_for_engines, speed
-from qanalysis.schema.workflow_params import WorkflowParams
+from qanalysis.insight.workflow.candidates import after_partial, after_ptq, after_qat
+from qanalysis.insight.workflow.end import not_for_engines, speed
+from qanalysis.schema.params.accuracy import EvaluateParams, PartialParams, PtqParams, SensitivityParams
+from qanalysis.schema.params.deploy import BenchmarkParams, ExportParams
+from qanalysis.schema.params.qat import QatParams
+from qanalysis.schema.params.task import QuantizationParams, TaskParams
+from qanalysis.schema.params.workflow import WorkflowParams
+from qanalysis.schema.results.accuracy import PtqResult
+from qanalysis.schema.results.common import Result
+from qanalysis.schema.results.sensitivity import Partial, PartialResult, SensitivityResult
+from qanalysis.schema.results.workflow import Candidate, End, Stage
 
 R = TypeVar("R", bound=Result)
 #: Bits up to which the paper's gentle fine-tune is too timid, and what recovers more there (docs/results.md).

@@ -6,11 +6,11 @@ from pydantic import Field, field_validator
 
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.numerics.spec import Scheme
-from qanalysis.schema.deploy_params import BenchmarkParams, ExportParams, FastestParams
+from qanalysis.schema.params.deploy import BenchmarkParams, ExportParams, FastestParams
+from qanalysis.schema.params.qat import QatParams
+from qanalysis.schema.params.task import CalibratedParams, EvaluationParams, QuantizationParams, TaskParams, canonical
+from qanalysis.schema.params.workflow import WorkflowParams
 from qanalysis.schema.plan import Granularity, Parts, Plan
-from qanalysis.schema.qat_params import QatParams
-from qanalysis.schema.task_params import CalibratedParams, EvaluationParams, QuantizationParams, TaskParams, canonical
-from qanalysis.schema.workflow_params import WorkflowParams
 
 SensitivityMode = Literal["only", "without"]
 Rank = Literal["kl", "accuracy"]

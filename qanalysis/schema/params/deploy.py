@@ -5,8 +5,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from qanalysis.schema.flavours import ENGINES, FLAVOURS, PRECISIONS, Residual
+from qanalysis.schema.params.task import CalibratedParams
 from qanalysis.schema.saved_plan import SavedPlan, find
-from qanalysis.schema.task_params import CalibratedParams
 
 
 def _known_engine(name: str) -> str:

@@ -5,8 +5,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from qanalysis.numerics.spec import Scheme
+from qanalysis.schema.params.task import CalibratedParams
 from qanalysis.schema.plan import Plan
-from qanalysis.schema.task_params import CalibratedParams
 
 Ranges = Literal["fixed", "learned"]
 BatchNorm = Literal["trained", "frozen", "folded"]

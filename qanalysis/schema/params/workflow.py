@@ -2,8 +2,8 @@
 
 from pydantic import Field, field_validator
 
-from qanalysis.schema.deploy_params import EngineName
-from qanalysis.schema.task_params import QuantizationParams, canonical
+from qanalysis.schema.params.deploy import EngineName
+from qanalysis.schema.params.task import QuantizationParams, canonical
 
 #: Calibrations that the paper's workflow tries (section 6).
 WORKFLOW_CALIBRATIONS = ("max", "entropy", "percentile:99.99", "percentile:99.999")

@@ -5,8 +5,8 @@ from typing import Literal
 from pydantic import Field
 
 from qanalysis.schema.base import Record
-from qanalysis.schema.params import EvaluateParams, PtqParams
-from qanalysis.schema.result import Metric, Result, Score
+from qanalysis.schema.params.accuracy import EvaluateParams, PtqParams
+from qanalysis.schema.results.common import Metric, Result, Score
 from qanalysis.schema.site import Coverage
 
 

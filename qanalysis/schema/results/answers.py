@@ -6,8 +6,8 @@ from typing import Literal
 from pydantic import model_validator
 
 from qanalysis.schema.base import Record
-from qanalysis.schema.params import AnswersParams
-from qanalysis.schema.result import Metric, Result
+from qanalysis.schema.params.accuracy import AnswersParams
+from qanalysis.schema.results.common import Metric, Result
 
 
 class Answers(Record):

@@ -5,11 +5,11 @@ from typing import Literal
 from pydantic import Field
 
 from qanalysis.schema.base import Record
-from qanalysis.schema.deploy_params import BenchmarkParams, FastestParams
+from qanalysis.schema.params.deploy import BenchmarkParams, FastestParams
 from qanalysis.schema.plan import Plan
-from qanalysis.schema.result import Environment, Metric, Result
+from qanalysis.schema.results.common import Environment, Metric, Result
+from qanalysis.schema.results.speed import SpeedModel
 from qanalysis.schema.site import Coverage
-from qanalysis.schema.speed import SpeedModel
 
 #: Share of the cores that others may use before timings are doubtful.
 BUSY = 0.05

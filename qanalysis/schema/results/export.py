@@ -3,9 +3,9 @@
 from typing import Literal
 
 from qanalysis.schema.base import Record
-from qanalysis.schema.deploy_params import ExportParams
+from qanalysis.schema.params.deploy import ExportParams
 from qanalysis.schema.plan import Plan
-from qanalysis.schema.result import Metric, Result
+from qanalysis.schema.results.common import Metric, Result
 from qanalysis.schema.site import Coverage
 
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 from qanalysis.schema.base import Record
+from qanalysis.schema.params.qat import QatParams
 from qanalysis.schema.plan import Plan
-from qanalysis.schema.qat_params import QatParams
-from qanalysis.schema.result import Metric, Result, Score
-from qanalysis.schema.sensitivity import Change
+from qanalysis.schema.results.common import Metric, Result, Score
+from qanalysis.schema.results.sensitivity import Change
 from qanalysis.schema.site import Coverage
 
 Phase = Literal["qat", "fp32"]

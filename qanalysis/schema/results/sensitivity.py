@@ -3,9 +3,15 @@
 from typing import Literal
 
 from qanalysis.schema.base import Record
-from qanalysis.schema.params import OneCalibrationParams, PartialParams, PlanParams, SensitivityParams, TrialsParams
+from qanalysis.schema.params.accuracy import (
+    OneCalibrationParams,
+    PartialParams,
+    PlanParams,
+    SensitivityParams,
+    TrialsParams,
+)
 from qanalysis.schema.plan import Plan
-from qanalysis.schema.result import Metric, Result
+from qanalysis.schema.results.common import Metric, Result
 from qanalysis.schema.saved_plan import SavedPlan
 from qanalysis.schema.site import Coverage
 

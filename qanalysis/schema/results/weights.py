@@ -2,20 +2,20 @@
 
 from typing import Literal
 
-from qanalysis.schema.accuracy import EvaluateResult as EvaluateResult
-from qanalysis.schema.accuracy import PtqResult as PtqResult
-from qanalysis.schema.accuracy import PtqRow as PtqRow
-from qanalysis.schema.advice import Advice
-from qanalysis.schema.answers import AnswersResult
 from qanalysis.schema.base import Record
-from qanalysis.schema.benchmark import BenchmarkResult, FastestResult
-from qanalysis.schema.export import ExportResult
-from qanalysis.schema.params import CalibrateParams, DescribeParams, WeightsParams
-from qanalysis.schema.qat import QatResult
-from qanalysis.schema.result import Metric, Result
-from qanalysis.schema.sensitivity import PartialResult, PlanResult, SensitivityResult, TrialsResult
+from qanalysis.schema.params.accuracy import CalibrateParams, DescribeParams, WeightsParams
+from qanalysis.schema.results.accuracy import EvaluateResult as EvaluateResult
+from qanalysis.schema.results.accuracy import PtqResult as PtqResult
+from qanalysis.schema.results.accuracy import PtqRow as PtqRow
+from qanalysis.schema.results.advice import Advice
+from qanalysis.schema.results.answers import AnswersResult
+from qanalysis.schema.results.benchmark import BenchmarkResult, FastestResult
+from qanalysis.schema.results.common import Metric, Result
+from qanalysis.schema.results.export import ExportResult
+from qanalysis.schema.results.qat import QatResult
+from qanalysis.schema.results.sensitivity import PartialResult, PlanResult, SensitivityResult, TrialsResult
+from qanalysis.schema.results.workflow import WorkflowResult
 from qanalysis.schema.site import Coverage
-from qanalysis.schema.workflow import WorkflowResult
 
 
 class DescribeResult(Result):

@@ -2,17 +2,17 @@
 
 from typing import Literal
 
-from qanalysis.schema.accuracy import EvaluateResult, PtqResult
-from qanalysis.schema.advice import Advice
 from qanalysis.schema.base import Record
-from qanalysis.schema.benchmark import BenchmarkResult
-from qanalysis.schema.export import ExportResult
-from qanalysis.schema.qat import QatResult
-from qanalysis.schema.result import Metric, Result
+from qanalysis.schema.params.workflow import WorkflowParams
+from qanalysis.schema.results.accuracy import EvaluateResult, PtqResult
+from qanalysis.schema.results.advice import Advice
+from qanalysis.schema.results.benchmark import BenchmarkResult
+from qanalysis.schema.results.common import Metric, Result
+from qanalysis.schema.results.export import ExportResult
+from qanalysis.schema.results.qat import QatResult
+from qanalysis.schema.results.sensitivity import PartialResult, SensitivityResult
 from qanalysis.schema.saved_plan import SavedPlan
-from qanalysis.schema.sensitivity import PartialResult, SensitivityResult
 from qanalysis.schema.site import Coverage
-from qanalysis.schema.workflow_params import WorkflowParams
 
 #: Stages in the order of the chart; `speed` is asked only where partial quantization must keep a speed-up.
 Stage = Literal["baseline", "ptq", "sensitivity", "partial", "speed", "qat", "benchmark", "export"]

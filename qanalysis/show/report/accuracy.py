@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import pandas as pd
 
 from qanalysis import figures
-from qanalysis.figures.theme import calibration_label
-from qanalysis.report.document import Block, Figure, Points, Table, Text
-from qanalysis.schema.answers import AnswersResult, flips, per_class
-from qanalysis.schema.qat import QatResult
-from qanalysis.schema.results import CalibrateResult, PtqResult, WeightsResult
-from qanalysis.schema.sensitivity import Partial, PartialResult, PlanResult, SensitivityResult
-from qanalysis.tables.accuracy import ptq_table, qat_table, range_table, sensitivity_table
+from qanalysis.figures.look.theme import calibration_label
+from qanalysis.schema.results.answers import AnswersResult, flips, per_class
+from qanalysis.schema.results.qat import QatResult
+from qanalysis.schema.results.sensitivity import Partial, PartialResult, PlanResult, SensitivityResult
+from qanalysis.schema.results.weights import CalibrateResult, PtqResult, WeightsResult
+from qanalysis.show.document import Block, Figure, Points, Table, Text
+from qanalysis.show.tables.accuracy import ptq_table, qat_table, range_table, sensitivity_table
 
 #: Rows of a table of layers; all of them are in the result's own file.
 MOST_ROWS = 25
@@ -30,8 +30,9 @@ def calibration(result: CalibrateResult) -> Sequence[Block]:
         Table(frame.head(MOST_ROWS), "Ranges by calibration (section 5 of the paper)"),
     ]
     if maxima:
-        figure = figures.overview.ratio(result.ranges, maxima)
-        blocks.insert(1, Figure(figure, "Cutoffs relative to the maximum.", figures.overview.HOW_TO_READ["ratio"]))
+        figure = figures.calibration.overview.ratio(result.ranges, maxima)
+        how = figures.calibration.overview.HOW_TO_READ["ratio"]
+        blocks.insert(1, Figure(figure, "Cutoffs relative to the maximum.", how))
     return blocks
 
 
@@ -46,7 +47,7 @@ def ptq(result: PtqResult) -> Sequence[Block]:
             f"{result.fp32_score.samples:,} images."
         ),
         Table(ptq_table(result), "Every calibration (Table 5)"),
-        Figure(figures.ptq.bars(result), "Loss by calibration.", figures.ptq.HOW_TO_READ["bars"]),
+        Figure(figures.ptq.ptq.bars(result), "Loss by calibration.", figures.ptq.ptq.HOW_TO_READ["bars"]),
     ]
 
 
@@ -62,12 +63,12 @@ def weights(result: WeightsResult) -> Sequence[Block]:
         }
         for row in result.rows
     ]
-    figure = figures.weights.accuracy(result)
+    figure = figures.calibration.weights.accuracy(result)
     return [
         Table(
             pd.DataFrame(rows), f"Weights alone at {result.params.bits} bits, activations in floating point (Table 3)"
         ),
-        Figure(figure, "Granularity and folding.", figures.weights.HOW_TO_READ["accuracy"]),
+        Figure(figure, "Granularity and folding.", figures.calibration.weights.HOW_TO_READ["accuracy"]),
     ]
 
 
@@ -82,7 +83,9 @@ def sensitivity(result: SensitivityResult) -> Sequence[Block]:
             f"{result.fp32:.2f} %, with all layers quantized it is {result.quantized:.2f} %. "
             f"{_first_of(frame, 'layers')}"
         ),
-        Figure(figures.sensitivity.fig3(result), "Sensitivity (Fig. 3).", figures.sensitivity.HOW_TO_READ["fig3"]),
+        Figure(
+            figures.sensitivity.fig3.fig3(result), "Sensitivity (Fig. 3).", figures.sensitivity.fig3.HOW_TO_READ["fig3"]
+        ),
         Table(frame.head(MOST_ROWS), "The most sensitive layers first"),
     ]
     if result.partial is not None:
@@ -114,10 +117,10 @@ def _steps(partial: Partial, result: SensitivityResult | PartialResult, target: 
         }
         for step in partial.steps
     ]
-    figure = figures.partial.steps(partial, fp32=result.fp32, target=target, metric=result.metric)
+    figure = figures.sensitivity.partial.steps(partial, fp32=result.fp32, target=target, metric=result.metric)
     return [
         Text(verdict),
-        Figure(figure, "Layers left in floating point.", figures.partial.HOW_TO_READ["steps"]),
+        Figure(figure, "Layers left in floating point.", figures.sensitivity.partial.HOW_TO_READ["steps"]),
         Table(pd.DataFrame(rows), "Partial quantization (Table 6)"),
     ]
 
@@ -141,9 +144,9 @@ def qat(result: QatResult) -> Sequence[Block]:
     """The fine-tune, its recipe and its control."""
     recipe, control = result.recipe, result.fp32_control
     gained = "" if control is None else f" The same fine-tune in floating point gives {control.accuracy:.2f} %."
-    run = figures.qat.Run("QAT", result.run.epochs, result.control.epochs if result.control else ())
+    run = figures.qat.accuracy.Run("QAT", result.run.epochs, result.control.epochs if result.control else ())
     last = max(epoch.epoch for epoch in result.run.epochs)
-    figure = figures.qat.comparison([run], fp32=result.fp32.accuracy, metric=result.metric, last=last)
+    figure = figures.qat.accuracy.comparison([run], fp32=result.fp32.accuracy, metric=result.metric, last=last)
     return [
         Text(
             f"{result.params.ranges.capitalize()} ranges from {calibration_label(result.calibration)}: "
@@ -155,7 +158,7 @@ def qat(result: QatResult) -> Sequence[Block]:
             f"{recipe.steps:,} steps of {recipe.batch_size} images out of {recipe.samples:,}; a step takes "
             f"{result.step_seconds:.3g} s, {result.step_seconds / result.fp32_step_seconds:.2f} times one in fp32."
         ),
-        Figure(figure, "Accuracy by epoch.", figures.qat.HOW_TO_READ["comparison"]),
+        Figure(figure, "Accuracy by epoch.", figures.qat.accuracy.HOW_TO_READ["comparison"]),
         Table(qat_table(result), "Epochs (Tables 7 and 8)"),
     ]
 

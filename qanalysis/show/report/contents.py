@@ -7,25 +7,25 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from qanalysis import figures
-from qanalysis.figures.theme import calibration_label
+from qanalysis.figures.look.theme import calibration_label
+from qanalysis.insight.advice import results as advice_rules
+from qanalysis.insight.headline import headline
 from qanalysis.jobs.summary import settings
-from qanalysis.report import accuracy, deployment
-from qanalysis.report.document import Block, Code, Document, Figure, Points, Section, Table, Text
-from qanalysis.schema import advice_rules
-from qanalysis.schema.advice import Advice
-from qanalysis.schema.answers import AnswersResult
-from qanalysis.schema.benchmark import BenchmarkResult, FastestResult
 from qanalysis.schema.command import command, needs_file
 from qanalysis.schema.configuration import to_toml
-from qanalysis.schema.export import ExportResult
-from qanalysis.schema.headline import headline
-from qanalysis.schema.qat import QatResult
-from qanalysis.schema.result import Result
-from qanalysis.schema.results import CalibrateResult, EvaluateResult, PtqResult, WeightsResult
-from qanalysis.schema.sensitivity import PartialResult, PlanResult, SensitivityResult
+from qanalysis.schema.params.task import QuantizationParams
+from qanalysis.schema.results.advice import Advice
+from qanalysis.schema.results.answers import AnswersResult
+from qanalysis.schema.results.benchmark import BenchmarkResult, FastestResult
+from qanalysis.schema.results.common import Result
+from qanalysis.schema.results.export import ExportResult
+from qanalysis.schema.results.qat import QatResult
+from qanalysis.schema.results.sensitivity import PartialResult, PlanResult, SensitivityResult
+from qanalysis.schema.results.weights import CalibrateResult, EvaluateResult, PtqResult, WeightsResult
+from qanalysis.schema.results.workflow import WorkflowResult
 from qanalysis.schema.site import Coverage
-from qanalysis.schema.task_params import QuantizationParams
-from qanalysis.schema.workflow import WorkflowResult
+from qanalysis.show.document import Block, Code, Document, Figure, Points, Section, Table, Text
+from qanalysis.show.report import accuracy, deployment
 
 R = TypeVar("R", bound=Result)
 #: Results that are about one quantized network, and what made it.

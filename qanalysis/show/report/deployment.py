@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import pandas as pd
 
 from qanalysis import figures
-from qanalysis.report.document import Block, Figure, Table, Text
-from qanalysis.schema.benchmark import BenchmarkResult, FastestResult
-from qanalysis.schema.export import ExportResult
 from qanalysis.schema.flavours import engine_label
-from qanalysis.tables.speed import agreement_table, row_table
+from qanalysis.schema.results.benchmark import BenchmarkResult, FastestResult
+from qanalysis.schema.results.export import ExportResult
+from qanalysis.show.document import Block, Figure, Table, Text
+from qanalysis.show.tables.speed import agreement_table, row_table
 
 
 def export(result: ExportResult) -> Sequence[Block]:
@@ -42,8 +42,8 @@ def benchmark(result: BenchmarkResult) -> Sequence[Block]:
         Table(row_table(result.rows), "Engines and precisions"),
     ]
     for batch in dict.fromkeys(row.batch for row in result.rows):
-        figure = figures.benchmark.latency([row for row in result.rows if row.batch == batch])
-        blocks.append(Figure(figure, f"Latency, batch {batch}.", figures.benchmark.HOW_TO_READ["latency"]))
+        figure = figures.benchmark.latency.latency([row for row in result.rows if row.batch == batch])
+        blocks.append(Figure(figure, f"Latency, batch {batch}.", figures.benchmark.latency.HOW_TO_READ["latency"]))
     if result.agreement:
         blocks.append(
             Table(agreement_table(result.agreement, result.metric), "Answers of the engines against the simulation's")

@@ -1,7 +1,7 @@
 """Gathering: the finished results of one model on one data, the newest of each analysis."""
 
 from qanalysis.jobs.store import Store
-from qanalysis.schema.result import Result
+from qanalysis.schema.results.common import Result
 
 #: Jobs that are looked through at the most.
 _MOST = 1000

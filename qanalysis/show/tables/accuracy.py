@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from qanalysis.figures.theme import calibration_label
-from qanalysis.schema.qat import QatResult
-from qanalysis.schema.results import CalibrateResult, PtqResult, WeightsResult
-from qanalysis.schema.sensitivity import SensitivityResult
+from qanalysis.figures.look.theme import calibration_label
+from qanalysis.schema.results.qat import QatResult
+from qanalysis.schema.results.sensitivity import SensitivityResult
+from qanalysis.schema.results.weights import CalibrateResult, PtqResult, WeightsResult
 
 
 def range_table(result: CalibrateResult) -> pd.DataFrame:

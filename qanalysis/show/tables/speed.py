@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from qanalysis.schema.benchmark import AgreementRow, BenchmarkRow, FastestResult, Layers
 from qanalysis.schema.flavours import engine_label
+from qanalysis.schema.results.benchmark import AgreementRow, BenchmarkRow, FastestResult, Layers
 
 
 def row_table(rows: Sequence[BenchmarkRow]) -> pd.DataFrame:

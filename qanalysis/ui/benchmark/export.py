@@ -9,14 +9,14 @@ from qanalysis import figures
 from qanalysis.engines.tensorrt import command
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.summary import duration, size
-from qanalysis.schema.export import ExportResult
 from qanalysis.schema.flavours import FLAVOURS
-from qanalysis.ui.benchmark_result import SAME
-from qanalysis.ui.benchmark_settings import export
-from qanalysis.ui.chart import chart, theme
-from qanalysis.ui.outcome import notes, outcome
-from qanalysis.ui.reproduce import reproduce
-from qanalysis.ui.selection import Selection
+from qanalysis.schema.results.export import ExportResult
+from qanalysis.ui.benchmark.result import SAME
+from qanalysis.ui.benchmark.settings import export
+from qanalysis.ui.parts.chart import chart, theme
+from qanalysis.ui.parts.outcome import notes, outcome
+from qanalysis.ui.parts.reproduce import reproduce
+from qanalysis.ui.parts.selection import Selection
 
 _TYPES = {".json": "application/json", ".xml": "application/xml"}
 
@@ -43,10 +43,10 @@ def _finished(result: ExportResult, job: Job) -> None:
     st.header("File and simulation, layer by layer")
     check = result.verification
     chart(
-        figures.parity.sites(check.sites, check.tolerance, theme=theme()),
+        figures.benchmark.parity.sites(check.sites, check.tolerance, theme=theme()),
         key="export-parity",
         file=f"{result.model.architecture}-parity",
-        how_to_read=figures.parity.HOW_TO_READ["sites"],
+        how_to_read=figures.benchmark.parity.HOW_TO_READ["sites"],
     )
     table = _site_table(result)
     with st.expander(f"All {len(table)} layers", icon=":material/table:"):
@@ -62,8 +62,8 @@ def _finished(result: ExportResult, job: Job) -> None:
         result,
         result.params,
         table,
-        lambda: figures.export.standalone_html(
-            figures.parity.sites(check.sites, check.tolerance, theme="light"), "File and simulation"
+        lambda: figures.look.export.standalone_html(
+            figures.benchmark.parity.sites(check.sites, check.tolerance, theme="light"), "File and simulation"
         ),
         f"{result.model.architecture}-export",
     )

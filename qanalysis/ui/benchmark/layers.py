@@ -3,12 +3,12 @@
 import streamlit as st
 
 from qanalysis import figures
-from qanalysis.schema.benchmark import BenchmarkResult, LayerRow, Layers
 from qanalysis.schema.flavours import engine_label
-from qanalysis.tables.speed import layer_table
-from qanalysis.ui.chart import chart, theme
+from qanalysis.schema.results.benchmark import BenchmarkResult, LayerRow, Layers
+from qanalysis.show.tables.speed import layer_table
+from qanalysis.ui.parts.chart import chart, theme
 
-_READ = figures.benchmark.HOW_TO_READ
+_READ = figures.benchmark.latency.HOW_TO_READ
 _ORDERS = ("Order of execution", "Longest first", "Least gain first")
 #: Rows beyond which the chart scrolls in a frame of its own, and its height in px.
 _ROWS, _FRAME = 22, 640
@@ -36,7 +36,7 @@ def section(result: BenchmarkResult, name: str) -> None:
     rows = _ordered(layers, str(order))
     with st.container(height=_FRAME, border=False) if len(rows) > _ROWS else st.container():
         chart(
-            figures.benchmark.layers(rows, shown or measured, theme=theme()),
+            figures.benchmark.latency.layers(rows, shown or measured, theme=theme()),
             key="bench-layers-chart",
             file=f"{name}-layers",
         )
@@ -61,7 +61,7 @@ def section(result: BenchmarkResult, name: str) -> None:
     if result.roofline is not None:
         st.header("Roofline: what limits each layer")
         chart(
-            figures.benchmark.roofline(layers.rows, result.roofline, theme=theme()),
+            figures.benchmark.latency.roofline(layers.rows, result.roofline, theme=theme()),
             key="bench-roofline",
             file=f"{name}-roofline",
             how_to_read=_READ["roofline"],

@@ -13,7 +13,7 @@ from qanalysis.engines.tensorrt import command, profile
 from qanalysis.jobs.store import Store
 from qanalysis.schema.engines import Machine
 from qanalysis.schema.flavours import engine_label
-from qanalysis.ui.selection import Selection
+from qanalysis.ui.parts.selection import Selection
 
 _SECONDS = 120
 _IMAGENET = "3x224x224"

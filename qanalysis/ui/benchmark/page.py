@@ -5,12 +5,13 @@ import streamlit as st
 
 from qanalysis import figures
 from qanalysis.jobs.state import Job
-from qanalysis.schema.benchmark import BenchmarkResult, BenchmarkRow
-from qanalysis.tables.speed import row_table
-from qanalysis.ui import benchmark_export, benchmark_machine, benchmark_result, benchmark_tradeoff, selection
-from qanalysis.ui.benchmark_settings import benchmark
-from qanalysis.ui.chart import chart, theme
-from qanalysis.ui.outcome import outcome
+from qanalysis.schema.results.benchmark import BenchmarkResult, BenchmarkRow
+from qanalysis.show.tables.speed import row_table
+from qanalysis.ui.benchmark import export, machine, result, tradeoff
+from qanalysis.ui.benchmark.settings import benchmark
+from qanalysis.ui.parts import selection
+from qanalysis.ui.parts.chart import chart, theme
+from qanalysis.ui.parts.outcome import outcome
 
 #: Key of the choice of a view, which is its name in the address.
 VIEW = "benchmark-view"
@@ -36,9 +37,9 @@ def page() -> None:
         label_visibility="collapsed",
     )
     if view == MACHINE:
-        benchmark_machine.view(chosen)
+        machine.view(chosen)
     elif view == EXPORT:
-        benchmark_export.view(chosen)
+        export.view(chosen)
     else:
         params = benchmark(chosen)
         if params is None:
@@ -47,9 +48,9 @@ def page() -> None:
             "benchmark", params, BenchmarkResult, button="Run the benchmark", what="Benchmark", live=_so_far
         )
         if view == TRADEOFF:
-            benchmark_tradeoff.view(chosen, params, None if found is None else found[0])
+            tradeoff.view(chosen, params, None if found is None else found[0])
         elif found is not None:
-            benchmark_result.finished(*found)
+            result.finished(*found)
 
 
 def _so_far(job: Job) -> None:
@@ -63,10 +64,10 @@ def _so_far(job: Job) -> None:
     latest = [row for row in rows if row.batch == rows[-1].batch]
     st.header(f"Batch {rows[-1].batch}")
     chart(
-        figures.benchmark.latency(latest, theme=theme()),
+        figures.benchmark.latency.latency(latest, theme=theme()),
         key="bench-latency",
         file="latency",
-        how_to_read=figures.benchmark.HOW_TO_READ["latency"],
+        how_to_read=figures.benchmark.latency.HOW_TO_READ["latency"],
     )
     table: pd.DataFrame = row_table(rows)
     st.dataframe(table, hide_index=True)

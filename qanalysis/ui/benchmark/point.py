@@ -3,13 +3,14 @@
 import streamlit as st
 from pydantic import ValidationError
 
-from qanalysis.figures.speed import Point
+from qanalysis.figures.benchmark.tradeoff import Point
 from qanalysis.schema import saved_plan
-from qanalysis.schema.benchmark import BenchmarkResult, FastestResult
 from qanalysis.schema.plan import Plan
+from qanalysis.schema.results.benchmark import BenchmarkResult, FastestResult
 from qanalysis.schema.saved_plan import SavedPlan
-from qanalysis.ui import drafts, navigation
-from qanalysis.ui.selection import Selection
+from qanalysis.ui import navigation
+from qanalysis.ui.parts.selection import Selection
+from qanalysis.ui.sensitivity import drafts
 
 
 def panel(chosen: Selection, point: Point, plan: Plan | None, source: BenchmarkResult | FastestResult) -> None:

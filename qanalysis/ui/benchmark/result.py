@@ -3,18 +3,19 @@
 import streamlit as st
 
 from qanalysis import figures
+from qanalysis.insight.advice import results
 from qanalysis.jobs.state import Job
-from qanalysis.schema import advice_rules
-from qanalysis.schema.benchmark import BUSY, AgreementRow, BenchmarkResult, BenchmarkRow
 from qanalysis.schema.flavours import engine_label
-from qanalysis.tables.speed import agreement_table, row_table
-from qanalysis.ui import advice, benchmark_layers
-from qanalysis.ui.chart import chart, theme
-from qanalysis.ui.reproduce import reproduce
+from qanalysis.schema.results.benchmark import BUSY, AgreementRow, BenchmarkResult, BenchmarkRow
+from qanalysis.show.tables.speed import agreement_table, row_table
+from qanalysis.ui.benchmark import layers
+from qanalysis.ui.parts import advice
+from qanalysis.ui.parts.chart import chart, theme
+from qanalysis.ui.parts.reproduce import reproduce
 
 #: Top-1 agreement of engine and simulation that is expected, in %.
 SAME = 99.5
-_READ = figures.benchmark.HOW_TO_READ
+_READ = figures.benchmark.latency.HOW_TO_READ
 _MILLISECONDS = st.column_config.NumberColumn(format="%.3f")
 _TWO = st.column_config.NumberColumn(format="%.2f")
 
@@ -38,11 +39,11 @@ def finished(result: BenchmarkResult, job: Job) -> None:
     rows = [row for row in result.rows if row.batch == batch]
     _numbers(result, rows)
     _verdict(result, rows)
-    advice.cards(advice_rules.of_benchmark(result))
+    advice.cards(results.of_benchmark(result))
     name = f"{result.model.architecture}-benchmark"
     st.header("Time of one inference")
     chart(
-        figures.benchmark.latency(rows, theme=theme()),
+        figures.benchmark.latency.latency(rows, theme=theme()),
         key="bench-latency",
         file=f"{name}-latency",
         how_to_read=_READ["latency"],
@@ -58,7 +59,7 @@ def finished(result: BenchmarkResult, job: Job) -> None:
     if result.agreement:
         _agreement(result)
     if result.layers is not None:
-        benchmark_layers.section(result, name)
+        layers.section(result, name)
     if result.gemm:
         _gemm(result, name)
     if result.speed is not None:
@@ -68,8 +69,8 @@ def finished(result: BenchmarkResult, job: Job) -> None:
         result,
         result.params,
         table,
-        lambda: figures.export.standalone_html(
-            figures.benchmark.latency(rows, theme="light"), f"Latency, batch {batch}", caption=_READ["latency"]
+        lambda: figures.look.export.standalone_html(
+            figures.benchmark.latency.latency(rows, theme="light"), f"Latency, batch {batch}", caption=_READ["latency"]
         ),
         name,
     )
@@ -96,7 +97,7 @@ def _numbers(result: BenchmarkResult, rows: list[BenchmarkRow]) -> None:
     if row is None:
         quickest = min(rows, key=lambda one: one.latency_ms.median, default=None)
         if quickest is not None:
-            label = f"Fastest: {figures.benchmark.name_of(quickest)}"
+            label = f"Fastest: {figures.benchmark.latency.name_of(quickest)}"
             columns[0].metric(label, f"{quickest.latency_ms.median:.3g} ms")
         return
     base = _fp32_of(rows, row)
@@ -202,7 +203,7 @@ def _gemm(result: BenchmarkResult, name: str) -> None:
     here = result.environment
     with left:
         chart(
-            figures.benchmark.gemm(result.gemm, theme=theme()),
+            figures.benchmark.latency.gemm(result.gemm, theme=theme()),
             key="bench-gemm-chart",
             file=f"{name}-gemm",
             how_to_read=_READ["gemm"],
@@ -210,7 +211,7 @@ def _gemm(result: BenchmarkResult, name: str) -> None:
     with right:
         theoretical = {"int8": here.int8_ratio, "bf16": here.bf16_ratio}
         chart(
-            figures.benchmark.gemm_ratio(result.gemm, theoretical, theme=theme()),
+            figures.benchmark.latency.gemm_ratio(result.gemm, theoretical, theme=theme()),
             key="bench-gemm-ratio",
             file=f"{name}-gemm-ratio",
             how_to_read=_READ["gemm_ratio"],
@@ -223,10 +224,10 @@ def _prediction(result: BenchmarkResult, name: str) -> None:
     left, right = st.columns([2, 3], gap="medium", vertical_alignment="center")
     with left:
         chart(
-            figures.speed.checks(result.speed.checks, theme=theme()),
+            figures.benchmark.tradeoff.checks(result.speed.checks, theme=theme()),
             key="bench-checks",
             file=f"{name}-prediction",
-            how_to_read=figures.speed.HOW_TO_READ["checks"],
+            how_to_read=figures.benchmark.tradeoff.HOW_TO_READ["checks"],
         )
     errors = [abs(check.error) for check in result.speed.checks if not check.fitted]
     with right:

@@ -5,14 +5,14 @@ from typing import Any, TypeVar
 import streamlit as st
 from pydantic import ValidationError
 
-from qanalysis.figures.theme import calibration_label
-from qanalysis.schema.deploy_params import BenchmarkParams, ExportParams, FastestParams
+from qanalysis.figures.look.theme import calibration_label
 from qanalysis.schema.flavours import ENGINES, FLAVOURS, PRECISIONS, engine_label
+from qanalysis.schema.params.deploy import BenchmarkParams, ExportParams, FastestParams
+from qanalysis.schema.params.task import TaskParams
 from qanalysis.schema.saved_plan import find, saved
-from qanalysis.schema.task_params import TaskParams
-from qanalysis.ui import selection
-from qanalysis.ui.benchmark_machine import machine
-from qanalysis.ui.selection import Selection
+from qanalysis.ui.benchmark.machine import machine
+from qanalysis.ui.parts import selection
+from qanalysis.ui.parts.selection import Selection
 
 P = TypeVar("P", bound=TaskParams)
 _RESIDUALS = {

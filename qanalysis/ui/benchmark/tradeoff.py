@@ -3,23 +3,23 @@
 import streamlit as st
 
 from qanalysis import figures
-from qanalysis.figures.speed import Point
+from qanalysis.figures.benchmark.tradeoff import Point
 from qanalysis.jobs.state import Job
-from qanalysis.schema.benchmark import BenchmarkResult, FastestResult, SpeedStep
-from qanalysis.schema.deploy_params import BenchmarkParams
 from qanalysis.schema.flavours import engine_label
+from qanalysis.schema.params.deploy import BenchmarkParams
 from qanalysis.schema.plan import Plan
+from qanalysis.schema.results.benchmark import BenchmarkResult, FastestResult, SpeedStep
 from qanalysis.schema.site import Coverage
-from qanalysis.tables.speed import step_table
-from qanalysis.ui import benchmark_point
-from qanalysis.ui.benchmark_settings import fastest
-from qanalysis.ui.chart import chart, theme
-from qanalysis.ui.outcome import notes, outcome
-from qanalysis.ui.reproduce import reproduce
-from qanalysis.ui.selection import Selection
+from qanalysis.show.tables.speed import step_table
+from qanalysis.ui.benchmark import point as benchmark_point
+from qanalysis.ui.benchmark.settings import fastest
+from qanalysis.ui.parts.chart import chart, theme
+from qanalysis.ui.parts.outcome import notes, outcome
+from qanalysis.ui.parts.reproduce import reproduce
+from qanalysis.ui.parts.selection import Selection
 
 _PICKED = "benchmark-point"
-_READ = figures.speed.HOW_TO_READ
+_READ = figures.benchmark.tradeoff.HOW_TO_READ
 
 
 def view(chosen: Selection, params: BenchmarkParams, result: BenchmarkResult | None) -> None:
@@ -119,7 +119,7 @@ def _points(chosen: Selection, result: BenchmarkResult | None, found: FastestRes
         )
     picked = st.session_state.get(_PICKED)
     chart(
-        figures.speed.tradeoff(
+        figures.benchmark.tradeoff.tradeoff(
             drawn,
             fp32=source.fp32,
             target=found.params.target if found is not None else 1.0,
@@ -172,8 +172,8 @@ def _search(chosen: Selection, shared: BenchmarkParams, result: BenchmarkResult 
         answer,
         answer.params,
         table,
-        lambda: figures.export.standalone_html(
-            figures.speed.tradeoff(
+        lambda: figures.look.export.standalone_html(
+            figures.benchmark.tradeoff.tradeoff(
                 drawn, fp32=answer.fp32, target=answer.params.target, metric=answer.metric, theme="light"
             ),
             "Accuracy against speed",

@@ -15,9 +15,9 @@ from qanalysis.numerics.error import QuantizationError, quantization_error
 from qanalysis.numerics.histogram import Histogram
 from qanalysis.numerics.spec import QuantizerSpec
 from qanalysis.schema.observations import Observations
-from qanalysis.schema.results import CalibrateResult
+from qanalysis.schema.results.weights import CalibrateResult
 from qanalysis.schema.site import TensorId
-from qanalysis.ui.chart import chart, theme
+from qanalysis.ui.parts.chart import chart, theme
 
 #: Positions of the cutoff slider, as a share of the largest magnitude in %.
 _PERCENT = "custom-percent"
@@ -85,7 +85,7 @@ def _panel(job_id: str, key: str, result: CalibrateResult) -> None:
         "Fold signs", False, key="fold-signs", disabled=not signed, help="Show |x| instead of x."
     )
     chart(
-        figures.histogram.activation(
+        figures.calibration.histogram.activation(
             layer.histogram,
             layer.cutoffs,
             theme=theme(),
@@ -96,7 +96,7 @@ def _panel(job_id: str, key: str, result: CalibrateResult) -> None:
         ),
         key="histogram",
         file=f"{key.replace('/', '-')}-histogram",
-        how_to_read=figures.histogram.HOW_TO_READ["activation"],
+        how_to_read=figures.calibration.histogram.HOW_TO_READ["activation"],
     )
     errors = dict(layer.errors)
     custom_error = _error(layer.histogram, custom, layer.spec)
@@ -106,18 +106,18 @@ def _panel(job_id: str, key: str, result: CalibrateResult) -> None:
     with left:
         st.header("What each cutoff costs")
         chart(
-            figures.costs.costs(errors, theme=theme()),
+            figures.calibration.costs.costs(errors, theme=theme()),
             key="costs",
             file=f"{key.replace('/', '-')}-costs",
-            how_to_read=figures.costs.HOW_TO_READ["costs"],
+            how_to_read=figures.calibration.costs.HOW_TO_READ["costs"],
         )
     with right:
         st.header("Entropy: divergence by threshold")
         chart(
-            figures.divergence.divergence(layer.curve, layer.cutoffs, theme=theme(), custom=custom),
+            figures.calibration.divergence.divergence(layer.curve, layer.cutoffs, theme=theme(), custom=custom),
             key="divergence",
             file=f"{key.replace('/', '-')}-divergence",
-            how_to_read=figures.divergence.HOW_TO_READ["divergence"],
+            how_to_read=figures.calibration.divergence.HOW_TO_READ["divergence"],
         )
     st.dataframe(cost_table({**layer.cutoffs, "custom": custom}, errors), hide_index=True)
     _facts(layer)
@@ -166,7 +166,7 @@ def cost_table(cutoffs: Mapping[str, float | None], errors: Mapping[str, Quantiz
     return pd.DataFrame(
         [
             {
-                "calibration": figures.theme.calibration_label(name),
+                "calibration": figures.look.theme.calibration_label(name),
                 "cutoff": cutoffs[name],
                 "step": error.step,
                 "values clipped %": error.clipped,

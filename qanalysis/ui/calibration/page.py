@@ -4,16 +4,17 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from qanalysis import figures
-from qanalysis.figures.overview import Quantity
-from qanalysis.figures.theme import Theme
+from qanalysis.figures.calibration.overview import Quantity
+from qanalysis.figures.look.theme import Theme
 from qanalysis.numerics.spec import Scheme
-from qanalysis.schema.params import CalibrateParams, WeightsParams
-from qanalysis.schema.results import CalibrateResult, WeightsResult
-from qanalysis.tables.accuracy import channel_table, range_table
-from qanalysis.ui import advice, layer_view, selection
-from qanalysis.ui.chart import chart, theme
-from qanalysis.ui.outcome import notes, outcome
-from qanalysis.ui.reproduce import reproduce
+from qanalysis.schema.params.accuracy import CalibrateParams, WeightsParams
+from qanalysis.schema.results.weights import CalibrateResult, WeightsResult
+from qanalysis.show.tables.accuracy import channel_table, range_table
+from qanalysis.ui.calibration import layer
+from qanalysis.ui.parts import advice, selection
+from qanalysis.ui.parts.chart import chart, theme
+from qanalysis.ui.parts.outcome import notes, outcome
+from qanalysis.ui.parts.reproduce import reproduce
 
 _SCHEMES: tuple[Scheme, ...] = ("scale", "affine")
 _FROM_PLAN = "Set by the plan in the sidebar; choose none there to set it here."
@@ -49,7 +50,7 @@ def page() -> None:
     result, job = found
     notes(result)
     if view == "One layer":
-        layer_view.view(job.id, result)
+        layer.view(job.id, result)
         _growth(job.id, result)
     else:
         _overview(job.id, result)
@@ -60,8 +61,8 @@ def page() -> None:
         result,
         result.params,
         table,
-        lambda: figures.export.standalone_html(
-            figures.overview.heatmap(layer_view.observations(job.id), result, theme="light"), "Cutoffs"
+        lambda: figures.look.export.standalone_html(
+            figures.calibration.overview.heatmap(layer.observations(job.id), result, theme="light"), "Cutoffs"
         ),
         f"{result.model.architecture}-ranges",
     )
@@ -122,7 +123,7 @@ def _overview(job_id: str, result: CalibrateResult) -> None:
         _heatmap(job_id, shown, theme(), result),
         key="overview",
         file=f"{result.model.architecture}-{shown}",
-        how_to_read=figures.overview.HOW_TO_READ[shown],
+        how_to_read=figures.calibration.overview.HOW_TO_READ[shown],
     )
 
 
@@ -130,17 +131,17 @@ def _growth(job_id: str, result: CalibrateResult) -> None:
     with st.expander("Were these enough images?", icon=":material/trending_flat:"):
         key = st.session_state.get("layer") or next(iter(next(iter(result.ranges.values()))))
         chart(
-            figures.growth.growth(layer_view.observations(job_id).growth, key, theme=theme()),
+            figures.calibration.growth.growth(layer.observations(job_id).growth, key, theme=theme()),
             key="growth",
             file=f"{key.replace('/', '-')}-growth",
-            how_to_read=figures.growth.HOW_TO_READ["growth"],
+            how_to_read=figures.calibration.growth.HOW_TO_READ["growth"],
         )
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _heatmap(job_id: str, shown: Quantity, theme: Theme, _result: CalibrateResult) -> go.Figure:
     """The figure; the errors of all layers under all calibrations take a few tenths of a second."""
-    return figures.overview.heatmap(layer_view.observations(job_id), _result, theme=theme, quantity=shown)
+    return figures.calibration.overview.heatmap(layer.observations(job_id), _result, theme=theme, quantity=shown)
 
 
 def _weights(chosen: selection.Selection) -> None:
@@ -167,32 +168,34 @@ def _weights(chosen: selection.Selection) -> None:
     notes(result)
     st.header("Accuracy with weights alone in int" + str(result.params.bits))
     chart(
-        figures.weights.accuracy(result, theme=theme()),
+        figures.calibration.weights.accuracy(result, theme=theme()),
         key="weights-accuracy",
         file=f"{result.model.architecture}-weights",
-        how_to_read=figures.weights.HOW_TO_READ["accuracy"],
+        how_to_read=figures.calibration.weights.HOW_TO_READ["accuracy"],
     )
     st.header("Extent of every output channel")
     folded = st.toggle("After folding batch norm", key="folded", disabled=result.folded_pairs == 0)
     chart(
-        figures.weights.channels(result, theme=theme(), folded=folded),
+        figures.calibration.weights.channels(result, theme=theme(), folded=folded),
         key="weights-channels",
         file=f"{result.model.architecture}-channels",
-        how_to_read=figures.weights.HOW_TO_READ["channels"],
+        how_to_read=figures.calibration.weights.HOW_TO_READ["channels"],
     )
     sites = [channels.site for channels in result.channels]
     site = st.selectbox("One layer", sites, key="weights-site", bind="query-params")
     chart(
-        figures.weights.one_site(result, site, theme=theme(), folded=folded),
+        figures.calibration.weights.one_site(result, site, theme=theme(), folded=folded),
         key="weights-one",
         file=f"{site}-channels",
-        how_to_read=figures.weights.HOW_TO_READ["one_site"],
+        how_to_read=figures.calibration.weights.HOW_TO_READ["one_site"],
     )
     reproduce(
         "weights",
         result,
         result.params,
         channel_table(result),
-        lambda: figures.export.standalone_html(figures.weights.accuracy(result, theme="light"), "Weights"),
+        lambda: figures.look.export.standalone_html(
+            figures.calibration.weights.accuracy(result, theme="light"), "Weights"
+        ),
         f"{result.model.architecture}-weights",
     )

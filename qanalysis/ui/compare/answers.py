@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from qanalysis import figures
-from qanalysis.jobs.engine import Engine
+from qanalysis.insight.comparison import Run
+from qanalysis.insight.headline import answers_params
+from qanalysis.jobs.runner import Engine
 from qanalysis.jobs.state import Job
-from qanalysis.schema.answers import Answers, AnswersResult, Flip, flips, per_class
-from qanalysis.schema.comparison import Run
-from qanalysis.schema.headline import answers_params
-from qanalysis.schema.params import AnswersParams
-from qanalysis.schema.qat import QatResult
-from qanalysis.ui.chart import chart, theme
-from qanalysis.ui.outcome import change, ended, told
+from qanalysis.schema.params.accuracy import AnswersParams
+from qanalysis.schema.results.answers import Answers, AnswersResult, Flip, flips, per_class
+from qanalysis.schema.results.qat import QatResult
+from qanalysis.ui.parts.chart import chart, theme
+from qanalysis.ui.parts.outcome import change, ended, told
 
 _KINDS = {"lost": "right → wrong", "gained": "wrong → right", "other": "wrong → another wrong"}
 #: Images on one screen, and the width of one in pixels.

@@ -7,17 +7,19 @@ import pandas as pd
 import streamlit as st
 
 from qanalysis import figures
-from qanalysis.figures import series
-from qanalysis.figures.theme import calibration_label
-from qanalysis.jobs import engines
-from qanalysis.jobs.engine import Engine
+from qanalysis.figures.look import series
+from qanalysis.figures.look.theme import calibration_label
+from qanalysis.insight import comparison
+from qanalysis.insight.comparison import Run
+from qanalysis.jobs import runners
+from qanalysis.jobs.runner import Engine
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.summary import settings
-from qanalysis.schema import comparison
-from qanalysis.schema.comparison import Run
-from qanalysis.schema.task_params import QuantizationParams
-from qanalysis.ui import compare_answers, navigation, report, selection
-from qanalysis.ui.chart import chart, theme
+from qanalysis.schema.params.task import QuantizationParams
+from qanalysis.ui import navigation
+from qanalysis.ui.compare import answers
+from qanalysis.ui.parts import report, selection
+from qanalysis.ui.parts.chart import chart, theme
 
 #: Ids of the runs in the address.
 RUNS, _KEY = "runs", "compared-runs"
@@ -39,7 +41,7 @@ def page() -> None:
     )
     chosen = selection.current()
     try:
-        engine = engines.chosen()
+        engine = runners.chosen()
         jobs = [job for job in engine.store.jobs(_MOST) if job.state == "finished" and job.analysis in _ANALYSES]
     except (OSError, sqlite3.Error, ValueError) as error:
         st.error(f"The runs cannot be read: {error}.")
@@ -62,7 +64,7 @@ def page() -> None:
     _numbers(runs)
     _settings(runs)
     _ranges(runs)
-    compare_answers.draw(engine, runs)
+    answers.draw(engine, runs)
     _report(runs)
 
 

@@ -4,14 +4,15 @@ from pathlib import Path
 
 import streamlit as st
 
-from qanalysis.figures.theme import calibration_label
-from qanalysis.schema import advice_rules, saved_plan
+from qanalysis.figures.look.theme import calibration_label
+from qanalysis.insight.advice import results
+from qanalysis.insight.workflow.end import recommendation
+from qanalysis.schema import saved_plan
 from qanalysis.schema.command import command
 from qanalysis.schema.flavours import engine_label
-from qanalysis.schema.workflow import Recommendation
-from qanalysis.schema.workflow_end import recommendation
-from qanalysis.ui import advice
-from qanalysis.ui.workflow_state import Standing
+from qanalysis.schema.results.workflow import Recommendation
+from qanalysis.ui.home.state import Standing
+from qanalysis.ui.parts import advice
 
 _WAYS = {"ptq": "PTQ", "partial": "partial quantization", "qat": "QAT"}
 
@@ -29,7 +30,7 @@ def draw(at: Standing) -> None:
         for note in given.notes:
             st.caption(note)
         _files(at, given)
-    advice.cards(advice_rules.of_workflow(at.known.results))
+    advice.cards(results.of_workflow(at.known.results))
 
 
 def _verdict(at: Standing, given: Recommendation) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from qanalysis.ui.workflow_nodes import Node
+from qanalysis.ui.home.nodes import Node
 
 _HERE = Path(__file__).parent
 

@@ -3,16 +3,16 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from qanalysis.figures.theme import calibration_label
+from qanalysis.figures.look.theme import calibration_label
+from qanalysis.insight.workflow.candidates import after_partial, after_ptq, after_qat
+from qanalysis.insight.workflow.end import speed
+from qanalysis.insight.workflow.steps import partial_of
 from qanalysis.jobs.state import Job
-from qanalysis.schema.accuracy import EvaluateResult, PtqResult
 from qanalysis.schema.flavours import engine_label
-from qanalysis.schema.sensitivity import SensitivityResult
-from qanalysis.schema.workflow import Candidate, Stage, Way
-from qanalysis.schema.workflow_candidates import after_partial, after_ptq, after_qat
-from qanalysis.schema.workflow_end import speed
-from qanalysis.schema.workflow_steps import partial_of
-from qanalysis.ui.workflow_state import Standing
+from qanalysis.schema.results.accuracy import EvaluateResult, PtqResult
+from qanalysis.schema.results.sensitivity import SensitivityResult
+from qanalysis.schema.results.workflow import Candidate, Stage, Way
+from qanalysis.ui.home.state import Standing
 
 State = Literal["waiting", "next", "running", "done", "not needed", "refused"]
 #: Stages that a node stands for.

@@ -7,16 +7,18 @@ import streamlit as st
 
 from qanalysis import figures
 from qanalysis.jobs.store import Store
-from qanalysis.report import gather
-from qanalysis.schema.accuracy import EvaluateResult
-from qanalysis.schema.params import EvaluateParams
+from qanalysis.schema.params.accuracy import EvaluateParams
 from qanalysis.schema.plan import Plan
+from qanalysis.schema.results.accuracy import EvaluateResult
 from qanalysis.schema.site import Coverage
 from qanalysis.schema.size import fp32_bytes, plan_bytes
-from qanalysis.ui import navigation, report, selection, workflow
-from qanalysis.ui.chart import chart, theme
-from qanalysis.ui.outcome import notes, outcome
-from qanalysis.ui.reproduce import reproduce
+from qanalysis.show.report import gather
+from qanalysis.ui import navigation
+from qanalysis.ui.home import workflow
+from qanalysis.ui.parts import report, selection
+from qanalysis.ui.parts.chart import chart, theme
+from qanalysis.ui.parts.outcome import notes, outcome
+from qanalysis.ui.parts.reproduce import reproduce
 
 _PAGES = (
     (navigation.calibration, "The values in each layer, and where every calibration cuts them off."),
@@ -69,7 +71,7 @@ def page() -> None:
         result,
         result.params,
         table,
-        lambda: figures.export.standalone_html(figures.model.macs(result.coverage, theme="light"), "Sites"),
+        lambda: figures.look.export.standalone_html(figures.model.macs(result.coverage, theme="light"), "Sites"),
         f"{result.model.architecture}-sites",
     )
 

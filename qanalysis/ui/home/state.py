@@ -5,12 +5,12 @@ from typing import Any
 
 import streamlit as st
 
+from qanalysis.insight.workflow.steps import Ending, Known, Step, deploy, follow
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import Store
-from qanalysis.schema.result import Result
-from qanalysis.schema.workflow import Stage, WorkflowResult
-from qanalysis.schema.workflow_params import WorkflowParams
-from qanalysis.schema.workflow_steps import Ending, Known, Step, deploy, follow
+from qanalysis.schema.params.workflow import WorkflowParams
+from qanalysis.schema.results.common import Result
+from qanalysis.schema.results.workflow import Stage, WorkflowResult
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,18 @@ import streamlit as st
 from pydantic import ValidationError
 from streamlit.navigation.page import StreamlitPage
 
-from qanalysis.jobs import engines
-from qanalysis.jobs.engine import Engine
+from qanalysis.jobs import runners
+from qanalysis.jobs.runner import Engine
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.summary import duration
-from qanalysis.schema.workflow_params import WorkflowParams
-from qanalysis.ui import navigation, workflow_end
-from qanalysis.ui.flowchart import flowchart
-from qanalysis.ui.outcome import JOB, change, ended
-from qanalysis.ui.selection import Selection
-from qanalysis.ui.workflow_nodes import STAGES, nodes
-from qanalysis.ui.workflow_state import Standing, standing
+from qanalysis.schema.params.workflow import WorkflowParams
+from qanalysis.ui import navigation
+from qanalysis.ui.home import end
+from qanalysis.ui.home.flowchart import flowchart
+from qanalysis.ui.home.nodes import STAGES, nodes
+from qanalysis.ui.home.state import Standing, standing
+from qanalysis.ui.parts.outcome import JOB, change, ended
+from qanalysis.ui.parts.selection import Selection
 
 _SECONDS = 1.0
 _TITLES = {
@@ -41,7 +42,7 @@ def section(chosen: Selection) -> None:
     if params is None:
         return
     try:
-        engine = engines.chosen()
+        engine = runners.chosen()
         at = standing(engine.store, params)
     except (OSError, sqlite3.Error, ValueError) as error:
         st.error(f"The state of the workflow cannot be read: {error}.")
@@ -52,7 +53,7 @@ def section(chosen: Selection) -> None:
     )
     if at.live is None:
         _draw(engine, at)
-        workflow_end.draw(at)
+        end.draw(at)
     else:
         _watch(engine, params, at)
 

@@ -9,12 +9,12 @@ from urllib.parse import quote
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from qanalysis.jobs.engine import Engine
+from qanalysis.jobs.runner import Engine
 from qanalysis.jobs.state import Job, State
 from qanalysis.jobs.store import LONGEST_NOTE, MEASURED, RESULT
 from qanalysis.jobs.summary import duration, settings, size
 from qanalysis.ui import navigation
-from qanalysis.ui.outcome import JOB, change, told
+from qanalysis.ui.parts.outcome import JOB, change, told
 
 ICONS: dict[State, str] = {
     "queued": ":material/hourglass_top:",

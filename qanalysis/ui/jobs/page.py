@@ -7,14 +7,14 @@ from typing import Any, get_args
 import pandas as pd
 import streamlit as st
 
-from qanalysis.jobs import engines
-from qanalysis.jobs.engine import Engine
+from qanalysis.jobs import runners
+from qanalysis.jobs.runner import Engine
 from qanalysis.jobs.state import Job, State
 from qanalysis.jobs.store import Store
 from qanalysis.jobs.summary import duration, settings, size
-from qanalysis.ui import job_details
-from qanalysis.ui.job_details import COLOURS, ICONS
-from qanalysis.ui.outcome import JOB
+from qanalysis.ui.jobs import details
+from qanalysis.ui.jobs.details import COLOURS, ICONS
+from qanalysis.ui.parts.outcome import JOB
 
 #: Jobs that the table holds at the most.
 MOST = 500
@@ -46,7 +46,7 @@ def page() -> None:
         label_visibility="collapsed",
     )
     try:
-        engine = engines.chosen()
+        engine = runners.chosen()
         live = any(job.live for job in engine.store.jobs(MOST))
     except (OSError, sqlite3.Error, ValueError) as error:
         st.error(f"The jobs cannot be read: {error}.")
@@ -82,7 +82,7 @@ def _panel(engine: Engine, jobs: list[Job], shown: list[Job]) -> None:
     if chosen not in [job.id for job in jobs]:
         chosen = shown[0].id
     _table(shown, chosen)
-    job_details.draw(engine, chosen)
+    details.draw(engine, chosen)
 
 
 def _wanted(job: Job, states: list[State] | None, text: str) -> bool:

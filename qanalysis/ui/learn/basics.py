@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from qanalysis.figures import learn_affine, learn_granularity, learn_mapping
+from qanalysis.figures.learn import affine, granularity, mapping
 from qanalysis.numerics.affine import operations, terms
 from qanalysis.numerics.codes import codes, reals, represented
 from qanalysis.numerics.spec import QuantizerSpec, Range, Scheme, step_and_zero_point
-from qanalysis.ui.chart import chart, theme
-from qanalysis.ui.learn_lesson import Lesson, number
+from qanalysis.ui.learn.lesson import Lesson, number
+from qanalysis.ui.parts.chart import chart, theme
 
 _SCHEMES: tuple[Scheme, ...] = ("affine", "scale")
 #: A weight whose second and third channels are far smaller than the first, as after batch-norm folding.
@@ -55,10 +55,10 @@ def _mapping() -> None:
     spec = QuantizerSpec(int(bits), scheme)
     range_ = Range(-alpha, alpha) if scale else Range(beta, alpha)
     chart(
-        learn_mapping.mapping(spec, range_, value, theme=theme()),
+        mapping.mapping(spec, range_, value, theme=theme()),
         key="learn-mapping",
         file="mapping",
-        how_to_read=learn_mapping.HOW_TO_READ["mapping"],
+        how_to_read=mapping.HOW_TO_READ["mapping"],
     )
     step, zero_point = step_and_zero_point(range_, spec)
     code = int(codes(value, range_, spec))
@@ -93,10 +93,10 @@ def _granularity() -> None:
         st.info("All weights are zero: type a number other than zero.")
         return
     chart(
-        learn_granularity.matrices(weight, int(bits), theme=theme()),
+        granularity.matrices(weight, int(bits), theme=theme()),
         key="learn-granularity",
         file="granularity",
-        how_to_read=learn_granularity.HOW_TO_READ["matrices"],
+        how_to_read=granularity.HOW_TO_READ["matrices"],
     )
 
 
@@ -117,10 +117,10 @@ def _affine() -> None:
             column.number_input(label, value=value, disabled=True)
     counted = operations(m, p, n)
     chart(
-        learn_affine.costs(counted, theme=theme()),
+        affine.costs(counted, theme=theme()),
         key="learn-affine",
         file="cost-of-affine",
-        how_to_read=learn_affine.HOW_TO_READ["costs"],
+        how_to_read=affine.HOW_TO_READ["costs"],
     )
     with st.expander("The equation with numbers, and the sign", icon=":material/calculate:"):
         _signs()

@@ -6,17 +6,18 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from qanalysis.figures import learn_calibration, learn_entropy
-from qanalysis.figures.learn_calibration import Errors
-from qanalysis.figures.theme import CUSTOM
+from qanalysis.figures.learn import calibration as learn_calibration
+from qanalysis.figures.learn import entropy
+from qanalysis.figures.learn.calibration import Errors
+from qanalysis.figures.look.theme import CUSTOM
 from qanalysis.numerics.calibrate import DivergenceCurve, clipped_at, kl_divergence_curve, parse
 from qanalysis.numerics.candidate import candidate
 from qanalysis.numerics.error import quantization_error
 from qanalysis.numerics.histogram import Histogram
 from qanalysis.numerics.spec import QuantizerSpec
-from qanalysis.ui.chart import chart, theme
-from qanalysis.ui.layer_view import cost_table
-from qanalysis.ui.learn_lesson import Lesson, number
+from qanalysis.ui.calibration.layer import cost_table
+from qanalysis.ui.learn.lesson import Lesson, number
+from qanalysis.ui.parts.chart import chart, theme
 
 _SAMPLES = 200_000
 #: Percentiles that are drawn beside max and entropy; with fewer lines a lecture is easier to follow.
@@ -136,10 +137,10 @@ def _entropy() -> None:
     shown = candidate(found.histogram, int(kept), bits)
     others = {name: cutoff for name, cutoff in found.cutoffs.items() if name != "entropy"}
     chart(
-        learn_entropy.step(shown, found.curve, found.histogram.amax, others, theme=theme()),
+        entropy.step(shown, found.curve, found.histogram.amax, others, theme=theme()),
         key="learn-entropy",
         file="entropy-calibration",
-        how_to_read=learn_entropy.HOW_TO_READ["step"],
+        how_to_read=entropy.HOW_TO_READ["step"],
     )
     numbers = st.columns(4)
     number(numbers[0], "Cutoff", f"{shown.cutoff:.4g}", f"{kept} of {last} bins")

@@ -3,7 +3,8 @@
 import numpy as np
 import streamlit as st
 
-from qanalysis.figures import learn_calibration, learn_folding, learn_gelu, weights
+from qanalysis.figures.calibration import weights
+from qanalysis.figures.learn import calibration, folding, gelu
 from qanalysis.numerics.activations import Activation
 from qanalysis.numerics.calibrate import clipped_at
 from qanalysis.numerics.codes import codes
@@ -12,14 +13,14 @@ from qanalysis.numerics.histogram import Histogram
 from qanalysis.numerics.spec import QuantizerSpec, Range
 from qanalysis.schema.catalog import sample_models
 from qanalysis.schema.paper import paper
-from qanalysis.schema.params import CalibrateParams, WeightsParams
-from qanalysis.schema.results import CalibrateResult, WeightsResult
+from qanalysis.schema.params.accuracy import CalibrateParams, WeightsParams
+from qanalysis.schema.results.weights import CalibrateResult, WeightsResult
 from qanalysis.schema.site import TensorId
-from qanalysis.ui import layer_view
-from qanalysis.ui.chart import chart, theme
-from qanalysis.ui.learn_calibration import errors
-from qanalysis.ui.learn_lesson import Lesson, number
-from qanalysis.ui.outcome import outcome
+from qanalysis.ui.calibration import layer
+from qanalysis.ui.learn.calibration import errors
+from qanalysis.ui.learn.lesson import Lesson, number
+from qanalysis.ui.parts.chart import chart, theme
+from qanalysis.ui.parts.outcome import outcome
 
 _ACTIVATIONS: tuple[Activation, ...] = ("GELU", "Swish")
 _VIT, _DATA = "sample:vit", "sample:cifar10"
@@ -38,10 +39,10 @@ def _near_zero() -> None:
     end = columns[1].slider("End of the range", 1.0, 60.0, 50.0, 0.5, key="learn-end", persist_state="session")
     bits = columns[2].slider("Bits", 2, 8, 8, key="learn-gelu-bits", persist_state="session")
     chart(
-        learn_gelu.near_zero(name, end, int(bits), theme=theme()),
+        gelu.near_zero(name, end, int(bits), theme=theme()),
         key="learn-gelu",
         file="gelu",
-        how_to_read=learn_gelu.HOW_TO_READ["near_zero"],
+        how_to_read=gelu.HOW_TO_READ["near_zero"],
     )
     table = paper().tables["12"]
     row = dict(zip(table.columns, table.rows[0].accuracies, strict=True))
@@ -75,13 +76,13 @@ def _gelu() -> None:
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _errors(job_id: str, key: str, bits: int, _histogram: Histogram) -> learn_calibration.Errors:
+def _errors(job_id: str, key: str, bits: int, _histogram: Histogram) -> calibration.Errors:
     return errors(_histogram, QuantizerSpec(bits))
 
 
 @st.fragment
 def _real(job_id: str) -> None:
-    histograms = layer_view.observations(job_id).histograms
+    histograms = layer.observations(job_id).histograms
     layers = [key for key in map(str, histograms) if key.endswith(".mlp.2")]
     columns = st.columns([1.4, 2, 1], vertical_alignment="bottom")
     key = columns[0].selectbox("Input of layer", layers, key="learn-gelu-layer", persist_state="session")
@@ -93,12 +94,10 @@ def _real(job_id: str) -> None:
     amax, clip = histogram.amax, percent / 100 * histogram.amax
     spec = QuantizerSpec(bits)
     chart(
-        learn_calibration.tradeoff(
-            histogram, {"max": amax}, _errors(job_id, key, bits, histogram), clip, theme=theme()
-        ),
+        calibration.tradeoff(histogram, {"max": amax}, _errors(job_id, key, bits, histogram), clip, theme=theme()),
         key="learn-gelu-real",
         file="gelu-layer",
-        how_to_read=learn_calibration.HOW_TO_READ["tradeoff"],
+        how_to_read=calibration.HOW_TO_READ["tradeoff"],
     )
     numbers = st.columns(4)
     number(numbers[0], "Largest value", f"{amax:.3g}", f"smallest {histogram.minimum:.3g}")
@@ -146,10 +145,10 @@ def _imaginary() -> None:
     factors = 10 ** -np.linspace(0, decades, len(trained))
     most = 2 * QuantizerSpec(bits).code_max + 1
     chart(
-        learn_folding.codes_left(codes_left(trained, bits), codes_left(trained * factors, bits), most, theme=theme()),
+        folding.codes_left(codes_left(trained, bits), codes_left(trained * factors, bits), most, theme=theme()),
         key="learn-folding",
         file="folding",
-        how_to_read=learn_folding.HOW_TO_READ["codes_left"],
+        how_to_read=folding.HOW_TO_READ["codes_left"],
     )
 
 

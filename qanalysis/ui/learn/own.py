@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from qanalysis.jobs.store import Store
-from qanalysis.schema.params import WeightsParams
-from qanalysis.schema.qat import QatResult
-from qanalysis.schema.result import Result
-from qanalysis.schema.results import PtqResult, WeightsResult
-from qanalysis.schema.sensitivity import Partial, PartialResult, SensitivityResult
-from qanalysis.schema.task_params import QuantizationParams, TaskParams
+from qanalysis.schema.params.accuracy import WeightsParams
+from qanalysis.schema.params.task import QuantizationParams, TaskParams
+from qanalysis.schema.results.common import Result
+from qanalysis.schema.results.qat import QatResult
+from qanalysis.schema.results.sensitivity import Partial, PartialResult, SensitivityResult
+from qanalysis.schema.results.weights import PtqResult, WeightsResult
 
 #: Newest jobs that are looked at.
 _MOST = 300

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import streamlit as st
 
-from qanalysis.ui import learn_basics, learn_calibration, learn_networks, learn_tables, learn_training
-from qanalysis.ui.learn_lesson import Lesson
+from qanalysis.ui.learn import basics, calibration, networks, tables, training
+from qanalysis.ui.learn.lesson import Lesson
 
 #: In the order in which they are taught.
 LESSONS: tuple[Lesson, ...] = (
-    *learn_basics.LESSONS,
-    *learn_calibration.LESSONS,
-    *learn_training.LESSONS,
-    *learn_networks.LESSONS,
-    *learn_tables.LESSONS,
+    *basics.LESSONS,
+    *calibration.LESSONS,
+    *training.LESSONS,
+    *networks.LESSONS,
+    *tables.LESSONS,
 )
 #: Query parameter that names the lesson; without it there is the list of them.
 LESSON = "lesson"
@@ -86,7 +86,7 @@ def _lesson(number: int) -> None:
     st.components.v2.component(
         "qanalysis_learn_keys",
         html="<span></span>",
-        js=Path(__file__).with_name("learn_keys.js").read_text(),
+        js=Path(__file__).with_name("keys.js").read_text(),
         isolate_styles=False,
     )(key="learn-keys", height="content")
 

@@ -5,15 +5,15 @@ import sqlite3
 import pandas as pd
 import streamlit as st
 
-from qanalysis.figures import learn_tables
-from qanalysis.figures.learn_tables import Line
-from qanalysis.figures.theme import calibration_label
+from qanalysis.figures.learn import tables
+from qanalysis.figures.learn.tables import Line
+from qanalysis.figures.look.theme import calibration_label
 from qanalysis.jobs.store import Store
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.schema.paper import TABLES, PaperTable, paper
-from qanalysis.ui import learn_own
-from qanalysis.ui.chart import chart, theme
-from qanalysis.ui.learn_lesson import Lesson
+from qanalysis.ui.learn import own
+from qanalysis.ui.learn.lesson import Lesson
+from qanalysis.ui.parts.chart import chart, theme
 
 _ALL = "All tasks"
 #: Which page measures a table's columns for the reader's own model.
@@ -66,7 +66,7 @@ def _tables() -> None:
     tasks = list(dict.fromkeys(str(row.task) for row in paper().tables["2"].rows))
     task = columns[1].selectbox("Networks for", [_ALL, *tasks], key="learn-task", persist_state="session")
     with st.container(horizontal=True, vertical_alignment="center"):
-        shown: learn_tables.Shown = st.segmented_control(
+        shown: tables.Shown = st.segmented_control(
             "Show",
             ("relative", "accuracy"),
             default="relative",
@@ -83,10 +83,10 @@ def _tables() -> None:
         rows.sort(key=lambda row: min(row.shown(column, "relative") for column in row.accuracies))
     mine = _own(number)
     chart(
-        learn_tables.table(table.columns, [*([mine] if mine else []), *rows], theme=theme(), shown=shown, whole=whole),
+        tables.table(table.columns, [*([mine] if mine else []), *rows], theme=theme(), shown=shown, whole=whole),
         key="learn-tables",
         file=f"table-{number}",
-        how_to_read=learn_tables.HOW_TO_READ["table"],
+        how_to_read=tables.HOW_TO_READ["table"],
     )
     if mine is None:
         st.caption(f"Your own model becomes a row here when it has been measured in int8: page {_PAGES[number]}.")
@@ -105,7 +105,7 @@ def _own(number: str) -> Line | None:
     if not model or not data:
         return None
     try:
-        found = learn_own.own(number, str(model), str(data), Store())
+        found = own.own(number, str(model), str(data), Store())
     except (OSError, sqlite3.Error, ValueError):  # the Jobs page says what is wrong
         return None
     if found is None:

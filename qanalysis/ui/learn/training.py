@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from qanalysis.figures import learn_fake, learn_minima
+from qanalysis.figures.learn import fake, minima
 from qanalysis.numerics.minima import TwoMinima, descent, quantized
 from qanalysis.numerics.spec import QuantizerSpec, Range
-from qanalysis.ui.chart import chart, theme
-from qanalysis.ui.learn_lesson import Lesson, number
+from qanalysis.ui.learn.lesson import Lesson, number
+from qanalysis.ui.parts.chart import chart, theme
 
 _STEPS = 120
 
@@ -18,10 +18,10 @@ def _fake() -> None:
     alpha = columns[1].slider("α", 0.5, 4.0, 3.0, 0.1, key="learn-fake-alpha", persist_state="session")
     value = columns[2].slider("Your value x", -5.0, 5.0, 1.3, 0.05, key="learn-fake-value", persist_state="session")
     chart(
-        learn_fake.passes(QuantizerSpec(int(bits)), Range(-alpha, alpha), value, theme=theme()),
+        fake.passes(QuantizerSpec(int(bits)), Range(-alpha, alpha), value, theme=theme()),
         key="learn-fake",
         file="fake-quantization",
-        how_to_read=learn_fake.HOW_TO_READ["passes"],
+        how_to_read=fake.HOW_TO_READ["passes"],
     )
 
 
@@ -36,10 +36,10 @@ def _minima() -> None:
     loss = TwoMinima(narrow=width)
     plain, aware = (descent(loss, start, rate, _STEPS, aware=kind) for kind in (False, True))
     chart(
-        learn_minima.descents(loss, plain, aware, theme=theme()),
+        minima.descents(loss, plain, aware, theme=theme()),
         key="learn-minima",
         file="minima",
-        how_to_read=learn_minima.HOW_TO_READ["descents"],
+        how_to_read=minima.HOW_TO_READ["descents"],
     )
     numbers = st.columns(4)
     for place, (name, weights) in enumerate((("PTQ", plain), ("QAT", aware))):

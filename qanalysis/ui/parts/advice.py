@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from qanalysis.schema.advice import Advice
+from qanalysis.schema.results.advice import Advice
 
 _ICONS = {"warning": ":material/warning:", "note": ":material/lightbulb:"}
 #: Names of layers that are listed at the most.

@@ -7,14 +7,14 @@ from typing import Any, TypeVar, cast
 
 import streamlit as st
 
-from qanalysis.figures.theme import calibration_label
-from qanalysis.jobs import engines
-from qanalysis.jobs.engine import Engine
+from qanalysis.figures.look.theme import calibration_label
+from qanalysis.jobs import runners
+from qanalysis.jobs.runner import Engine
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import MEASURED, Store
 from qanalysis.jobs.summary import duration, settings
-from qanalysis.schema.result import Result
-from qanalysis.schema.task_params import TaskParams
+from qanalysis.schema.params.task import TaskParams
+from qanalysis.schema.results.common import Result
 
 R = TypeVar("R", bound=Result)
 #: Query parameter that shows one job, whatever the settings of the page are.
@@ -48,7 +48,7 @@ def outcome(
         actions: draws what else can be done with a live job, beside the button that cancels it.
     """
     try:
-        engine = engines.chosen()
+        engine = runners.chosen()
         opened = _opened(engine.store, analysis)
         if opened is None and auto:
             engine.submit_first(analysis, params)

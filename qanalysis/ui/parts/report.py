@@ -5,9 +5,10 @@ from typing import Literal
 
 import streamlit as st
 
-from qanalysis.report import contents, markdown, web
-from qanalysis.report.document import Document
-from qanalysis.schema.result import Result
+from qanalysis.schema.results.common import Result
+from qanalysis.show import markdown, web
+from qanalysis.show.document import Document
+from qanalysis.show.report import contents
 
 
 def downloads(results: Callable[[], Sequence[Result]], *, name: str, key: str, command: str) -> None:

@@ -7,8 +7,8 @@ import streamlit as st
 
 from qanalysis.schema import configuration
 from qanalysis.schema.command import code, command
-from qanalysis.schema.result import Result
-from qanalysis.schema.task_params import TaskParams
+from qanalysis.schema.params.task import TaskParams
+from qanalysis.schema.results.common import Result
 
 
 def reproduce(

@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from qanalysis.figures.theme import calibration_label
+from qanalysis.figures.look.theme import calibration_label
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.schema import trained
 from qanalysis.schema.catalog import sample_models

@@ -6,16 +6,16 @@ import pandas as pd
 import streamlit as st
 
 from qanalysis import figures
+from qanalysis.insight.advice import results
 from qanalysis.jobs.state import Job
-from qanalysis.schema import advice_rules
 from qanalysis.schema.paper import paper_row
-from qanalysis.schema.params import PtqParams
-from qanalysis.schema.results import PtqResult
-from qanalysis.tables.accuracy import ptq_table
-from qanalysis.ui import advice, selection
-from qanalysis.ui.chart import chart, theme
-from qanalysis.ui.outcome import notes, outcome
-from qanalysis.ui.reproduce import reproduce
+from qanalysis.schema.params.accuracy import PtqParams
+from qanalysis.schema.results.weights import PtqResult
+from qanalysis.show.tables.accuracy import ptq_table
+from qanalysis.ui.parts import advice, selection
+from qanalysis.ui.parts.chart import chart, theme
+from qanalysis.ui.parts.outcome import notes, outcome
+from qanalysis.ui.parts.reproduce import reproduce
 
 
 def page() -> None:
@@ -37,22 +37,22 @@ def page() -> None:
     notes(result)
     _verdict(result)
     chart(
-        figures.ptq.bars(result, theme=theme()),
+        figures.ptq.ptq.bars(result, theme=theme()),
         key="ptq-bars",
         file=f"{result.model.architecture}-ptq",
-        how_to_read=figures.ptq.HOW_TO_READ["bars"],
+        how_to_read=figures.ptq.ptq.HOW_TO_READ["bars"],
     )
-    advice.cards(advice_rules.of_ptq(result))
+    advice.cards(results.of_ptq(result))
     table = ptq_table(result)
     st.dataframe(table, hide_index=True)
     row = paper_row(result.model.architecture)
     if row is not None:
         st.header(f"Beside the paper's {row.network}")
         chart(
-            figures.ptq.against_paper(result, row, theme=theme()),
+            figures.ptq.ptq.against_paper(result, row, theme=theme()),
             key="ptq-paper",
             file=f"{result.model.architecture}-paper",
-            how_to_read=figures.ptq.HOW_TO_READ["against_paper"],
+            how_to_read=figures.ptq.ptq.HOW_TO_READ["against_paper"],
         )
     _sites(result)
     reproduce(
@@ -60,7 +60,7 @@ def page() -> None:
         result,
         result.params,
         table,
-        lambda: figures.export.standalone_html(figures.ptq.bars(result, theme="light"), "PTQ"),
+        lambda: figures.look.export.standalone_html(figures.ptq.ptq.bars(result, theme="light"), "PTQ"),
         f"{result.model.architecture}-ptq",
     )
 
@@ -90,7 +90,7 @@ def _settings(chosen: selection.Selection) -> PtqParams | None:
             "Calibrations",
             chosen.calibrations,
             default=[name for name in chosen.calibrations if name != "mse"],
-            format_func=figures.theme.calibration_label,
+            format_func=figures.look.theme.calibration_label,
             key="calibrations-trained" if chosen.fine_tuned else "calibrations",
             bind="query-params",
         )
@@ -117,7 +117,7 @@ def _so_far(job: Job) -> None:
     """Rows as they are measured."""
     rows: list[dict[str, Any]] = [
         {
-            "calibration": figures.theme.calibration_label(row["calibration"]),
+            "calibration": figures.look.theme.calibration_label(row["calibration"]),
             "accuracy %": round(row["accuracy"], 2),
             "relative %": round(row["relative"], 2),
         }
@@ -128,7 +128,7 @@ def _so_far(job: Job) -> None:
 
 def _verdict(result: PtqResult) -> None:
     best = next(row for row in result.rows if row.calibration == result.best)
-    label = figures.theme.calibration_label(best.calibration)
+    label = figures.look.theme.calibration_label(best.calibration)
     low, high = best.difference_interval
     columns = st.columns(4)
     word = "accuracy" if result.metric == "accuracy" else "agreement with fp32"

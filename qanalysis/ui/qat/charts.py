@@ -5,11 +5,11 @@ from pathlib import Path
 import streamlit as st
 
 from qanalysis import figures
-from qanalysis.schema.trace import Trace
-from qanalysis.ui.chart import chart, theme
-from qanalysis.ui.qat_progress import Progress
+from qanalysis.schema.results.trace import Trace
+from qanalysis.ui.parts.chart import chart, theme
+from qanalysis.ui.qat.progress import Progress
 
-_READ = figures.qat.HOW_TO_READ
+_READ = figures.qat.accuracy.HOW_TO_READ
 #: Layers whose ranges are drawn at once at the most.
 _LAYERS = 6
 _NO_TRACE = Trace()
@@ -29,7 +29,7 @@ def draw(progress: Progress, trace: Trace, after: dict[str, float | None], name:
     with left:
         st.header("Loss")
         chart(
-            figures.qat.loss(progress.courses, steps=progress.steps, steps_per_epoch=per_epoch, theme=theme()),
+            figures.qat.accuracy.loss(progress.courses, steps=progress.steps, steps_per_epoch=per_epoch, theme=theme()),
             key="qat-loss",
             file=f"{name}-loss",
             how_to_read=_READ["loss"],
@@ -37,7 +37,7 @@ def draw(progress: Progress, trace: Trace, after: dict[str, float | None], name:
     with right:
         st.header("Accuracy")
         chart(
-            figures.qat.accuracy(
+            figures.qat.accuracy.accuracy(
                 progress.courses,
                 fp32=progress.fp32,
                 ptq=progress.ptq,
@@ -89,7 +89,7 @@ def ranges_now(trace: Trace, before: dict[str, float | None]) -> dict[str, float
 
 def _pace(progress: Progress, name: str) -> None:
     chart(
-        figures.qat.pace(progress.courses, steps=progress.steps, theme=theme()),
+        figures.qat.accuracy.pace(progress.courses, steps=progress.steps, theme=theme()),
         key="qat-pace",
         file=f"{name}-pace",
         how_to_read=_READ["pace"],
@@ -111,7 +111,7 @@ def _weights(trace: Trace, name: str) -> None:
         )
         epoch = epochs[-1] if chosen == "latest" else int(chosen)
     chart(
-        figures.qat.weights(trace, site, epoch=epoch, theme=theme()),
+        figures.qat.accuracy.weights(trace, site, epoch=epoch, theme=theme()),
         key="qat-weights",
         file=f"{name}-weights-{site}",
         how_to_read=_READ["weights"],
@@ -131,14 +131,14 @@ def _ranges(progress: Progress, trace: Trace, after: dict[str, float | None], na
     )
     if every:
         chart(
-            figures.qat.moves(progress.before, after, theme=theme()),
+            figures.qat.accuracy.moves(progress.before, after, theme=theme()),
             key="qat-moves",
             file=f"{name}-range-moves",
             how_to_read=_READ["moves"],
         )
         return
     chart(
-        figures.qat.ranges(trace, tensors, fixed=progress.before, steps=progress.steps, theme=theme()),
+        figures.qat.accuracy.ranges(trace, tensors, fixed=progress.before, steps=progress.steps, theme=theme()),
         key="qat-learned-ranges",
         file=f"{name}-ranges",
         how_to_read=_READ["ranges"],

@@ -7,15 +7,15 @@ import pandas as pd
 import streamlit as st
 
 from qanalysis import figures
-from qanalysis.jobs import engines
+from qanalysis.jobs import runners
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.summary import duration
-from qanalysis.schema.qat_params import QatParams
-from qanalysis.ui.chart import chart, theme
-from qanalysis.ui.outcome import JOB
-from qanalysis.ui.qat_progress import Progress
-from qanalysis.ui.qat_runs import names, relative, run_of, runs_of
-from qanalysis.ui.selection import Selection
+from qanalysis.schema.params.qat import QatParams
+from qanalysis.ui.parts.chart import chart, theme
+from qanalysis.ui.parts.outcome import JOB
+from qanalysis.ui.parts.selection import Selection
+from qanalysis.ui.qat.progress import Progress
+from qanalysis.ui.qat.runs import names, relative, run_of, runs_of
 
 #: Ids of the runs in the address, and the key of the widget: names depend on what other runs there are.
 RUNS, _KEY = "runs", "qat-runs"
@@ -27,7 +27,7 @@ _SECONDS = 1.0
 def view(chosen: Selection) -> None:
     """Draws the view."""
     try:
-        engine = engines.chosen()
+        engine = runners.chosen()
         jobs = runs_of(engine.store, chosen.model, chosen.data)
     except (OSError, sqlite3.Error, ValueError) as error:
         st.error(f"The runs cannot be read: {error}.")
@@ -77,12 +77,12 @@ def draw(called: list[str], jobs: list[Job], told: list[Progress]) -> None:
     metric = told[0].metric
     runs = [run_of(name, progress, job.live) for name, job, progress in zip(called, jobs, told, strict=True)]
     chart(
-        figures.qat.comparison(
+        figures.qat.accuracy.comparison(
             runs, fp32=fp32, metric=metric, last=max(progress.last_epoch for progress in told), theme=theme()
         ),
         key="qat-comparison",
         file="qat-comparison",
-        how_to_read=figures.qat.HOW_TO_READ["comparison"],
+        how_to_read=figures.qat.accuracy.HOW_TO_READ["comparison"],
     )
     if len({progress.fp32 for progress in told if progress.fp32 is not None}) > 1:
         st.caption("These runs were measured on different images: their fp32 accuracies differ.")

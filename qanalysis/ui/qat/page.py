@@ -2,17 +2,18 @@
 
 import streamlit as st
 
-from qanalysis.figures.theme import calibration_label
-from qanalysis.jobs.engine import Engine
+from qanalysis.figures.look.theme import calibration_label
+from qanalysis.jobs.runner import Engine
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import Store
 from qanalysis.jobs.summary import duration
 from qanalysis.schema import requests
-from qanalysis.schema.qat import QatResult
-from qanalysis.ui import qat_charts, qat_compare, qat_grid, qat_result, selection
-from qanalysis.ui.outcome import outcome
-from qanalysis.ui.qat_progress import Progress
-from qanalysis.ui.qat_settings import settings
+from qanalysis.schema.results.qat import QatResult
+from qanalysis.ui.parts import selection
+from qanalysis.ui.parts.outcome import outcome
+from qanalysis.ui.qat import charts, compare, result, table8
+from qanalysis.ui.qat.progress import Progress
+from qanalysis.ui.qat.settings import settings
 
 _VIEWS = ("One run", "Table 8", "Compare runs")
 
@@ -36,18 +37,18 @@ def page() -> None:
         label_visibility="collapsed",
     )
     if view == "Compare runs":
-        qat_compare.view(chosen)
+        compare.view(chosen)
         return
-    st.query_params.pop(qat_compare.RUNS, None)
+    st.query_params.pop(compare.RUNS, None)
     params = settings(chosen)
     if params is None:
         return
     if view == "Table 8":
-        qat_grid.view(params)
+        table8.view(params)
     else:
         found = outcome("qat", params, QatResult, button="Start training", what="QAT", live=_live, actions=_stop_button)
         if found is not None:
-            qat_result.finished(*found)
+            result.finished(*found)
 
 
 def _stop_button(engine: Engine, job: Job) -> None:
@@ -73,7 +74,7 @@ def _stop_button(engine: Engine, job: Job) -> None:
 def _live(job: Job) -> None:
     """What a running fine-tune has found so far."""
     progress = Progress.of_job(job)
-    trace = qat_charts.trace_of(Store().folder(job.id))
+    trace = charts.trace_of(Store().folder(job.id))
     phase = "fp32" if progress.course("fp32").epochs else "qat"
     now, quantized = progress.course(phase), progress.course("qat")  # type: ignore[arg-type]
     row = now.steps[-1] if now.steps else None
@@ -92,7 +93,7 @@ def _live(job: Job) -> None:
     columns[3].metric(name, "…" if row is None else f"{row.learning_rate:.2g}")
     columns[4].metric("Images per second", "…" if row is None else f"{row.images_per_second:,.0f}")
     columns[5].metric("Time left", "…" if job.eta is None else _rounded(job.eta))
-    qat_charts.draw(progress, trace, qat_charts.ranges_now(trace, progress.before), "qat")
+    charts.draw(progress, trace, charts.ranges_now(trace, progress.before), "qat")
 
 
 def _rounded(seconds: float) -> str:

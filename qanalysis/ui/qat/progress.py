@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from qanalysis.figures.qat import Course
+from qanalysis.figures.qat.accuracy import Course
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import Store
-from qanalysis.schema.qat import Phase, QatEpoch, QatRecipe, QatResult, QatStep
-from qanalysis.schema.result import Metric
+from qanalysis.schema.results.common import Metric
+from qanalysis.schema.results.qat import Phase, QatEpoch, QatRecipe, QatResult, QatStep
 
 _PHASES: tuple[Phase, ...] = ("qat", "fp32")
 

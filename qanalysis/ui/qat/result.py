@@ -5,16 +5,18 @@ from typing import Any
 import streamlit as st
 
 from qanalysis import figures
-from qanalysis.figures.theme import calibration_label
+from qanalysis.figures.look.theme import calibration_label
+from qanalysis.insight.advice import results
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import Store
-from qanalysis.schema import advice_rules
-from qanalysis.schema.qat import QatResult
-from qanalysis.tables.accuracy import qat_table
-from qanalysis.ui import advice, navigation, qat_charts
-from qanalysis.ui.outcome import notes
-from qanalysis.ui.qat_progress import Progress
-from qanalysis.ui.reproduce import reproduce
+from qanalysis.schema.results.qat import QatResult
+from qanalysis.show.tables.accuracy import qat_table
+from qanalysis.ui import navigation
+from qanalysis.ui.parts import advice
+from qanalysis.ui.parts.outcome import notes
+from qanalysis.ui.parts.reproduce import reproduce
+from qanalysis.ui.qat import charts
+from qanalysis.ui.qat.progress import Progress
 
 #: Loss that the paper accepts, in % relative to fp32.
 _TARGET = 1.0
@@ -25,11 +27,11 @@ def finished(result: QatResult, job: Job) -> None:
     notes(result)
     _numbers(result)
     _verdict(result)
-    advice.cards(advice_rules.of_qat(result))
+    advice.cards(results.of_qat(result))
     _go_on(result, job)
     progress = Progress.of_result(result)
     name = f"{result.model.architecture}-qat"
-    qat_charts.draw(progress, qat_charts.trace_of(Store().folder(job.id)), dict(result.ranges), name)
+    charts.draw(progress, charts.trace_of(Store().folder(job.id)), dict(result.ranges), name)
     table = qat_table(result)
     with st.expander("Epochs, and how it was done", icon=":material/table:"):
         st.dataframe(table, hide_index=True)
@@ -39,8 +41,8 @@ def finished(result: QatResult, job: Job) -> None:
         result,
         result.params,
         table,
-        lambda: figures.export.standalone_html(
-            figures.qat.accuracy(
+        lambda: figures.look.export.standalone_html(
+            figures.qat.accuracy.accuracy(
                 progress.courses,
                 fp32=progress.fp32,
                 ptq=progress.ptq,
@@ -49,7 +51,7 @@ def finished(result: QatResult, job: Job) -> None:
                 theme="light",
             ),
             "Quantization-aware training",
-            caption=figures.qat.HOW_TO_READ["accuracy"],
+            caption=figures.qat.accuracy.HOW_TO_READ["accuracy"],
         ),
         name,
     )

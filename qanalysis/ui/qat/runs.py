@@ -3,12 +3,12 @@
 import time
 from collections import Counter
 
-from qanalysis.figures.qat import Run
-from qanalysis.figures.theme import calibration_label
+from qanalysis.figures.look.theme import calibration_label
+from qanalysis.figures.qat.accuracy import Run
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import Store
-from qanalysis.schema.qat_params import BEST, QatParams
-from qanalysis.ui.qat_progress import Progress
+from qanalysis.schema.params.qat import BEST, QatParams
+from qanalysis.ui.qat.progress import Progress
 
 #: Jobs that are looked through at the most.
 MOST = 500

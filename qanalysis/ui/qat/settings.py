@@ -6,9 +6,9 @@ from typing import Any
 import streamlit as st
 from pydantic import ValidationError
 
-from qanalysis.figures.theme import calibration_label
-from qanalysis.schema.qat_params import BEST, QatParams
-from qanalysis.ui.selection import Selection
+from qanalysis.figures.look.theme import calibration_label
+from qanalysis.schema.params.qat import BEST, QatParams
+from qanalysis.ui.parts.selection import Selection
 
 #: Settings that come close to floating point at 4 bits and below, as measured in docs/results.md.
 LOW_BIT: Mapping[str, Any] = {"rate_share": 0.1, "epochs": 8, "activation_scheme": "affine"}

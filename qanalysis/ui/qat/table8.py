@@ -6,16 +6,16 @@ import pandas as pd
 import streamlit as st
 
 from qanalysis import figures
-from qanalysis.figures.qat import Run
-from qanalysis.figures.theme import calibration_label
-from qanalysis.jobs import engines
-from qanalysis.jobs.engine import Engine
+from qanalysis.figures.look.theme import calibration_label
+from qanalysis.figures.qat.accuracy import Run
+from qanalysis.jobs import runners
+from qanalysis.jobs.runner import Engine
 from qanalysis.jobs.state import Job
-from qanalysis.schema.qat_params import BEST, QatParams, Ranges
-from qanalysis.ui.chart import chart, theme
-from qanalysis.ui.outcome import change
-from qanalysis.ui.qat_progress import Progress
-from qanalysis.ui.qat_runs import relative
+from qanalysis.schema.params.qat import BEST, QatParams, Ranges
+from qanalysis.ui.parts.chart import chart, theme
+from qanalysis.ui.parts.outcome import change
+from qanalysis.ui.qat.progress import Progress
+from qanalysis.ui.qat.runs import relative
 
 _SECONDS = 1.0
 _RANGES: dict[Ranges, str] = {"fixed": "QAT, fixed ranges", "learned": "QAT, learned ranges"}
@@ -64,7 +64,7 @@ def view(params: QatParams) -> None:
         st.caption("Learned ranges are symmetric: these runs use scale activations, whatever the settings say.")
     grid = cells(params)
     try:
-        engine = engines.chosen()
+        engine = runners.chosen()
         jobs = _jobs(engine, grid)
     except (OSError, sqlite3.Error, ValueError) as error:
         st.error(f"The runs cannot be read: {error}.")
@@ -142,7 +142,7 @@ def _draw(jobs: dict[Cell, Job | None], told: dict[Cell, Progress]) -> None:
     control = next((epochs for _, _, one in started if (epochs := one.course("fp32").epochs)), ())
     runs += [Run("fp32 control", control=control)] if control else []
     chart(
-        figures.qat.comparison(
+        figures.qat.accuracy.comparison(
             runs,
             fp32=_known(told, "fp32"),
             metric=next(iter(told.values())).metric,
@@ -151,7 +151,7 @@ def _draw(jobs: dict[Cell, Job | None], told: dict[Cell, Progress]) -> None:
         ),
         key="qat-grid",
         file="qat-table8",
-        how_to_read=figures.qat.HOW_TO_READ["comparison"],
+        how_to_read=figures.qat.accuracy.HOW_TO_READ["comparison"],
     )
     st.download_button(
         "Table (CSV)",

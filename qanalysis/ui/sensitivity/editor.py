@@ -6,12 +6,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from qanalysis.figures.theme import calibration_label
+from qanalysis.figures.look.theme import calibration_label
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.schema.plan import Plan
-from qanalysis.schema.sensitivity import SensitivityRow
+from qanalysis.schema.results.sensitivity import SensitivityRow
 from qanalysis.schema.site import Coverage, Site
-from qanalysis.ui.drafts import INHERITED, Drafts, edited
+from qanalysis.ui.sensitivity.drafts import INHERITED, Drafts, edited
 
 _CALIBRATIONS = (INHERITED, *PAPER_CALIBRATIONS, "mse")
 _BITS = (INHERITED, "8", "7", "6", "5", "4", "3", "2")

@@ -8,21 +8,21 @@ from pathlib import Path
 
 import streamlit as st
 
-from qanalysis.jobs import engines
+from qanalysis.jobs import runners
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import Store
 from qanalysis.jobs.summary import duration
-from qanalysis.schema.benchmark import BenchmarkResult, FastestResult
-from qanalysis.schema.deploy_params import BenchmarkParams
 from qanalysis.schema.executable import refusal
 from qanalysis.schema.flavours import engine_label
+from qanalysis.schema.params.deploy import BenchmarkParams
 from qanalysis.schema.plan import Plan
-from qanalysis.schema.result import Result
+from qanalysis.schema.results.benchmark import BenchmarkResult, FastestResult
+from qanalysis.schema.results.common import Result
+from qanalysis.schema.results.sensitivity import SensitivityResult
+from qanalysis.schema.results.speed import SpeedModel
 from qanalysis.schema.saved_plan import SavedPlan
-from qanalysis.schema.sensitivity import SensitivityResult
-from qanalysis.schema.speed import SpeedModel
 from qanalysis.ui import navigation
-from qanalysis.ui.outcome import change, told
+from qanalysis.ui.parts.outcome import change, told
 
 #: Time for each of the two networks of a measurement, in seconds, and the images that it needs.
 _SECONDS, _CALIBRATION, _EVALUATION = 2.0, 64, 64
@@ -100,7 +100,7 @@ def section(result: SensitivityResult, plan: Plan, now: Latency | None) -> None:
         if current is not None and current.live:
             words.progress(current.progress, text=f"Measuring the latency · {told(current)}")
             if button.button("Cancel", key="latency-cancel", width="stretch"):
-                change(lambda: engines.chosen().cancel(current.id))
+                change(lambda: runners.chosen().cancel(current.id))
         else:
             words.caption(_words(now))
             if button.button(
@@ -137,7 +137,7 @@ def _words(now: Latency) -> str:
 
 def _measure(result: SensitivityResult, plan: Plan, speed: SpeedModel) -> None:
     """Starts the measurement; jobs that only wait for plans would keep it from having the machine to itself."""
-    engine = engines.chosen()
+    engine = runners.chosen()
     for job in engine.store.jobs():
         if job.analysis == "trials" and job.live and job.stage == "ready for plans":
             engine.cancel(job.id)  # what it measured is kept, and it is started again when it is needed

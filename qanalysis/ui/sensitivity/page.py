@@ -5,18 +5,19 @@ from typing import Any
 import streamlit as st
 
 from qanalysis import figures
-from qanalysis.figures.scales import Shown
+from qanalysis.figures.sensitivity.scales import Shown
+from qanalysis.insight.advice import results
 from qanalysis.jobs.state import Job
-from qanalysis.schema import advice_rules
-from qanalysis.schema.params import PartialParams, SensitivityMode, SensitivityParams
-from qanalysis.schema.sensitivity import PartialResult, SensitivityResult, SensitivityRow
-from qanalysis.tables.accuracy import sensitivity_table
-from qanalysis.ui import advice, by_hand, selection
-from qanalysis.ui.chart import chart, theme
-from qanalysis.ui.drafts import Drafts, drafts, take_offer
-from qanalysis.ui.outcome import notes, outcome
-from qanalysis.ui.reproduce import reproduce
-from qanalysis.ui.sensitivity_settings import settings
+from qanalysis.schema.params.accuracy import PartialParams, SensitivityMode, SensitivityParams
+from qanalysis.schema.results.sensitivity import PartialResult, SensitivityResult, SensitivityRow
+from qanalysis.show.tables.accuracy import sensitivity_table
+from qanalysis.ui.parts import advice, selection
+from qanalysis.ui.parts.chart import chart, theme
+from qanalysis.ui.parts.outcome import notes, outcome
+from qanalysis.ui.parts.reproduce import reproduce
+from qanalysis.ui.sensitivity import plan
+from qanalysis.ui.sensitivity.drafts import Drafts, drafts, take_offer
+from qanalysis.ui.sensitivity.settings import settings
 
 _SHOWN: dict[str, Shown] = {"Divergence (KL)": "kl", "Accuracy": "accuracy", "SQNR": "sqnr"}
 #: Rows beyond which the chart scrolls in a frame of its own.
@@ -46,7 +47,7 @@ def page() -> None:
     _bars(
         list(result.rows), result.params, fp32=result.fp32, quantized=result.quantized, made=made, metric=result.metric
     )
-    advice.cards(advice_rules.of_sensitivity(result))
+    advice.cards(results.of_sensitivity(result))
     if result.stopped:
         st.caption(
             f"{len(result.stopped)} layers were not measured on all images: {next(iter(result.stopped.values()))}."
@@ -54,12 +55,12 @@ def page() -> None:
     if result.partial is not None:
         st.header("How few layers have to stay in floating point")
         chart(
-            figures.sensitivity.fig3(result, theme=theme()),
+            figures.sensitivity.fig3.fig3(result, theme=theme()),
             key="fig3",
             file=f"{result.model.architecture}-fig3",
-            how_to_read=figures.sensitivity.HOW_TO_READ["fig3"],
+            how_to_read=figures.sensitivity.fig3.HOW_TO_READ["fig3"],
         )
-        by_hand.section(result, made)
+        plan.section(result, made)
         _greedy(result)
         _proxies(result)
     reproduce(
@@ -67,10 +68,10 @@ def page() -> None:
         result,
         result.params,
         sensitivity_table(result),
-        lambda: figures.export.standalone_html(
-            figures.sensitivity.fig3(result, theme="light")
+        lambda: figures.look.export.standalone_html(
+            figures.sensitivity.fig3.fig3(result, theme="light")
             if result.partial is not None
-            else figures.sensitivity.bars(result.rows, fp32=result.fp32, mode=result.params.mode, theme="light"),
+            else figures.sensitivity.fig3.bars(result.rows, fp32=result.fp32, mode=result.params.mode, theme="light"),
             "Sensitivity",
         ),
         f"{result.model.architecture}-sensitivity",
@@ -110,7 +111,7 @@ def _bars(
         required=True,
         label_visibility="collapsed",
     )
-    figure = figures.sensitivity.bars(
+    figure = figures.sensitivity.fig3.bars(
         rows,
         fp32=fp32,
         quantized=quantized,
@@ -130,7 +131,7 @@ def _bars(
             file=f"sensitivity-{_SHOWN[label]}",
             on_click=None if made is None else lambda site: made.make(made.plan.toggling(site)),
         )
-    st.caption(figures.sensitivity.HOW_TO_READ["bars"])
+    st.caption(figures.sensitivity.fig3.HOW_TO_READ["bars"])
     if made is not None and params.mode == "only":
         st.caption("Click a bar to switch its layer to floating point and back; the plan below is measured at once.")
 
@@ -138,7 +139,7 @@ def _bars(
 def _drafts(result: SensitivityResult) -> Drafts:
     sites = [site.name for site in result.coverage.sites]
     base = result.params.effective_plan()
-    made = drafts(by_hand.identity(result), base, sites)
+    made = drafts(plan.identity(result), base, sites)
     take_offer(made, base, sites)
     return made
 
@@ -214,7 +215,7 @@ def _greedy(result: SensitivityResult) -> None:
         greedy, _ = found
         assert result.partial is not None
         chart(
-            figures.partial.steps(
+            figures.sensitivity.partial.steps(
                 result.partial,
                 greedy=greedy.partial,
                 fp32=result.fp32,
@@ -224,7 +225,7 @@ def _greedy(result: SensitivityResult) -> None:
             ),
             key="greedy",
             file=f"{result.model.architecture}-greedy",
-            how_to_read=figures.partial.HOW_TO_READ["steps"],
+            how_to_read=figures.sensitivity.partial.HOW_TO_READ["steps"],
         )
         ours, theirs = result.partial.chosen, greedy.partial.chosen
         st.caption(
@@ -250,8 +251,8 @@ def _proxies(result: SensitivityResult) -> None:
             "upwards; a score that ranks alike puts the dots on a rising line."
         )
         chart(
-            figures.sensitivity.proxies(result, theme=theme()),
+            figures.sensitivity.fig3.proxies(result, theme=theme()),
             key="proxies",
             file=f"{result.model.architecture}-proxies",
-            how_to_read=figures.sensitivity.HOW_TO_READ["proxies"],
+            how_to_read=figures.sensitivity.fig3.HOW_TO_READ["proxies"],
         )

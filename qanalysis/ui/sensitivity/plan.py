@@ -4,21 +4,21 @@ import streamlit as st
 from pydantic import ValidationError
 
 from qanalysis import figures
-from qanalysis.figures.partial import Pin
+from qanalysis.figures.sensitivity.partial import Pin
 from qanalysis.jobs.state import Job
 from qanalysis.schema import saved_plan
 from qanalysis.schema.digest import digest
-from qanalysis.schema.params import TrialsParams
+from qanalysis.schema.params.accuracy import TrialsParams
 from qanalysis.schema.plan import Plan
+from qanalysis.schema.results.sensitivity import SensitivityResult, Trial
 from qanalysis.schema.saved_plan import SavedPlan
-from qanalysis.schema.sensitivity import SensitivityResult, Trial
 from qanalysis.schema.size import fp32_bytes, plan_bytes
-from qanalysis.ui import benchmark_prediction
-from qanalysis.ui import trial as trials
-from qanalysis.ui.benchmark_prediction import Latency
-from qanalysis.ui.chart import chart, theme
-from qanalysis.ui.drafts import Drafts
-from qanalysis.ui.plan_editor import editor
+from qanalysis.ui.parts.chart import chart, theme
+from qanalysis.ui.sensitivity import latency as benchmark_prediction
+from qanalysis.ui.sensitivity import trial as trials
+from qanalysis.ui.sensitivity.drafts import Drafts
+from qanalysis.ui.sensitivity.editor import editor
+from qanalysis.ui.sensitivity.latency import Latency
 
 _POLL_SECONDS = 0.25
 _NOTE = "plan-note"
@@ -144,7 +144,7 @@ def _tradeoff(result: SensitivityResult, current: Trial | None) -> None:
     if current is not None and current.digest not in {trial.digest for _, trial in shown}:
         shown.append(("this plan", current))
     chart(
-        figures.partial.tradeoff(
+        figures.sensitivity.partial.tradeoff(
             result.partial,
             [
                 Pin(name, trial.accuracy, trial.interval, trial.int8_mac_share, trial.model_bytes)
@@ -157,7 +157,7 @@ def _tradeoff(result: SensitivityResult, current: Trial | None) -> None:
         ),
         key="tradeoff",
         file=f"{result.model.architecture}-tradeoff",
-        how_to_read=figures.partial.HOW_TO_READ["tradeoff"],
+        how_to_read=figures.sensitivity.partial.HOW_TO_READ["tradeoff"],
     )
     if pinned:
         st.dataframe(trials.pin_table(pinned, len(result.coverage.sites), _unranged(result)), hide_index=True)

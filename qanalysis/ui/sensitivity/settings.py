@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from qanalysis.schema.params import SensitivityParams
-from qanalysis.ui import selection
-from qanalysis.ui.selection import Selection
+from qanalysis.schema.params.accuracy import SensitivityParams
+from qanalysis.ui.parts import selection
+from qanalysis.ui.parts.selection import Selection
 
 _MODES = {"One layer quantized": "only", "All but one quantized": "without"}
 _PARTS = {"weights and activations": "both", "weights only": "weights", "activations only": "activations"}

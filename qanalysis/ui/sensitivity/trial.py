@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from qanalysis.jobs import engines
+from qanalysis.jobs import runners
 from qanalysis.jobs.state import Job
-from qanalysis.schema.params import TrialsParams
+from qanalysis.schema.params.accuracy import TrialsParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.requests import request
-from qanalysis.schema.sensitivity import Trial
-from qanalysis.ui.benchmark_prediction import Latency
+from qanalysis.schema.results.sensitivity import Trial
+from qanalysis.ui.sensitivity.latency import Latency
 
 _PINS = "pins"
 
@@ -35,7 +35,7 @@ def measured(params: TrialsParams, plan: Plan) -> Trial | Job | None:
         plan: the plan to measure.
     """
     try:
-        engine = engines.chosen()
+        engine = runners.chosen()
         store = engine.store
         job = store.latest("trials", params)
         if job is not None:
@@ -54,7 +54,7 @@ def measured(params: TrialsParams, plan: Plan) -> Trial | Job | None:
 
 def again(params: TrialsParams) -> None:
     """Starts another job after one that failed."""
-    engines.chosen().submit("trials", params)
+    runners.chosen().submit("trials", params)
 
 
 def numbers(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qanalysis.analysis.checkpoint import Checkpoint, remove
+from qanalysis.analysis.measure.checkpoint import Checkpoint, remove
 
 LOGITS = np.arange(6, dtype=np.float32).reshape(2, 3)
 

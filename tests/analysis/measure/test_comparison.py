@@ -6,9 +6,9 @@ import torch
 from scipy.special import softmax
 from scipy.stats import entropy
 
-from qanalysis.analysis.checkpoint import Checkpoint
-from qanalysis.analysis.comparison import Comparison, change, compare
-from qanalysis.analysis.recall import recall
+from qanalysis.analysis.measure.checkpoint import Checkpoint
+from qanalysis.analysis.measure.comparison import Comparison, change, compare
+from qanalysis.analysis.measure.recall import recall
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 import qanalysis
-from qanalysis.analysis import baseline, proxies
-from qanalysis.analysis.checkpoint import Checkpoint
-from qanalysis.analysis.report import silent
-from qanalysis.schema.params import SensitivityParams
+from qanalysis.analysis.measure import baseline, proxies
+from qanalysis.analysis.measure.checkpoint import Checkpoint
+from qanalysis.analysis.measure.progress import silent
+from qanalysis.schema.params.accuracy import SensitivityParams
 from tests import reference
 
 LINEAR = "python:tests.analysis.factories:linear"

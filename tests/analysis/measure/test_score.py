@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from qanalysis.analysis.score import Answers, paired_interval, relative, score, sqnr
+from qanalysis.analysis.measure.score import Answers, paired_interval, relative, score, sqnr
 
 
 def hits(k: int, n: int) -> np.ndarray:

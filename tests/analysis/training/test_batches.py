@@ -5,9 +5,10 @@ import pytest
 
 import qanalysis
 from qanalysis import models
-from qanalysis.analysis import qat, qat_checkpoint
-from qanalysis.analysis.report import silent
-from qanalysis.schema.qat_params import QatParams
+from qanalysis.analysis import qat
+from qanalysis.analysis.measure.progress import silent
+from qanalysis.analysis.training import checkpoint
+from qanalysis.schema.params.qat import QatParams
 from qanalysis.schema.trained import read
 from tests.analysis.fine_tunes import SMALL, epochs, npz, one_step, study
 
@@ -21,7 +22,7 @@ def test_a_checkpoint_under_another_architecture_is_refused(tmp_path):
     described = read(tmp_path / qat.CHECKPOINT)
     network = models.load("sample:resnet20").module
     other = described.model_copy(update={"sites": (*described.sites[1:], "elsewhere")})
-    qat_checkpoint.save(tmp_path / "other.safetensors", network, other)
+    checkpoint.save(tmp_path / "other.safetensors", network, other)
     with pytest.raises(ValueError, match="trained under a plan for another network"):
         qanalysis.run("describe", model=f"checkpoint:{tmp_path / 'other.safetensors'}")
 

@@ -4,11 +4,11 @@ import errno
 
 import pytest
 
-from qanalysis.engines import files
-from qanalysis.engines.graph import network
-from qanalysis.engines.operands import FLOAT
+from qanalysis.engines.export import files
+from qanalysis.engines.export.graph import network
+from qanalysis.engines.export.operands import FLOAT
+from qanalysis.engines.export.trace import trace
 from qanalysis.engines.reference import Reference
-from qanalysis.engines.trace import trace
 from qanalysis.schema.plan import Override, Plan
 from tests.engines.conftest import case
 from tests.engines.networks import Branching, DynamicWeight, Unsupported, images, prepared

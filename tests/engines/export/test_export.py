@@ -9,11 +9,11 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from qanalysis.engines.calibration import as_json, as_tensorrt_cache
-from qanalysis.engines.graph import network
-from qanalysis.engines.half import to_half
-from qanalysis.engines.operands import FLOAT
-from qanalysis.engines.parity import Deployed, differences, first_wrong
+from qanalysis.engines.export.calibration import as_json, as_tensorrt_cache
+from qanalysis.engines.export.graph import network
+from qanalysis.engines.export.half import to_half
+from qanalysis.engines.export.operands import FLOAT
+from qanalysis.engines.export.parity import Deployed, differences, first_wrong
 from qanalysis.engines.reference import Reference
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.schema.plan import Plan
@@ -91,8 +91,8 @@ def test_the_floating_point_file_gives_the_models_logits(any_case):
 
 @torch.no_grad()
 def test_weights_are_those_of_the_simulation_times_the_batch_norms_factor(residual_case):
+    from qanalysis.kernels.quantize import fake_quantize, max_weight_params
     from qanalysis.nn.fold import factor
-    from qanalysis.numerics.quantize import fake_quantize, max_weight_params
     from qanalysis.numerics.spec import QuantizerSpec
 
     module = residual_case.module

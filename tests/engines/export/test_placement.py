@@ -10,15 +10,15 @@ from onnx import numpy_helper
 from torch import nn
 from torch.nn import functional as F
 
-from qanalysis.engines.graph import network
+from qanalysis.engines.export.graph import network
+from qanalysis.engines.export.operands import FLOAT
+from qanalysis.engines.export.parity import differences, first_wrong
+from qanalysis.engines.export.pools import round_before_pools
+from qanalysis.engines.export.unsigned import unsigned
 from qanalysis.engines.layers import int8_sites
-from qanalysis.engines.operands import FLOAT
-from qanalysis.engines.parity import differences, first_wrong
-from qanalysis.engines.pools import round_before_pools
 from qanalysis.engines.process import EngineProcess
 from qanalysis.engines.protocol import Source
 from qanalysis.engines.reference import Reference
-from qanalysis.engines.unsigned import unsigned
 from qanalysis.nn.residual import ResidualMode, observe_residuals
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.site import TensorId

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from qanalysis.figures.costs import LONGEST, costs
+from qanalysis.figures.calibration.costs import LONGEST, costs
 from qanalysis.numerics.calibrate import clipped_at
 from qanalysis.numerics.error import QuantizationError, quantization_error
 from qanalysis.numerics.spec import QuantizerSpec

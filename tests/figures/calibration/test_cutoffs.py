@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qanalysis.figures.cutoffs import coincident, marks, place, text_width
+from qanalysis.figures.calibration.cutoffs import coincident, marks, place, text_width
 
 LENGTH = 600.0
 LABELS = st.lists(

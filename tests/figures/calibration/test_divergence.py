@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 
-from qanalysis.figures.divergence import divergence
+from qanalysis.figures.calibration.divergence import divergence
 from qanalysis.numerics.calibrate import DivergenceCurve, Entropy, kl_divergence_curve
 from qanalysis.numerics.histogram import Histogram
 from qanalysis.numerics.spec import QuantizerSpec

@@ -4,7 +4,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from qanalysis.figures.histogram import BARS, activation, drawn_bins
+from qanalysis.figures.calibration.histogram import BARS, activation, drawn_bins
 from qanalysis.numerics.histogram import Histogram
 from tests.figures.factories import relu, signed
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from qanalysis.figures.weights import accuracy, channels, one_site
-from qanalysis.schema.results import ChannelStatistics
+from qanalysis.figures.calibration.weights import accuracy, channels, one_site
+from qanalysis.schema.results.weights import ChannelStatistics
 from tests.figures.factories import CHANNELS, weights
 
 RESULT = weights(*CHANNELS)

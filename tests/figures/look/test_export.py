@@ -2,8 +2,8 @@ import csv
 import io
 import re
 
-from qanalysis.figures.export import standalone_html, to_csv
-from qanalysis.figures.ptq import bars
+from qanalysis.figures.look.export import standalone_html, to_csv
+from qanalysis.figures.ptq.ptq import bars
 from tests.figures.factories import ptq, ptq_row
 
 

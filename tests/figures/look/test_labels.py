@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qanalysis.figures.cutoffs import text_width
-from qanalysis.figures.labels import ROW, Level, across, beside_points, spread
+from qanalysis.figures.calibration.cutoffs import text_width
+from qanalysis.figures.look.labels import ROW, Level, across, beside_points, spread
 
 SHARES = st.floats(0, 1)
 

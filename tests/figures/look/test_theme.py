@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from qanalysis.figures import theme as themes
+from qanalysis.figures.look import theme as themes
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 
 THEMES = ("light", "dark")

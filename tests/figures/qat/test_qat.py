@@ -5,13 +5,14 @@ import itertools
 import numpy as np
 import pytest
 
-from qanalysis.figures import qat, series
-from qanalysis.figures import theme as themes
-from qanalysis.figures.qat import Course, Run
-from qanalysis.figures.qat_runs import lowest
-from qanalysis.schema.trace import Trace
+from qanalysis.figures.look import series
+from qanalysis.figures.look import theme as themes
+from qanalysis.figures.qat import accuracy
+from qanalysis.figures.qat.accuracy import Course, Run
+from qanalysis.figures.qat.runs import lowest
+from qanalysis.schema.results.trace import Trace
 from tests.figures import trainings
-from tests.figures.test_theme import contrast
+from tests.figures.look.test_theme import contrast
 
 PLAN = {"steps": trainings.STEPS, "steps_per_epoch": trainings.PER_EPOCH}
 ACCURACIES = {"fp32": 91.0, "ptq": 65.0, "last": 4}
@@ -28,18 +29,18 @@ def named(figure, name):
 @pytest.mark.parametrize(
     "figure",
     [
-        qat.loss([], **PLAN),
-        qat.loss([Course("qat")], **PLAN),
-        qat.accuracy([], fp32=None, ptq=None),
-        qat.pace([], steps=80),
-        qat.ranges(Trace(), ["conv1"], fixed={}, steps=80),
-        qat.ranges(trainings.trace(), [], fixed={}, steps=80),
-        qat.moves({}, {}),
-        qat.moves({"fc": None}, {"fc": None}),
-        qat.weights(Trace(), "conv1"),
-        qat.weights(trainings.trace(), "unknown"),
-        qat.comparison([], fp32=91.0),
-        qat.comparison([Run("a")], fp32=None),
+        accuracy.loss([], **PLAN),
+        accuracy.loss([Course("qat")], **PLAN),
+        accuracy.accuracy([], fp32=None, ptq=None),
+        accuracy.pace([], steps=80),
+        accuracy.ranges(Trace(), ["conv1"], fixed={}, steps=80),
+        accuracy.ranges(trainings.trace(), [], fixed={}, steps=80),
+        accuracy.moves({}, {}),
+        accuracy.moves({"fc": None}, {"fc": None}),
+        accuracy.weights(Trace(), "conv1"),
+        accuracy.weights(trainings.trace(), "unknown"),
+        accuracy.comparison([], fp32=91.0),
+        accuracy.comparison([Run("a")], fp32=None),
     ],
 )
 def test_nothing_yet_is_a_sentence(figure):
@@ -50,9 +51,9 @@ def test_nothing_yet_is_a_sentence(figure):
 @pytest.mark.parametrize(
     "figure",
     [
-        qat.loss([trainings.course(done=1)], **PLAN),
-        qat.pace([trainings.course(done=1)], steps=80),
-        qat.ranges(trainings.trace(1), ["conv1"], fixed=trainings.BEFORE, steps=80),
+        accuracy.loss([trainings.course(done=1)], **PLAN),
+        accuracy.pace([trainings.course(done=1)], steps=80),
+        accuracy.ranges(trainings.trace(1), ["conv1"], fixed=trainings.BEFORE, steps=80),
     ],
 )
 def test_a_single_step_is_a_mark(figure):
@@ -60,32 +61,32 @@ def test_a_single_step_is_a_mark(figure):
 
 
 def test_the_axis_of_steps_waits_for_all_of_them():
-    early, late = (qat.loss([trainings.course(done=done)], **PLAN) for done in (5, 80))
+    early, late = (accuracy.loss([trainings.course(done=done)], **PLAN) for done in (5, 80))
     assert early.layout.xaxis.range == late.layout.xaxis.range
     assert early.layout.xaxis.range[1] >= trainings.STEPS
 
 
 def test_loss_marks_the_ends_of_epochs():
-    figure = qat.loss(trainings.COURSES, **PLAN)
+    figure = accuracy.loss(trainings.COURSES, **PLAN)
     assert [shape.x0 for shape in figure.layout.shapes] == [20, 40, 60, 80]
     assert words(figure) == ["epoch 1", "2", "3", "4"]
 
 
 def test_of_many_epochs_few_are_numbered():
-    figure = qat.loss([trainings.course()], steps=80, steps_per_epoch=1)
+    figure = accuracy.loss([trainings.course()], steps=80, steps_per_epoch=1)
     assert len(words(figure)) <= 9
 
 
 def test_running_mean_of_the_loss_is_the_mean_of_the_last_rows():
     losses = [row.loss for row in trainings.COURSES[0].steps]
-    smooth = named(qat.loss(trainings.COURSES, **PLAN), "QAT").y
+    smooth = named(accuracy.loss(trainings.COURSES, **PLAN), "QAT").y
     width = round(0.04 * trainings.STEPS)
     expected = [np.mean(losses[max(0, i - width + 1) : i + 1]) for i in range(len(losses))]
     np.testing.assert_allclose(smooth, expected, rtol=1e-5)
 
 
 def test_accuracy_shows_what_was_measured_and_the_epoch_that_was_kept():
-    figure = qat.accuracy(trainings.COURSES, **ACCURACIES)
+    figure = accuracy.accuracy(trainings.COURSES, **ACCURACIES)
     assert list(named(figure, "QAT").y) == [65.0, 82.0, 86.0, 88.0, 87.0]
     assert named(figure, "fp32 control").line.dash == "dash"
     assert (list(named(figure, "kept").x), list(named(figure, "kept").y)) == ([3], [88.0])
@@ -93,7 +94,7 @@ def test_accuracy_shows_what_was_measured_and_the_epoch_that_was_kept():
 
 
 def test_accuracy_before_training_has_its_lines():
-    figure = qat.accuracy([], fp32=91.0, ptq=65.0, last=4)
+    figure = accuracy.accuracy([], fp32=91.0, ptq=65.0, last=4)
     assert len(figure.layout.shapes) == 2
 
 
@@ -111,7 +112,7 @@ def test_axis_of_accuracies_holds_every_later_epoch():
 
 
 def test_pace_has_the_schedule_once_and_both_speeds():
-    figure = qat.pace(trainings.COURSES, steps=80)
+    figure = accuracy.pace(trainings.COURSES, steps=80)
     rates = [trace for trace in figure.data if trace.yaxis is None]
     assert len(rates) == 1
     assert rates[0].y[0] == pytest.approx(trainings.COURSES[0].steps[0].learning_rate)
@@ -119,7 +120,7 @@ def test_pace_has_the_schedule_once_and_both_speeds():
 
 
 def test_every_learned_range_has_its_fixed_one_dotted_in_its_colour():
-    figure = qat.ranges(trainings.trace(), ["conv1", "layer.conv"], fixed=trainings.BEFORE, steps=80)
+    figure = accuracy.ranges(trainings.trace(), ["conv1", "layer.conv"], fixed=trainings.BEFORE, steps=80)
     solid = [trace for trace in figure.data if trace.line.dash == "solid"]
     dotted = [trace for trace in figure.data if trace.line.dash == "dot"]
     assert [trace.line.color for trace in solid] == [trace.line.color for trace in dotted]
@@ -129,14 +130,14 @@ def test_every_learned_range_has_its_fixed_one_dotted_in_its_colour():
 
 
 def test_moves_are_shares_of_the_calibrated_range():
-    figure = qat.moves(trainings.BEFORE, {"conv1": 1.5, "layer.conv": 15.0, "fc": None})
+    figure = accuracy.moves(trainings.BEFORE, {"conv1": 1.5, "layer.conv": 15.0, "fc": None})
     assert [100 + x for x in figure.data[0].x] == [75.0, 125.0]
     assert words(figure) == ["75 %", "125 %"]
     assert list(figure.layout.yaxis.ticktext) == ["conv1", "layer.conv"]
 
 
 def test_weights_gather_at_the_lines_of_the_grid():
-    figure = qat.weights(trainings.trace(), "layer.conv")
+    figure = accuracy.weights(trainings.trace(), "layer.conv")
     before, after = figure.data
     lines = [shape.x0 for shape in figure.layout.shapes]
     assert lines == list(range(-7, 8))
@@ -148,13 +149,13 @@ def test_weights_gather_at_the_lines_of_the_grid():
 
 
 def test_weights_of_eight_bits_show_the_inner_codes():
-    figure = qat.weights(trainings.trace(code=127), "conv1")
+    figure = accuracy.weights(trainings.trace(code=127), "conv1")
     assert "of ±127 codes, the inner ±8" in figure.layout.xaxis.title.text
     assert list(figure.layout.xaxis.range) == [-8.5, 8.5]
 
 
 def test_weights_before_training_stand_alone():
-    assert len(qat.weights(trainings.trace(), "conv1", epoch=0).data) == 1
+    assert len(accuracy.weights(trainings.trace(), "conv1", epoch=0).data) == 1
 
 
 def test_few_weights_get_wider_bins_centred_on_codes():
@@ -162,7 +163,7 @@ def test_few_weights_get_wider_bins_centred_on_codes():
     thin = Trace(
         tensors=(), sites=made.sites, codes=made.codes, epochs=made.epochs, weights=(made.weights > 0).astype(np.uint32)
     )
-    figure = qat.weights(thin, "conv1")
+    figure = accuracy.weights(thin, "conv1")
     x = np.asarray(figure.data[0].x)
     assert x[1] - x[0] == 0.25
     assert {-1.0, 0.0, 1.0} <= set(x)
@@ -171,7 +172,7 @@ def test_few_weights_get_wider_bins_centred_on_codes():
 
 def test_comparison_gives_each_run_a_colour_and_dashes_its_control():
     runs = [Run("a", trainings.epochs(65, 80), trainings.epochs(91, 90)), Run("b", trainings.epochs(70, 85), live=True)]
-    figure = qat.comparison(runs, fp32=91.0, last=4)
+    figure = accuracy.comparison(runs, fp32=91.0, last=4)
     a, control, b = figure.data
     assert a.line.color == control.line.color != b.line.color
     assert (a.line.dash, control.line.dash) == ("solid", "dash")
@@ -180,7 +181,7 @@ def test_comparison_gives_each_run_a_colour_and_dashes_its_control():
 
 
 def test_a_control_alone_has_the_colour_of_floating_point():
-    figure = qat.comparison([Run("control", control=trainings.epochs(91, 90))], fp32=91.0)
+    figure = accuracy.comparison([Run("control", control=trainings.epochs(91, 90))], fp32=91.0)
     assert figure.data[0].line.color == themes.precision_colour("fp32", "light")
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from qanalysis.figures.partial import Pin, steps, tradeoff
+from qanalysis.figures.sensitivity.partial import Pin, steps, tradeoff
 from tests.figures.factories import partial
 
 AGAINST = {"fp32": 76.0, "target": 1.0, "metric": "accuracy"}

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qanalysis.figures import sensitivity
-from qanalysis.figures.proxies import misjudged
-from qanalysis.figures.sensitivity import bars, fig3, proxies
+from qanalysis.figures.sensitivity import fig3 as sensitivity
+from qanalysis.figures.sensitivity.fig3 import bars, fig3, proxies
+from qanalysis.figures.sensitivity.proxies import misjudged
 from tests.figures import factories
 from tests.figures.factories import sensitivity_row
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from qanalysis.schema.answers import Answers, ClassAccuracy, flips, per_class
+from qanalysis.schema.results.answers import Answers, ClassAccuracy, flips, per_class
 
 TRUTH = (0, 0, 1, 1, 2, 2)
 FP32 = Answers(classes=(0, 0, 1, 2, 1, 0), confidence=(0.9, 0.6, 0.8, 0.5, 0.4, 0.7))

@@ -8,17 +8,10 @@ from pydantic import ValidationError
 
 from qanalysis.schema.base import Record, finite
 from qanalysis.schema.paper import paper, paper_row
-from qanalysis.schema.params import (
-    PARAMS,
-    CalibrateParams,
-    PtqParams,
-)
-from qanalysis.schema.result import Score
-from qanalysis.schema.results import (
-    RESULTS,
-    EvaluateResult,
-)
-from qanalysis.schema.task_params import TaskParams
+from qanalysis.schema.params.accuracy import PARAMS, CalibrateParams, PtqParams
+from qanalysis.schema.params.task import TaskParams
+from qanalysis.schema.results.common import Score
+from qanalysis.schema.results.weights import RESULTS, EvaluateResult
 from tests.schema.instances import INSTANCES, SCORE
 
 

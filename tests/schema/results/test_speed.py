@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qanalysis.schema.speed import Edge, SiteSpeed, SpeedModel, fitted_boundary, pareto_front
+from qanalysis.schema.results.speed import Edge, SiteSpeed, SpeedModel, fitted_boundary, pareto_front
 
 CHAIN = ("a", "b", "c", "d")
 

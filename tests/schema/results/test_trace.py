@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qanalysis.schema.trace import BINS_PER_CODE, CODES, Trace, bins, positions
+from qanalysis.schema.results.trace import BINS_PER_CODE, CODES, Trace, bins, positions
 
 
 def filled(epochs=3):

@@ -9,10 +9,11 @@ import pytest
 
 import qanalysis
 from qanalysis.cli import main
-from qanalysis.report import contents, gather, markdown, web
-from qanalysis.report.document import Document, Section, Table, Text
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.saved_plan import SavedPlan
+from qanalysis.show import markdown, web
+from qanalysis.show.document import Document, Section, Table, Text
+from qanalysis.show.report import contents, gather
 from tests.figures import factories
 from tests.schema.instances import INSTANCES
 

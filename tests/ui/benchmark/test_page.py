@@ -9,12 +9,12 @@ from qanalysis.jobs import queue
 from qanalysis.jobs.state import process_identity
 from qanalysis.jobs.store import RESULT, Store
 from qanalysis.schema import saved_plan
-from qanalysis.schema.deploy_params import BenchmarkParams, ExportParams, FastestParams
 from qanalysis.schema.engines import EngineCard, Machine, Processors
-from qanalysis.schema.params import EvaluateParams
+from qanalysis.schema.params.accuracy import EvaluateParams
+from qanalysis.schema.params.deploy import BenchmarkParams, ExportParams, FastestParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.saved_plan import SavedPlan
-from qanalysis.ui import benchmark_machine
+from qanalysis.ui.benchmark import machine
 from tests.engines.test_tensorrt import LAYERS, TIMES
 from tests.figures import benchmarks
 from tests.ui import visit
@@ -52,7 +52,7 @@ def app(tmp_path, monkeypatch) -> AppTest:
     monkeypatch.setenv("QANALYSIS_HOME", str(tmp_path))
     store = Store(tmp_path)  # on the way the home page would start to measure the model
     queue.end(store, store.create("evaluate", EvaluateParams(**DEFAULTS)), "cancelled")
-    monkeypatch.setattr(benchmark_machine, "machine", lambda: HERE)
+    monkeypatch.setattr(machine, "machine", lambda: HERE)
     return AppTest.from_file(qanalysis.ui.main.__file__, default_timeout=120)
 
 
@@ -266,7 +266,7 @@ def test_engines_that_cannot_be_listed_are_a_sentence(app, monkeypatch):
     def broken():
         raise ValueError("The engines could not be listed: no memory")
 
-    monkeypatch.setattr(benchmark_machine, "machine", broken)
+    monkeypatch.setattr(machine, "machine", broken)
     opened(app, **MACHINE)
     assert any("could not be listed" in error.value for error in app.error)
 

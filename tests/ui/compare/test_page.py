@@ -5,11 +5,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import qanalysis.ui.main
+from qanalysis.insight.headline import answers_params, headline
 from qanalysis.jobs import queue
 from qanalysis.jobs.store import RESULT, Store
-from qanalysis.schema.answers import Answers, AnswersResult
-from qanalysis.schema.headline import answers_params, headline
-from qanalysis.schema.params import PtqParams
+from qanalysis.schema.params.accuracy import PtqParams
+from qanalysis.schema.results.answers import Answers, AnswersResult
 from tests.figures import factories
 from tests.ui.visit import opened
 

@@ -2,14 +2,14 @@
 
 import pytest
 
+from qanalysis.insight.workflow.steps import Ending, Known, Step, deploy, follow
 from qanalysis.jobs.adoption import adopt, found
 from qanalysis.jobs.store import Store
-from qanalysis.schema.result import Result
-from qanalysis.schema.workflow import Stage
-from qanalysis.schema.workflow_params import WorkflowParams
-from qanalysis.schema.workflow_steps import Ending, Known, Step, deploy, follow
-from qanalysis.ui.workflow_nodes import nodes
-from qanalysis.ui.workflow_state import Standing, standing
+from qanalysis.schema.params.workflow import WorkflowParams
+from qanalysis.schema.results.common import Result
+from qanalysis.schema.results.workflow import Stage
+from qanalysis.ui.home.nodes import nodes
+from qanalysis.ui.home.state import Standing, standing
 from tests.schema.instances import INSTANCES
 from tests.ui.visit import opened, until_done
 

@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 import qanalysis.ui.main
 from qanalysis.jobs import queue
-from qanalysis.schema.params import DescribeParams, PtqParams
+from qanalysis.schema.params.accuracy import DescribeParams, PtqParams
 
 MAIN = qanalysis.ui.main.__file__
 NETWORK = "torchvision:resnet18@none"  # no sample: nothing is started unasked

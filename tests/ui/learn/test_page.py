@@ -11,14 +11,14 @@ from qanalysis.jobs.local import LocalEngine
 from qanalysis.jobs.store import Store
 from qanalysis.numerics.spec import QuantizerSpec
 from qanalysis.schema.paper import TABLES, paper
-from qanalysis.schema.params import CalibrateParams, PtqParams, WeightsParams
-from qanalysis.ui import learn, learn_calibration, learn_own
-from qanalysis.ui.learn_networks import codes_left, negative_codes
-from qanalysis.ui.learn_tables import lines
+from qanalysis.schema.params.accuracy import CalibrateParams, PtqParams, WeightsParams
+from qanalysis.ui.learn import calibration, own, page
+from qanalysis.ui.learn.networks import codes_left, negative_codes
+from qanalysis.ui.learn.tables import lines
 from tests.ui import visit
 from tests.ui.visit import metrics
 
-NAMES = [lesson.name for lesson in learn.LESSONS]
+NAMES = [lesson.name for lesson in page.LESSONS]
 MODEL, DATA = "sample:resnet20", "sample:cifar10"
 
 
@@ -47,7 +47,7 @@ def test_names_make_an_address_and_are_different():
     assert all(name.replace("-", "").isalpha() and name.islower() for name in NAMES)
 
 
-@pytest.mark.parametrize("lesson", learn.LESSONS, ids=NAMES)
+@pytest.mark.parametrize("lesson", page.LESSONS, ids=NAMES)
 def test_a_lesson_is_two_sentences_an_equation_and_a_question(lesson):
     assert lesson.words.count(". ") + lesson.words.count(": ") >= 1
     assert 100 < len(lesson.words) < 330
@@ -56,7 +56,7 @@ def test_a_lesson_is_two_sentences_an_equation_and_a_question(lesson):
     assert len(lesson.answer) > 120
 
 
-@pytest.mark.parametrize("lesson", learn.LESSONS, ids=NAMES)
+@pytest.mark.parametrize("lesson", page.LESSONS, ids=NAMES)
 def test_a_lesson_opens_by_its_address_and_reveals_its_answer(app, lesson):
     opened(app, lesson.name)
     assert not app.exception
@@ -73,7 +73,7 @@ def test_a_lesson_opens_by_its_address_and_reveals_its_answer(app, lesson):
 def test_without_a_lesson_all_are_listed_and_open(app):
     opened(app)
     assert app.title[0].value == "Learn"
-    for lesson in learn.LESSONS:
+    for lesson in page.LESSONS:
         assert lesson.title in app.button(key=f"learn-open-{lesson.name}").label
     app.button(key="learn-open-minima").click().run()
     assert app.title[0].value == "Narrow and wide minima"
@@ -83,13 +83,13 @@ def test_without_a_lesson_all_are_listed_and_open(app):
 def test_next_and_previous_go_through_all(app):
     opened(app, NAMES[0])
     assert app.button(key="learn-previous").disabled
-    for lesson in learn.LESSONS[1:]:
+    for lesson in page.LESSONS[1:]:
         app.button(key="learn-next").click().run()
         assert app.title[0].value == lesson.title
         assert not app.exception
     assert app.button(key="learn-next").disabled
     app.button(key="learn-previous").click().run()
-    assert app.title[0].value == learn.LESSONS[-2].title
+    assert app.title[0].value == page.LESSONS[-2].title
     app.button(key="learn-contents").click().run()
     assert app.title[0].value == "Learn"
 
@@ -166,7 +166,7 @@ def test_the_sign_of_the_printed_equation_is_wrong_by_what_the_lesson_says(app):
 
 
 class TestCalibration:
-    @pytest.mark.parametrize("name", learn_calibration.DISTRIBUTIONS)
+    @pytest.mark.parametrize("name", calibration.DISTRIBUTIONS)
     @pytest.mark.parametrize("lesson", ["clipping-and-rounding", "entropy"])
     def test_every_distribution(self, app, lesson, name):
         opened(app, lesson)
@@ -191,14 +191,14 @@ class TestCalibration:
         assert few["Divergence"] != many["Divergence"]
 
     def test_the_answer_about_the_outlier_is_true(self):
-        found = learn_calibration.prepared("One far outlier", 8)
+        found = calibration.prepared("One far outlier", 8)
         assert found.cutoffs["entropy"] == found.cutoffs["max"]
         assert found.cutoffs["percentile:99.99"] < found.cutoffs["max"] / 20
 
     def test_the_answer_about_bits_is_true(self):
         best = {}
         for bits in (4, 8):
-            curve = learn_calibration.prepared("Long tail after a ReLU", bits).errors
+            curve = calibration.prepared("Long tail after a ReLU", bits).errors
             best[bits] = curve.cutoffs[int(np.argmin(curve.total))]
         assert best[8] > 1.5 * best[4]
 
@@ -286,7 +286,7 @@ class TestTables:
 
     @pytest.mark.parametrize("number", ["3", "4", "5", "7", "12"])
     def test_own_rows_are_the_results_in_the_store(self, finished, number):
-        found = learn_own.own(number, MODEL, DATA, finished)
+        found = own.own(number, MODEL, DATA, finished)
         assert set(found.accuracies) <= set(paper().tables[number].columns)
         jobs = finished.jobs()
         if number in ("5", "12"):
@@ -304,7 +304,7 @@ class TestTables:
 
     @pytest.mark.parametrize("number", ["6", "8", "11"])
     def test_what_was_not_measured_is_no_row(self, finished, number):
-        assert learn_own.own(number, MODEL, DATA, finished) is None
+        assert own.own(number, MODEL, DATA, finished) is None
 
     def test_the_answer_is_true(self):
         """99.99 % loses more than 3 % for one network only; max and entropy fail as it says."""
@@ -317,8 +317,8 @@ class TestTables:
 
 
 def test_errors_are_those_of_the_values_themselves():
-    values = learn_calibration.DISTRIBUTIONS["Long tail after a ReLU"]()
-    found = learn_calibration.prepared("Long tail after a ReLU", 4)
+    values = calibration.DISTRIBUTIONS["Long tail after a ReLU"]()
+    found = calibration.prepared("Long tail after a ReLU", 4)
     for place in (20, 60, 95):
         cutoff = found.errors.cutoffs[place]
         step = cutoff / QuantizerSpec(4).code_max

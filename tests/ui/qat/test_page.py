@@ -5,9 +5,10 @@ from streamlit.testing.v1 import AppTest
 
 import qanalysis.ui.main
 from qanalysis.jobs.store import Store
-from qanalysis.schema.qat_params import QatParams
-from qanalysis.ui import qat_grid, qat_settings
-from qanalysis.ui.qat_runs import names
+from qanalysis.schema.params.qat import QatParams
+from qanalysis.ui.qat import settings as qat_settings
+from qanalysis.ui.qat import table8
+from qanalysis.ui.qat.runs import names
 from tests.ui import visit
 from tests.ui.visit import metrics, started, until_done
 
@@ -153,12 +154,12 @@ def test_a_model_without_runs_says_so(app):
 
 def test_the_grid_varies_ranges_and_start_and_trains_one_control():
     params = QatParams(bits=4, epochs=2, learning_rate=0.01, activation_scheme="affine")
-    grid = qat_grid.cells(params)
+    grid = table8.cells(params)
     assert list(grid) == [("fixed", "max"), ("fixed", "best"), ("learned", "max"), ("learned", "best")]
     assert all((one.ranges, one.calibration) == cell for cell, one in grid.items())
     assert {(one.bits, one.epochs, one.learning_rate) for one in grid.values()} == {(4, 2, 0.01)}
     assert {one.activation_scheme for one in grid.values()} == {"scale"}
-    wanted = qat_grid.missing(grid, dict.fromkeys(grid))
+    wanted = table8.missing(grid, dict.fromkeys(grid))
     assert [one.control for one in wanted] == [True, False, False, False]
 
 

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from qanalysis.schema.plan import Override, Plan
-from qanalysis.ui import drafts as module
-from qanalysis.ui.drafts import Drafts, drafts, edited
+from qanalysis.ui.sensitivity import drafts as module
+from qanalysis.ui.sensitivity.drafts import Drafts, drafts, edited
 
 SITES = ["conv1", "layer1.0.conv1", "fc"]
 

@@ -3,8 +3,8 @@
 from streamlit.testing.v1 import AppTest
 
 from qanalysis.schema.plan import Plan
-from qanalysis.schema.sensitivity import Trial
-from qanalysis.ui.trial import Pinned, pin_table
+from qanalysis.schema.results.sensitivity import Trial
+from qanalysis.ui.sensitivity.trial import Pinned, pin_table
 
 
 def trial(*skip: str) -> Trial:
@@ -27,7 +27,7 @@ def trial(*skip: str) -> Trial:
 
 def test_the_layers_in_integers_are_those_that_neither_plan_nor_range_leaves_out():
     def page():
-        from qanalysis.ui.trial import numbers
+        from qanalysis.ui.sensitivity.trial import numbers
 
         numbers(None, 91.0, 89.0, 4000, 22, frozenset({"conv1", "dead"}))
 
