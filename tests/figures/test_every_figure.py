@@ -52,33 +52,33 @@ FIGURES = {
     "ptq.bars": lambda theme: ptq.bars(factories.ptq(accuracies=(75.0, 75.5, 1.0)), theme=theme),
     "ptq.against_paper": lambda theme: ptq.against_paper(factories.ptq(), paper_row("inception_v4"), theme=theme),
     "model.macs": lambda theme: model.macs(factories.COVERAGE, theme=theme, kept=["fc"]),
-    "sensitivity.bars": lambda theme: fig3.bars(ROWS, fp32=76.0, floats={"blocks.1.conv"}, theme=theme),
-    "sensitivity.fig3": lambda theme: fig3.fig3(factories.sensitivity(ROWS, STEPS), theme=theme),
-    "sensitivity.proxies": lambda theme: fig3.proxies(factories.sensitivity(ROWS), theme=theme),
+    "fig3.bars": lambda theme: fig3.bars(ROWS, fp32=76.0, floats={"blocks.1.conv"}, theme=theme),
+    "fig3.fig3": lambda theme: fig3.fig3(factories.sensitivity(ROWS, STEPS), theme=theme),
+    "fig3.proxies": lambda theme: fig3.proxies(factories.sensitivity(ROWS), theme=theme),
     "partial.steps": lambda theme: partial.steps(STEPS, theme=theme, **AGAINST),
     "partial.tradeoff": lambda theme: partial.tradeoff(STEPS, PINS, theme=theme, **AGAINST),
-    "benchmark.latency": lambda theme: latency.latency(benchmarks.ROWS, theme=theme),
-    "benchmark.layers": lambda theme: latency.layers(benchmarks.LAYERS.rows, ["fp32", "int8"], theme=theme),
-    "benchmark.roofline": lambda theme: latency.roofline(benchmarks.LAYERS.rows, benchmarks.ROOFLINE, theme=theme),
-    "benchmark.gemm": lambda theme: latency.gemm(benchmarks.GEMM, theme=theme),
-    "benchmark.gemm_ratio": lambda theme: latency.gemm_ratio(benchmarks.GEMM, {"int8": 4.0}, theme=theme),
+    "latency.latency": lambda theme: latency.latency(benchmarks.ROWS, theme=theme),
+    "latency.layers": lambda theme: latency.layers(benchmarks.LAYERS.rows, ["fp32", "int8"], theme=theme),
+    "latency.roofline": lambda theme: latency.roofline(benchmarks.LAYERS.rows, benchmarks.ROOFLINE, theme=theme),
+    "latency.gemm": lambda theme: latency.gemm(benchmarks.GEMM, theme=theme),
+    "latency.gemm_ratio": lambda theme: latency.gemm_ratio(benchmarks.GEMM, {"int8": 4.0}, theme=theme),
     "parity.sites": lambda theme: parity.sites(benchmarks.PARITY, 1e-3, theme=theme),
-    "speed.tradeoff": lambda theme: tradeoff.tradeoff(
+    "tradeoff.tradeoff": lambda theme: tradeoff.tradeoff(
         [tradeoff.Point("a", "a", "int8", 1.0, 75.0, 1, 3), tradeoff.Point("b", "b", "fp32", 3.0, 76.0, 3, 3)],
         fp32=76.0,
         target=1.0,
         theme=theme,
     ),
-    "speed.checks": lambda theme: tradeoff.checks(benchmarks.SPEED.checks, theme=theme),
-    "qat.loss": lambda theme: accuracy.loss(trainings.COURSES, steps=80, steps_per_epoch=20, theme=theme),
-    "qat.accuracy": lambda theme: accuracy.accuracy(trainings.COURSES, fp32=91.0, ptq=65.0, last=4, theme=theme),
-    "qat.pace": lambda theme: accuracy.pace(trainings.COURSES, steps=80, theme=theme),
-    "qat.ranges": lambda theme: accuracy.ranges(
+    "tradeoff.checks": lambda theme: tradeoff.checks(benchmarks.SPEED.checks, theme=theme),
+    "accuracy.loss": lambda theme: accuracy.loss(trainings.COURSES, steps=80, steps_per_epoch=20, theme=theme),
+    "accuracy.accuracy": lambda theme: accuracy.accuracy(trainings.COURSES, fp32=91.0, ptq=65.0, last=4, theme=theme),
+    "accuracy.pace": lambda theme: accuracy.pace(trainings.COURSES, steps=80, theme=theme),
+    "accuracy.ranges": lambda theme: accuracy.ranges(
         trainings.trace(), ["conv1"], fixed=trainings.BEFORE, steps=80, theme=theme
     ),
-    "qat.moves": lambda theme: accuracy.moves(trainings.BEFORE, {"conv1": 1.0}, theme=theme),
-    "qat.weights": lambda theme: accuracy.weights(trainings.trace(), "conv1", theme=theme),
-    "qat.comparison": lambda theme: accuracy.comparison(
+    "accuracy.moves": lambda theme: accuracy.moves(trainings.BEFORE, {"conv1": 1.0}, theme=theme),
+    "accuracy.weights": lambda theme: accuracy.weights(trainings.trace(), "conv1", theme=theme),
+    "accuracy.comparison": lambda theme: accuracy.comparison(
         [accuracy.Run("a", trainings.epochs(65, 80), trainings.epochs(91, 90))], fp32=91.0, theme=theme
     ),
 }

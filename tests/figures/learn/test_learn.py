@@ -37,22 +37,22 @@ ROW = Line("a", 80.0, {"max": 79.0, "entropy": 10.0}, {}, ringed=frozenset({"max
 OWN = Line("mine", 90.0, {"max": 89.0}, {}, own=True)
 
 FIGURES = {
-    "learn_mapping.mapping": lambda theme: mapping.mapping(QuantizerSpec(4, "affine"), Range(-1, 2), 0.7, theme=theme),
-    "learn_granularity.matrices": lambda theme: granularity.matrices(WEIGHT, 8, theme=theme),
-    "learn_affine.costs": lambda theme: affine.costs(operations(4, 8, 16), theme=theme),
-    "learn_calibration.tradeoff": lambda theme: calibration.tradeoff(
+    "mapping.mapping": lambda theme: mapping.mapping(QuantizerSpec(4, "affine"), Range(-1, 2), 0.7, theme=theme),
+    "granularity.matrices": lambda theme: granularity.matrices(WEIGHT, 8, theme=theme),
+    "affine.costs": lambda theme: affine.costs(operations(4, 8, 16), theme=theme),
+    "calibration.tradeoff": lambda theme: calibration.tradeoff(
         HISTOGRAM, CUTOFFS, errors(HISTOGRAM, QuantizerSpec(4)), 2.0, theme=theme
     ),
-    "learn_entropy.step": lambda theme: entropy.step(
+    "entropy.step": lambda theme: entropy.step(
         candidate(HISTOGRAM, 900, 4), kl_divergence_curve(HISTOGRAM, 4), 6.0, CUTOFFS, theme=theme
     ),
-    "learn_fake.passes": lambda theme: fake.passes(QuantizerSpec(3), Range(-3, 3), 1.3, theme=theme),
-    "learn_minima.descents": lambda theme: minima.descents(
+    "fake.passes": lambda theme: fake.passes(QuantizerSpec(3), Range(-3, 3), 1.3, theme=theme),
+    "minima.descents": lambda theme: minima.descents(
         LOSS, *(descent(LOSS, -0.95, 0.05, 5, aware=aware) for aware in (False, True)), theme=theme
     ),
-    "learn_gelu.near_zero": lambda theme: gelu.near_zero("GELU", 10.0, 8, theme=theme),
-    "learn_folding.codes_left": lambda theme: folding.codes_left((255, 200), (255, 3), 255, theme=theme),
-    "learn_tables.table": lambda theme: tables.table(("max", "entropy"), [OWN, ROW], theme=theme),
+    "gelu.near_zero": lambda theme: gelu.near_zero("GELU", 10.0, 8, theme=theme),
+    "folding.codes_left": lambda theme: folding.codes_left((255, 200), (255, 3), 255, theme=theme),
+    "tables.table": lambda theme: tables.table(("max", "entropy"), [OWN, ROW], theme=theme),
 }
 
 
