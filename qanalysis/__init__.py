@@ -14,6 +14,7 @@ folding), `qanalysis.models` and `qanalysis.data` (loading by name), `qanalysis.
 from pathlib import Path
 from typing import Any
 
+from qanalysis import names
 from qanalysis.schema.params.accuracy import PARAMS
 from qanalysis.schema.results.common import Result
 
@@ -39,18 +40,22 @@ def run(analysis: str, *, folder: Path | None = None, **params: Any) -> Result:
     return ANALYSES[analysis](PARAMS[analysis](**params), silent, folder)
 
 
-def run_file(path: str | Path, *, folder: Path | None = None) -> Result:
+def run_file(path: str | Path, *, folder: Path | None = None, allow_python: bool = False) -> Result:
     """Runs what a configuration file says (`qanalysis.schema.configuration`).
 
     Args:
         path: the TOML file.
         folder: as for `run`.
+        allow_python: whether names in the file may import code (`python:`).
 
     Raises:
-        ValueError: with one sentence, for a file that is not good, and whatever `run` raises it for.
+        ValueError: with one sentence, for a file that is not good or names code, and whatever `run` raises it for.
         OSError: if the file cannot be read.
     """
     from qanalysis.schema import configuration
 
     analysis, params = configuration.load(Path(path))
+    if not allow_python:
+        remedy = "if you trust it, say allow_python=True."
+        names.refuse_code(params.model, params.data, where=str(path), remedy=remedy)
     return run(analysis, folder=folder, **dict(params))

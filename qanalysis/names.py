@@ -1,6 +1,24 @@
-"""Names of models and data: `source:name@variant?option=value&…`."""
+"""Names of models and data: `source:name@variant?option=value&…`; which of them run code, and which read files.
 
+A name is trusted as far as its words are somebody's own: on the command line and in Python it may import that person's
+code. What comes out of a file or an address may not (`refuse_code`), and what a page asks for stays in the server's
+folders as well (`refuse_from_page`). These two functions are the only gate.
+"""
+
+import os
 from dataclasses import dataclass, field
+
+from qanalysis.schema.errors import UserError
+from qanalysis.schema.paths import allowed, expanded, outside
+
+#: Set to 1 when the server is started to allow names that import the user's code.
+ALLOW_PYTHON = "QANALYSIS_ALLOW_PYTHON"
+#: Sources of architectures that a file may name: they come with the tool or with a library.
+LIBRARIES = ("sample", "torchvision", "timm")
+#: Options that are a path, by source.
+_PATH_OPTIONS = {"imagefolder": "calibration", "torchvision": "root"}
+#: Sources whose names hold a path.
+FILES = ("checkpoint", "imagefolder", "npz")
 
 
 @dataclass(frozen=True)
@@ -38,8 +56,7 @@ class Name:
         rest, _, query = rest.partition("?")
         # no %-decoding: what stands before the ? is taken as it is, too, and paths may hold + and %
         options = {key: value for key, _, value in (part.partition("=") for part in query.split("&") if part)}
-        path_like = source in ("checkpoint", "imagefolder", "npz")
-        rest, at, variant = (rest, "", "") if path_like else rest.partition("@")
+        rest, at, variant = (rest, "", "") if source in FILES else rest.partition("@")
         return cls(source, rest, variant if at else None, options)
 
     def __str__(self) -> str:
@@ -74,3 +91,56 @@ class Name:
                 choices = ", ".join(known) or "none"
                 raise ValueError(f"Unknown option {option!r} of {self.source}: names; choose from {choices}.")
         return self
+
+
+def imports_code(name: str) -> bool:
+    """Whether loading a name may import code: `python:` itself, or as the architecture of a checkpoint."""
+    source, _, rest = name.strip().partition(":")
+    if source.strip().casefold() == "python":
+        return True
+    options = rest.partition("?")[2].split("&")
+    return any(imports_code(value) for key, _, value in (part.partition("=") for part in options) if key == "arch")
+
+
+def refuse_code(*names: str, where: str, remedy: str) -> None:
+    """Refuses names that import code, since they are not their user's own words.
+
+    Args:
+        names: of models and data.
+        where: what they come from, the sentence's subject, e.g. "ptq.toml".
+        remedy: what to do where they are trusted.
+
+    Raises:
+        UserError: naming the first.
+    """
+    for name in names:
+        if imports_code(name):
+            raise UserError(f"{where} names {_short(name)}, which would run code: {remedy}")
+
+
+def refuse_from_page(*names: str) -> None:
+    """Refuses what nobody may ask a server for from a page: code, unless it allows that, and files elsewhere.
+
+    Raises:
+        UserError: with what to start the server with; it does not say whether a file exists.
+    """
+    if os.environ.get(ALLOW_PYTHON) != "1":
+        remedy = f"start the dashboard with {ALLOW_PYTHON}=1 to allow it, or use the command line."
+        refuse_code(*names, where="The page", remedy=remedy)
+    for name in names:
+        for path in paths(name):
+            if not allowed(expanded(path)):
+                raise UserError(outside(path))
+
+
+def paths(name: str) -> tuple[str, ...]:
+    """The paths of files and folders in a name, as they are written there."""
+    source, _, rest = name.strip().partition(":")
+    path, _, query = rest.partition("?")
+    options = dict(part.partition("=")[::2] for part in query.split("&"))
+    named = options.get(_PATH_OPTIONS.get(source, ""), "")
+    return tuple(part for part in (path if source in FILES else "", named) if part)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 80 else f"{name[:79]}…"

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from qanalysis import tracking
+from qanalysis import names, tracking
 from qanalysis.cli import compare, engines, jobs, plans, report
 from qanalysis.schema import configuration
 from qanalysis.schema.params.accuracy import INTERACTIVE, PARAMS
@@ -46,7 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             return worker.work(runners.chosen(), options.id)
         if options.command == "run":
-            return _analyse(options, *configuration.load(options.file))
+            analysis, params = configuration.load(options.file)
+            if not options.allow_python:
+                remedy = "if you trust it, add --allow-python."
+                names.refuse_code(params.model, params.data, where=str(options.file), remedy=remedy)
+            return _analyse(options, analysis, params)
         return _analyse(options, options.command, _given(options))
     except (ValueError, OSError, KeyError) as error:
         message = error.args[0] if isinstance(error, KeyError) else error
@@ -146,7 +150,8 @@ def _parser() -> argparse.ArgumentParser:
             _add_option(command, field_name, field)
         _add_outcome(command)
     command = commands.add_parser("run", help="the run that a configuration file (TOML) describes")
-    command.add_argument("file", type=Path, help="as every page of the dashboard offers it; see docs/configuration.md")
+    command.add_argument("file", type=Path, help="as every page of the dashboard offers it; see docs/runs.md")
+    command.add_argument("--allow-python", action="store_true", help="names in the file may import code (python:)")
     _add_outcome(command)
     plans.add(commands)
     jobs.add(commands)

@@ -21,6 +21,7 @@ from qanalysis.data.preprocessing import IMAGENET, centre_crop, normalization
 from qanalysis.data.split import DatasetSplit
 from qanalysis.models.loaded import LoadedModel
 from qanalysis.names import Name
+from qanalysis.schema import paths
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".avif")
 WORKERS = min(8, os.cpu_count() or 1)
@@ -79,11 +80,11 @@ def load(name: Name, model: LoadedModel, seed: int) -> LoadedData:
         ValueError: if a folder is missing or has no images.
     """
     name.only("calibration", "mean", "std")
-    root = Path(name.rest).expanduser()
+    root = paths.folder(name.rest)
     transform, mean, std, warnings = _preparation(name, model)
     other, training = None, False
     if "calibration" in name.options:
-        other = listed(Path(name.options["calibration"]).expanduser())
+        other = listed(paths.folder(name.options["calibration"]))
     elif (root / "train").is_dir() and (root / "val").is_dir():
         other, training = listed(root / "train"), True
     listing = listed(root / "val" if training else root)

@@ -15,6 +15,7 @@ from qanalysis.data.preprocessing import normalization, size_warning
 from qanalysis.data.split import ArraySplit
 from qanalysis.models.loaded import LoadedModel
 from qanalysis.names import Name
+from qanalysis.schema import paths
 
 CORRUPT = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, struct.error, SyntaxError)
 CORRUPT_HEADER = (tokenize.TokenError, NotImplementedError, MemoryError, OverflowError, TypeError)
@@ -27,7 +28,7 @@ def load(name: Name, model: LoadedModel, seed: int) -> LoadedData:
         ValueError: if the file is missing or corrupt, holds pickled objects, or its arrays do not fit.
     """
     name.only("mean", "std")
-    path = Path(name.rest).expanduser()
+    path = paths.file(name.rest, ".npz file")
     arrays = read(path)
     for key in ("x_train", "x_test"):
         if key not in arrays:

@@ -14,6 +14,7 @@ from qanalysis.data.sample import CIFAR10
 from qanalysis.data.split import ArraySplit
 from qanalysis.models.loaded import LoadedModel
 from qanalysis.names import Name
+from qanalysis.schema import paths
 from qanalysis.schema.catalog import home
 
 CIFAR100 = ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762))
@@ -37,7 +38,7 @@ def load(name: Name, model: LoadedModel, seed: int) -> LoadedData:
         raise ValueError(f"Unknown torchvision data {name.rest!r}; choose from {', '.join(SETS)}.")
     dataset, own = SETS[name.rest]
     chosen = normalization(name, model, 3, own, f"{name.rest}'s own mean and standard deviation")
-    root = Path(name.options["root"]).expanduser() if "root" in name.options else home() / "data"
+    root = paths.checked(name.options["root"]) if "root" in name.options else home() / "data"
     train, test = (_downloaded(dataset, root, name, part) for part in (True, False))
     y_train, y_test = (np.asarray(part.targets, np.int64) for part in (train, test))
     order = balanced(y_train, seed)

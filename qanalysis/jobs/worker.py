@@ -16,6 +16,8 @@ from qanalysis.jobs import queue
 from qanalysis.jobs.reporter import Reporter
 from qanalysis.jobs.runner import Engine
 from qanalysis.jobs.store import MEASURED, RESULT, Store
+from qanalysis.names import refuse_from_page
+from qanalysis.schema import paths
 
 _DISK_FULL = "The disk is full: free some space and resume the job; what it measured is kept."
 _NO_MEMORY = "Out of memory: use a smaller batch size or fewer samples, and run it anew."
@@ -56,7 +58,9 @@ def _run(store: Store, job_id: str, analyses: Mapping[str, Callable[..., Any]] |
             analyses = ANALYSES
         job = store.job(job_id)
         folder = store.folder(job_id)
-        result = analyses[job.analysis](job.params, reporter, folder)
+        refuse_from_page(job.params.model, job.params.data)
+        with paths.confined():
+            result = analyses[job.analysis](job.params, reporter, folder)
         reporter.flush()
         result.save(folder / RESULT)
         summary = headline(result)

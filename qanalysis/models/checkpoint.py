@@ -14,9 +14,11 @@ import torch
 from safetensors.torch import load_file
 
 from qanalysis.models.loaded import LoadedModel
-from qanalysis.names import Name
+from qanalysis.names import LIBRARIES, Name
 from qanalysis.nn.fold import fold_batch_norm
-from qanalysis.schema.trained import read
+from qanalysis.schema import paths
+from qanalysis.schema.errors import UserError
+from qanalysis.schema.trained import TrainedQuantization, read
 
 
 def load(name: Name, load_model: Callable[[str], LoadedModel]) -> LoadedModel:
@@ -28,13 +30,12 @@ def load(name: Name, load_model: Callable[[str], LoadedModel]) -> LoadedModel:
         ValueError: for a missing, corrupt or unsafe file, or if a tensor does not fit (the first one is named).
     """
     name.only("arch", "classes")
-    path = Path(name.rest).expanduser()
+    path = paths.file(name.rest, "checkpoint")
     trained = read(path)
     if "arch" not in name.options and trained is None:
         raise ValueError("checkpoint: names say the architecture: checkpoint:PATH?arch=torchvision:resnet18.")
     state = read_state_dict(path)
-    asked = name.options.get("arch") or (trained.architecture if trained is not None else "")
-    architecture = asked.partition("@")[0]
+    architecture = _architecture(name, trained).partition("@")[0]
     classes = f"?classes={name.options['classes']}" if "classes" in name.options else ""
     python = architecture.startswith("python:")
     random = f"{_at_none(architecture)}{classes}"
@@ -68,6 +69,24 @@ def load(name: Name, load_model: Callable[[str], LoadedModel]) -> LoadedModel:
         origin=f"{weights} from {path.name} on {architecture}",
         trained_quantization=trained,
     )
+
+
+def _architecture(name: Name, trained: TrainedQuantization | None) -> str:
+    """What the name says, which is somebody's own word; else what the file says, which may name libraries only."""
+    asked = name.options.get("arch")
+    if asked:
+        if asked.partition(":")[0] not in (*LIBRARIES, "python"):
+            raise UserError(
+                f"A checkpoint's architecture is one of {', '.join(LIBRARIES)} or python, but arch is {asked[:80]!r}."
+            )
+        return asked
+    said = trained.architecture if trained is not None else ""
+    if said.partition(":")[0] not in LIBRARIES:
+        raise UserError(
+            f"{name.rest} says that its architecture is {said[:80]!r}, and what a file says is never run: if you trust "
+            "it, write the architecture yourself, checkpoint:PATH?arch=…"
+        )
+    return said
 
 
 def _at_none(architecture: str) -> str:

@@ -1,7 +1,10 @@
 """`timm:NAME`: any classifier of the timm library (an extra)."""
 
+import difflib
+
 from qanalysis.models.loaded import LoadedModel
 from qanalysis.names import Name
+from qanalysis.schema.errors import UserError
 
 
 def load(name: Name) -> LoadedModel:
@@ -15,6 +18,12 @@ def load(name: Name) -> LoadedModel:
         import timm
     except ImportError:
         raise ValueError("timm: models need the timm library: pip install 'qanalysis[timm]'.") from None
+    if not timm.is_model(name.rest):
+        close = difflib.get_close_matches(name.rest, timm.list_models(), 3)
+        hint = f" Did you mean {' or '.join(close)}?" if close else ""
+        raise UserError(
+            f"timm has no architecture named {name.rest[:80]!r}; models of a hub or a folder are not taken.{hint}"
+        )
     random = (name.variant or "").lower() == "none"
     full_name = name.rest if random or name.variant is None else f"{name.rest}.{name.variant}"
     classes = name.count("classes")

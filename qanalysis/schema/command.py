@@ -40,6 +40,18 @@ def code(analysis: str, params: TaskParams) -> str:
     return f"import qanalysis\n\n{call}\nprint(result.model_dump_json(indent=1))"
 
 
+def run_file(file: str, *, imports_code: bool, json: str = "") -> str:
+    """The command line that runs a configuration file.
+
+    Args:
+        file: its name.
+        imports_code: whether names in it import code, which has to be allowed.
+        json: where it writes the result, if anywhere.
+    """
+    options = [*(["--allow-python"] if imports_code else []), *(["--json", json] if json else [])]
+    return " ".join(["qanalysis", "run", file, *options])
+
+
 def needs_file(params: TaskParams) -> bool:
     """Whether a command line alone is not enough elsewhere, because it names plans that are only saved here."""
     return any(

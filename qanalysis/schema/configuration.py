@@ -18,6 +18,7 @@ from typing import Any, Literal
 import tomli_w
 from pydantic import Field, ValidationError
 
+from qanalysis.schema import paths
 from qanalysis.schema.base import Record
 from qanalysis.schema.params.accuracy import INTERACTIVE, PARAMS
 from qanalysis.schema.params.task import TaskParams
@@ -47,17 +48,19 @@ def to_toml(analysis: str, params: TaskParams) -> str:
 
 
 def load(path: Path) -> tuple[str, TaskParams]:
-    """The analysis and the parameters in a file.
+    """The analysis and the parameters in a file; whether its names may run code is for the caller to decide.
 
     Raises:
-        ValueError: with one sentence, if it is not TOML, of another version, or names what does not exist.
+        UserError: with one sentence, if there is no such file, it is not TOML, of another version, or names what does
+            not exist.
         OSError: if it cannot be read.
     """
+    path = paths.file(path, "configuration file")
     if path.stat().st_size > _MOST_BYTES:
         raise ValueError(f"{path} has {path.stat().st_size:,} bytes: that is no configuration file.")
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not TOML: {error}") from None
     if content.get("version") != 1:
         raise ValueError(f"{path} must start with version = 1, but has version = {content.get('version')!r}.")

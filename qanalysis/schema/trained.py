@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
+from qanalysis.schema import paths
 from qanalysis.schema.base import Record
 from qanalysis.schema.observations import RangeTable, table_of
 from qanalysis.schema.plan import Plan
@@ -63,7 +64,7 @@ def read(path: Path) -> TrainedQuantization | None:
     Raises:
         ValueError: if it is one of another version, or damaged.
     """
-    if path.suffix != ".safetensors":
+    if path.suffix != ".safetensors" or paths.kind(path) != "file":
         return None
     try:
         with path.open("rb") as file:

@@ -5,6 +5,7 @@ from html import escape
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
+from qanalysis.figures.look.export import CONFIG
 from qanalysis.figures.look.theme import FONT, PALETTES
 from qanalysis.show.document import Block, Code, Document, Figure, Points, Section, Table, Text
 from qanalysis.show.markdown import cell
@@ -64,9 +65,7 @@ def _block(block: Block, name: str) -> str:
     if isinstance(block, Table):
         return f'<div class="scroll">{_table(block)}</div>'
     assert isinstance(block, Figure)
-    chart = block.figure.to_html(
-        full_html=False, include_plotlyjs=False, div_id=name, config={"displaylogo": False, "responsive": True}
-    )
+    chart = block.figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, config=CONFIG)
     caption = f"<strong>{escape(block.title)}</strong> {escape(block.how_to_read)}"
     return f'<figure aria-label="{escape(block.title)}">{chart}<figcaption>{caption}</figcaption></figure>'
 

@@ -11,6 +11,9 @@ from pydantic import BaseModel
 
 from qanalysis.figures.look.theme import FONT, PALETTES, Theme
 
+#: Of every figure in a file: no logo, and no button that uploads the chart to Plotly's servers.
+CONFIG = {"displaylogo": False, "responsive": True, "showSendToCloud": False, "plotlyServerURL": ""}
+
 
 def standalone_html(figure: go.Figure, title: str, *, caption: str = "", theme: Theme = "light") -> str:
     """A complete HTML page with the figure, Plotly's script included: it opens without a network.
@@ -22,7 +25,7 @@ def standalone_html(figure: go.Figure, title: str, *, caption: str = "", theme: 
         theme: light or dark.
     """
     palette = PALETTES[theme]
-    chart = figure.to_html(full_html=False, include_plotlyjs=True, config={"displaylogo": False, "responsive": True})
+    chart = figure.to_html(full_html=False, include_plotlyjs=True, config=CONFIG)
     style = f"margin: 2rem; background: {palette.page}; color: {palette.text}; font-family: {html.escape(FONT)}"
     heading = html.escape(title)
     words = f"<p>{html.escape(caption)}</p>" if caption else ""

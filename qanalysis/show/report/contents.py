@@ -11,7 +11,8 @@ from qanalysis.figures.look.theme import calibration_label
 from qanalysis.insight.advice import results as advice_rules
 from qanalysis.insight.headline import headline
 from qanalysis.jobs.summary import settings
-from qanalysis.schema.command import command, needs_file
+from qanalysis.names import imports_code
+from qanalysis.schema.command import command, needs_file, run_file
 from qanalysis.schema.configuration import to_toml
 from qanalysis.schema.params.task import QuantizationParams
 from qanalysis.schema.results.advice import Advice
@@ -237,10 +238,11 @@ def _again(given: Sequence[Any]) -> Section:
     for name, result in _named(given).items():
         analysis, params = _analysis(result), result.params
         if needs_file(params):
+            code = imports_code(params.model) or imports_code(params.data)
             blocks += [
                 Text(f"{name}: with its plan, as a file to save as {name}.toml and to run with the command below it."),
                 Code(to_toml(analysis, params), "toml"),
-                Code(f"qanalysis run {name}.toml --json {name}.json", "bash"),
+                Code(run_file(f"{name}.toml", imports_code=code, json=f"{name}.json"), "bash"),
             ]
         else:
             blocks.append(Code(command(analysis, params, f"{name}.json"), "bash"))

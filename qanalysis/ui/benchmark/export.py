@@ -17,6 +17,7 @@ from qanalysis.ui.parts.chart import chart, theme
 from qanalysis.ui.parts.outcome import notes, outcome
 from qanalysis.ui.parts.reproduce import reproduce
 from qanalysis.ui.parts.selection import Selection
+from qanalysis.ui.parts.text import code
 
 _TYPES = {".json": "application/json", ".xml": "application/xml"}
 
@@ -113,7 +114,7 @@ def _verdict(result: ExportResult) -> None:
             icon=":material/warning:",
         )
     if result.float_sites:
-        listed = ", ".join(f"`{site}` ({reason})" for site, reason in list(result.float_sites.items())[:6])
+        listed = ", ".join(f"{code(site)} ({reason})" for site, reason in list(result.float_sites.items())[:6])
         st.caption(f"In floating point: {listed}{' …' if len(result.float_sites) > 6 else ''}.")
     if result.residuals:
         both = ", and so is what they are added to" if result.params.residual == "int8-both" else ""
@@ -126,7 +127,7 @@ def _files(result: ExportResult) -> None:
     for file in result.files:
         path = folder / file.name
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
-            st.markdown(f"`{file.name}`  \n{_words(file.flavour)}, {size(file.bytes)}")
+            st.markdown(f"{code(file.name)}  \n{_words(file.flavour)}, {size(file.bytes)}")
             if path.is_file():
                 st.download_button(
                     "Download",
@@ -140,7 +141,7 @@ def _files(result: ExportResult) -> None:
                 )
             else:
                 st.caption("It is gone: export again.")
-    st.caption(f"They are in `{folder}`.")
+    st.caption(f"They are in {code(folder)}.")
     half = next((file for file in result.files if file.flavour == "onnx-fp16"), None)
     if half is not None:
         check = result.verification

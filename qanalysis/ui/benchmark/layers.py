@@ -7,6 +7,7 @@ from qanalysis.schema.flavours import engine_label
 from qanalysis.schema.results.benchmark import BenchmarkResult, LayerRow, Layers
 from qanalysis.show.tables.speed import layer_table
 from qanalysis.ui.parts.chart import chart, theme
+from qanalysis.ui.parts.text import code
 
 _READ = figures.benchmark.latency.HOW_TO_READ
 _ORDERS = ("Order of execution", "Longest first", "Least gain first")
@@ -106,7 +107,7 @@ def _totals(layers: Layers) -> None:
 def _remarks(layers: Layers) -> None:
     slow = not_paying(layers)
     if slow:
-        listed = ", ".join(f"`{row.site}` ({row.speedup:.2f} ×)" for row in slow[:6])
+        listed = ", ".join(f"{code(row.site)} ({row.speedup:.2f} ×)" for row in slow[:6])
         more = f" and {len(slow) - 6} more" if len(slow) > 6 else ""
         st.warning(
             f"Int8 does not pay in {len(slow)} of {len(layers.rows)} layers: {listed}{more}. Together they would save "
@@ -115,7 +116,7 @@ def _remarks(layers: Layers) -> None:
         )
     wrong = [row for row in layers.rows if row.planned and row.ran.get("int8") not in (None, "", "int8")]
     if wrong:
-        listed = ", ".join(f"`{row.site}` in {row.ran['int8']}" for row in wrong[:6])
+        listed = ", ".join(f"{code(row.site)} in {row.ran['int8']}" for row in wrong[:6])
         st.warning(
             f"{len(wrong)} layers of the plan did not run in int8, though the file asks for it: {listed}.",
             icon=":material/warning:",

@@ -14,6 +14,7 @@ from qanalysis.jobs.store import Store
 from qanalysis.schema.engines import Machine
 from qanalysis.schema.flavours import engine_label
 from qanalysis.ui.parts.selection import Selection
+from qanalysis.ui.parts.text import plain
 
 _SECONDS = 120
 _IMAGENET = "3x224x224"
@@ -40,7 +41,7 @@ def view(chosen: Selection) -> None:
     try:
         here = machine()
     except ValueError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return
     _engines(here)
     _processors(here)
@@ -111,7 +112,7 @@ def _tensorrt(chosen: Selection) -> None:
     try:
         found = profile(_text(times), _text(layers) if layers is not None else "")
     except ValueError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return
     _profile(found)
 

@@ -10,6 +10,7 @@ from qanalysis.schema.results.benchmark import BenchmarkResult, FastestResult
 from qanalysis.schema.saved_plan import SavedPlan
 from qanalysis.ui import navigation
 from qanalysis.ui.parts.selection import Selection
+from qanalysis.ui.parts.text import code, plain
 from qanalysis.ui.sensitivity import drafts
 
 
@@ -24,7 +25,7 @@ def panel(chosen: Selection, point: Point, plan: Plan | None, source: BenchmarkR
             + (
                 "every layer in floating point."
                 if len(floats) == len(sites)
-                else f"in floating point: {', '.join(f'`{site}`' for site in floats)}."
+                else f"in floating point: {', '.join(f'{code(site)}' for site in floats)}."
                 if floats
                 else "every layer in int8."
             )
@@ -91,7 +92,7 @@ def _keep(name: str, plan: Plan, sites: list[str], source: BenchmarkResult | Fas
         st.error(error.errors()[0]["msg"].removeprefix("Value error, ").capitalize() + ".")
         return
     except OSError as error:
-        st.error(f"The plan cannot be saved: {error}.")
+        st.error(f"The plan cannot be saved: {plain(error)}.")
         return
     navigation.go(navigation.benchmark(), plan=kept.name)
     st.rerun()

@@ -12,6 +12,7 @@ from qanalysis.ui.benchmark import layers
 from qanalysis.ui.parts import advice
 from qanalysis.ui.parts.chart import chart, theme
 from qanalysis.ui.parts.reproduce import reproduce
+from qanalysis.ui.parts.text import plain
 
 #: Top-1 agreement of engine and simulation that is expected, in %.
 SAME = 99.5
@@ -82,7 +83,7 @@ def _notes(result: BenchmarkResult) -> None:
         if "was not measured" in warning:
             st.caption(f":material/block: {warning}")
         else:
-            st.warning(warning, icon=":material/info:")
+            st.warning(plain(warning), icon=":material/info:")
 
 
 def best_int8(rows: list[BenchmarkRow]) -> BenchmarkRow | None:
@@ -162,7 +163,7 @@ def _verdict(result: BenchmarkResult, rows: list[BenchmarkRow]) -> None:
     if good:
         st.success(sentence, icon=":material/check_circle:")
     else:
-        st.warning(sentence, icon=":material/warning:")
+        st.warning(plain(sentence), icon=":material/warning:")
     for other in rows:
         if other.plan == "plan" and other is not row and other.int8_sites < other.planned_sites:
             st.caption(

@@ -17,6 +17,7 @@ from qanalysis.ui.parts.chart import chart, theme
 from qanalysis.ui.parts.outcome import notes, outcome
 from qanalysis.ui.parts.reproduce import reproduce
 from qanalysis.ui.parts.selection import Selection
+from qanalysis.ui.parts.text import code
 
 _PICKED = "benchmark-point"
 _READ = figures.benchmark.tradeoff.HOW_TO_READ
@@ -237,7 +238,9 @@ def _answer(answer: FastestResult) -> None:
         help="What the prediction said of the plan before it was timed.",
     )
     skipped = sorted(answer.plan.skip)
-    kept = f"with {', '.join(f'`{site}`' for site in skipped)} in floating point" if skipped else "all layers in int8"
+    kept = (
+        f"with {', '.join(f'{code(site)}' for site in skipped)} in floating point" if skipped else "all layers in int8"
+    )
     st.success(
         f"{answer.float_ms / answer.measured_ms:.2f} times as fast as fp32 for "
         f"{100 * (answer.accuracy - answer.fp32) / answer.fp32 if answer.fp32 else 0.0:+.2f} % relative accuracy, "

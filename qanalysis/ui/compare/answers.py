@@ -20,6 +20,7 @@ from qanalysis.schema.results.answers import Answers, AnswersResult, Flip, flips
 from qanalysis.schema.results.qat import QatResult
 from qanalysis.ui.parts.chart import chart, theme
 from qanalysis.ui.parts.outcome import change, ended, told
+from qanalysis.ui.parts.text import plain
 
 _KINDS = {"lost": "right → wrong", "gained": "wrong → right", "other": "wrong → another wrong"}
 #: Images on one screen, and the width of one in pixels.
@@ -38,7 +39,7 @@ def draw(engine: Engine, runs: list[tuple[Job, Run]]) -> None:
     try:
         jobs = {name: engine.store.latest("answers", params) for name, params in wanted.items()}
     except (OSError, sqlite3.Error, ValueError) as error:
-        st.error(f"The answers cannot be read: {error}.")
+        st.error(f"The answers cannot be read: {plain(error)}.")
         return
     missing = {name: params for name, params in wanted.items() if jobs[name] is None}
     if missing:
@@ -70,7 +71,7 @@ def _result(engine: Engine, job: Job) -> AnswersResult | None:
     try:
         result = engine.store.result(job)
     except ValueError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return None
     assert isinstance(result, AnswersResult)
     return result
@@ -111,7 +112,7 @@ def _two(engine: Engine, found: dict[str, tuple[Job, AnswersResult]]) -> None:
     try:
         changed, rows = flips(first.truth, left, right), per_class(first.truth, left, right)
     except ValueError as error:
-        st.warning(f"These two cannot be compared image by image: {error}", icon=":material/info:")
+        st.warning(f"These two cannot be compared image by image: {plain(error)}", icon=":material/info:")
         return
     if first.truth != second.truth and first.labels is not None:
         st.warning(
@@ -140,7 +141,7 @@ def _pictures(engine: Engine, runs: list[tuple[Job, AnswersResult]]) -> dict[int
             with np.load(engine.store.folder(job.id) / result.images, allow_pickle=False) as file:
                 found.update(zip(result.pictured, file["images"], strict=True))
         except (OSError, ValueError, KeyError) as error:
-            st.caption(f"The images of {job.id} cannot be read ({error}): run it again.")
+            st.caption(f"The images of {job.id} cannot be read ({plain(error)}): run it again.")
     return found
 
 

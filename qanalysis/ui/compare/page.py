@@ -20,6 +20,7 @@ from qanalysis.ui import navigation
 from qanalysis.ui.compare import answers
 from qanalysis.ui.parts import report, selection
 from qanalysis.ui.parts.chart import chart, theme
+from qanalysis.ui.parts.text import plain
 
 #: Ids of the runs in the address.
 RUNS, _KEY = "runs", "compared-runs"
@@ -44,7 +45,7 @@ def page() -> None:
         engine = runners.chosen()
         jobs = [job for job in engine.store.jobs(_MOST) if job.state == "finished" and job.analysis in _ANALYSES]
     except (OSError, sqlite3.Error, ValueError) as error:
-        st.error(f"The runs cannot be read: {error}.")
+        st.error(f"The runs cannot be read: {plain(error)}.")
         return
     if not jobs:
         st.info(
@@ -57,7 +58,7 @@ def page() -> None:
     picked = _choice(jobs, chosen)
     runs, broken = _loaded(engine, picked)
     for sentence in broken:
-        st.warning(sentence, icon=":material/heart_broken:")
+        st.warning(plain(sentence), icon=":material/heart_broken:")
     if len(runs) < 2:
         st.info("Choose at least two runs.", icon=":material/stacks:")
         return
@@ -102,7 +103,7 @@ def _loaded(engine: Engine, picked: list[Job]) -> tuple[list[tuple[Job, Run]], l
         try:
             loaded.append((job, engine.store.result(job)))
         except ValueError as error:
-            broken.append(str(error))
+            broken.append(plain(error))
     told = _short([job for job, _ in loaded])
     return [(job, Run(name, result)) for name, (job, result) in zip(told, loaded, strict=True)], broken
 

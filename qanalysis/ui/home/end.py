@@ -13,6 +13,7 @@ from qanalysis.schema.flavours import engine_label
 from qanalysis.schema.results.workflow import Recommendation
 from qanalysis.ui.home.state import Standing
 from qanalysis.ui.parts import advice
+from qanalysis.ui.parts.text import code, plain
 
 _WAYS = {"ptq": "PTQ", "partial": "partial quantization", "qat": "QAT"}
 
@@ -28,7 +29,7 @@ def draw(at: Standing) -> None:
         _verdict(at, given)
         _numbers(given)
         for note in given.notes:
-            st.caption(note)
+            st.caption(plain(note))
         _files(at, given)
     advice.cards(results.of_workflow(at.known.results))
 
@@ -100,11 +101,11 @@ def _files(at: Standing, given: Recommendation) -> None:
                     path.name, path.read_bytes, path.name, key=f"file-{path.name}", icon=":material/download:"
                 )
             else:
-                st.caption(f"`{path}` is gone.")
+                st.caption(f"{code(path)} is gone.")
         if given.best.skipped or given.best.way != "ptq":
             _save(at, given)
     if given.best.way == "qat":
-        st.caption(f"The trained network: `{given.best.model}`")
+        st.caption(f"The trained network: {code(given.best.model)}")
     with st.expander("The same on the command line", icon=":material/terminal:"):
         st.code(command("workflow", at.params), language="bash", wrap_lines=True)
 
@@ -116,6 +117,6 @@ def _save(at: Standing, given: Recommendation) -> None:
         try:
             saved_plan.save(given.best.plan.renamed(name))
         except (OSError, ValueError) as error:
-            st.error(f"The plan cannot be saved: {error}")
+            st.error(f"The plan cannot be saved: {plain(error)}")
         else:
             st.toast(f"Saved as {name}: choose it in the sidebar.", icon=":material/bookmark:")

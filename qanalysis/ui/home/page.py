@@ -19,6 +19,7 @@ from qanalysis.ui.parts import report, selection
 from qanalysis.ui.parts.chart import chart, theme
 from qanalysis.ui.parts.outcome import notes, outcome
 from qanalysis.ui.parts.reproduce import reproduce
+from qanalysis.ui.parts.text import plain
 
 _PAGES = (
     (navigation.calibration, "The values in each layer, and where every calibration cuts them off."),
@@ -65,7 +66,7 @@ def page() -> None:
     with st.expander(f"All {len(table)} sites", icon=":material/table:"):
         st.dataframe(table, hide_index=True)
     for entry in result.coverage.not_covered:
-        st.caption(f"Not covered: {entry.operation} in {entry.module}: {entry.reason}.")
+        st.caption(plain(f"Not covered: {entry.operation} in {entry.module}: {entry.reason}."))
     reproduce(
         "evaluate",
         result,
@@ -106,7 +107,7 @@ def _next() -> None:
     for column, (page, words) in zip(columns, _PAGES, strict=True):
         with column.container(border=True, height="stretch"):
             navigation.link(page(), page().title)
-            st.caption(words)
+            st.caption(plain(words))
 
 
 def _report(chosen: selection.Selection) -> None:
@@ -150,4 +151,4 @@ def _numbers(result: EvaluateResult) -> None:
         delta_arrow="off",
         help="Weights of quantized layers at one byte each and a scale per channel, everything else at four bytes.",
     )
-    st.caption(f"{result.model.name}: {result.model.origin}. {result.data.name}: {result.data.origin}.")
+    st.caption(plain(f"{result.model.name}: {result.model.origin}. {result.data.name}: {result.data.origin}."))

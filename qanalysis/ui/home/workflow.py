@@ -19,6 +19,7 @@ from qanalysis.ui.home.nodes import STAGES, nodes
 from qanalysis.ui.home.state import Standing, standing
 from qanalysis.ui.parts.outcome import JOB, change, ended
 from qanalysis.ui.parts.selection import Selection
+from qanalysis.ui.parts.text import plain
 
 _SECONDS = 1.0
 _TITLES = {
@@ -45,7 +46,7 @@ def section(chosen: Selection) -> None:
         engine = runners.chosen()
         at = standing(engine.store, params)
     except (OSError, sqlite3.Error, ValueError) as error:
-        st.error(f"The state of the workflow cannot be read: {error}.")
+        st.error(f"The state of the workflow cannot be read: {plain(error)}.")
         return
     st.caption(
         f"After Fig. 5 of the paper: each step is tried only if the one before it loses more than {params.target:g} % "
@@ -132,7 +133,7 @@ def _watch(engine: Engine, params: WorkflowParams, first: Standing) -> None:
             engine.pump()
             at = standing(engine.store, params)
         except (OSError, sqlite3.Error, ValueError) as error:
-            st.error(f"The state of the workflow cannot be read: {error}. It is tried again.")
+            st.error(f"The state of the workflow cannot be read: {plain(error)}. It is tried again.")
             return
         if at.live is None or at.live.id != job.id or ("baseline" in at.known.results) != _measured(first):
             st.rerun()

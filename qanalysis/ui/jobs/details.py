@@ -15,6 +15,7 @@ from qanalysis.jobs.store import LONGEST_NOTE, MEASURED, RESULT
 from qanalysis.jobs.summary import duration, settings, size
 from qanalysis.ui import navigation
 from qanalysis.ui.parts.outcome import JOB, change, told
+from qanalysis.ui.parts.text import code, plain
 
 ICONS: dict[State, str] = {
     "queued": ":material/hourglass_top:",
@@ -53,15 +54,15 @@ def draw(engine: Engine, job_id: str) -> None:
     try:
         job = engine.store.job(job_id)
     except KeyError as error:  # deleted by somebody else in this moment
-        st.warning(error.args[0])
+        st.warning(plain(error.args[0]))
         return
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.badge(job.state, icon=ICONS[job.state], color=COLOURS[job.state])  # type: ignore[arg-type]
-            st.markdown(f"**{job.analysis}** of `{job.params.model}` on `{job.params.data}`")
+            st.markdown(f"**{job.analysis}** of {code(job.params.model)} on {code(job.params.data)}")
         _progress(job)
         if job.headline:
-            st.markdown(f":material/flag: {job.headline}")
+            st.markdown(f":material/flag: {plain(job.headline)}")
         _buttons(engine, job)
         _note(engine, job)
         columns = st.columns(2)
@@ -120,7 +121,7 @@ def _note(engine: Engine, job: Job) -> None:
         try:
             engine.store.label(job.id, note=st.session_state[key])
         except (KeyError, OSError, sqlite3.Error, ValueError) as error:
-            st.toast(f"The note was not kept: {error.args[0]}", icon=":material/error:")
+            st.toast(f"The note was not kept: {plain(error.args[0])}", icon=":material/error:")
 
     st.text_input(
         "Note",
@@ -159,7 +160,7 @@ def _files(engine: Engine, job: Job) -> None:
     files = engine.store.files(job.id)
     _list("Files", {name: size(count) for name, count in files.items()} or {"none yet": ""})
     folder = engine.store.folder(job.id)
-    st.caption(f"In `{folder}`")
+    st.caption(f"In {code(folder)}")
     path = folder / RESULT
     if job.state == "finished" and path.is_file():
         st.download_button(
@@ -181,5 +182,5 @@ def _list(title: str, entries: dict[str, str]) -> None:
         for name, text in entries.items()
     )
     grid = "display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1.2rem;font-size:.9rem"
-    st.markdown(f"**{title}**")
+    st.markdown(f"**{plain(title)}**")
     st.html(f"<div style='{grid}'>{cells}</div>")

@@ -15,6 +15,7 @@ from qanalysis.jobs.summary import duration, settings, size
 from qanalysis.ui.jobs import details
 from qanalysis.ui.jobs.details import COLOURS, ICONS
 from qanalysis.ui.parts.outcome import JOB
+from qanalysis.ui.parts.text import plain
 
 #: Jobs that the table holds at the most.
 MOST = 500
@@ -49,7 +50,7 @@ def page() -> None:
         engine = runners.chosen()
         live = any(job.live for job in engine.store.jobs(MOST))
     except (OSError, sqlite3.Error, ValueError) as error:
-        st.error(f"The jobs cannot be read: {error}.")
+        st.error(f"The jobs cannot be read: {plain(error)}.")
         return
 
     @st.fragment(run_every=1.0 if live else 5.0)
@@ -58,7 +59,7 @@ def page() -> None:
             engine.pump()
             jobs = engine.store.jobs(MOST)
         except (OSError, sqlite3.Error) as error:
-            st.error(f"The jobs cannot be read: {error}. It is tried again.")
+            st.error(f"The jobs cannot be read: {plain(error)}. It is tried again.")
             return
         if any(job.live for job in jobs) != live:
             st.rerun()

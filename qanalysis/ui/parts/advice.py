@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from qanalysis.schema.results.advice import Advice
+from qanalysis.ui.parts.text import code
 
 _ICONS = {"warning": ":material/warning:", "note": ":material/lightbulb:"}
 #: Names of layers that are listed at the most.
@@ -21,6 +22,6 @@ def cards(given: Sequence[Advice]) -> None:
             st.markdown(one.evidence)
             if len(one.sites) > 1:
                 rest = f" and {len(one.sites) - _MOST} more" if len(one.sites) > _MOST else ""
-                st.caption("Layers: " + ", ".join(f"`{site}`" for site in one.sites[:_MOST]) + rest + ".")
+                st.caption("Layers: " + ", ".join(f"{code(site)}" for site in one.sites[:_MOST]) + rest + ".")
             if one.source:
                 st.caption(f"In the paper: {one.source}.")

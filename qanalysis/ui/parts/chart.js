@@ -93,6 +93,8 @@ export default async function ({ data, parentElement, setTriggerValue }) {
   }
   await plotly.react(holder, figure.data, figure.layout, {
     displaylogo: false,
+    showSendToCloud: false, // the button would upload the chart to Plotly's servers
+    plotlyServerURL: "",
     responsive: true,
     modeBarButtonsToRemove: ["toImage", "lasso2d", "select2d"],
     modeBarButtonsToAdd: [

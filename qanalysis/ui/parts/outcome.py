@@ -15,6 +15,7 @@ from qanalysis.jobs.store import MEASURED, Store
 from qanalysis.jobs.summary import duration, settings
 from qanalysis.schema.params.task import TaskParams
 from qanalysis.schema.results.common import Result
+from qanalysis.ui.parts.text import code, plain
 
 R = TypeVar("R", bound=Result)
 #: Query parameter that shows one job, whatever the settings of the page are.
@@ -54,13 +55,13 @@ def outcome(
             engine.submit_first(analysis, params)
         job = opened or engine.store.latest(analysis, params)
     except KeyError as error:
-        st.warning(error.args[0], icon=":material/search_off:")
+        st.warning(plain(error.args[0]), icon=":material/search_off:")
         _back()
         return None
     except (OSError, sqlite3.Error, ValueError) as error:
         st.error(
-            f"Results cannot be kept: {error}. Free some space, or start the dashboard with QANALYSIS_HOME set to a "
-            "folder that can be written to."
+            f"Results cannot be kept: {plain(error)}. Free some space, or start the dashboard with QANALYSIS_HOME set "
+            "to a folder that can be written to."
         )
         return None
     if job is None:
@@ -78,7 +79,7 @@ def outcome(
     try:
         return cast(R, _load(job.id, job.ended)), job
     except ValueError as error:
-        st.error(str(error))
+        st.error(plain(error))
         _again(engine, job)
         return None
 
@@ -103,7 +104,7 @@ def _own_settings(job: Job) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         st.markdown(
             f":material/history: **One run of {when}**, whatever is chosen above or in the sidebar: "
-            f"`{job.params.model}` on `{job.params.data}`; {given}."
+            f"{code(job.params.model)} on {code(job.params.data)}; {plain(given)}."
         )
         _back()
 
@@ -132,7 +133,7 @@ def _watch(
         except KeyError:  # deleted by somebody else
             st.rerun()
         except (OSError, sqlite3.Error) as error:
-            st.error(f"The state of this job cannot be read: {error}. It is tried again.")
+            st.error(f"The state of this job cannot be read: {plain(error)}. It is tried again.")
             return
         if job.state == "lost" and not looked_again:
             looked_again = True  # the signal that ended a process is noted a moment after its end
@@ -164,7 +165,7 @@ def told(job: Job) -> str:
 
 def ended(engine: Engine, job: Job, what: str) -> None:
     """What became of a job that gave no result, and how to go on."""
-    message = f"{what} {_ENDED[job.state]}." + (f" {job.error}" if job.error else "")
+    message = f"{what} {_ENDED[job.state]}." + (f" {plain(job.error)}" if job.error else "")
     if job.state == "cancelled":
         st.info(message, icon=":material/block:")
     elif job.state == "lost":
@@ -198,9 +199,9 @@ def change(action: Callable[[], object]) -> None:
     try:
         action()
     except KeyError as error:
-        st.error(error.args[0])
+        st.error(plain(error.args[0]))
     except (OSError, sqlite3.Error, ValueError) as error:
-        st.error(str(error))
+        st.error(plain(error))
     else:
         st.rerun()
 
@@ -208,4 +209,4 @@ def change(action: Callable[[], object]) -> None:
 def notes(result: Any) -> None:
     """Warnings of a result, above everything that rests on it."""
     for warning in (*result.warnings, *result.data.warnings):
-        st.warning(warning, icon=":material/info:")
+        st.warning(plain(warning), icon=":material/info:")

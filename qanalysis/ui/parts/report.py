@@ -9,6 +9,7 @@ from qanalysis.schema.results.common import Result
 from qanalysis.show import markdown, web
 from qanalysis.show.document import Document
 from qanalysis.show.report import contents
+from qanalysis.ui.parts.text import code
 
 
 def downloads(results: Callable[[], Sequence[Result]], *, name: str, key: str, command: str) -> None:
@@ -34,5 +35,5 @@ def downloads(results: Callable[[], Sequence[Result]], *, name: str, key: str, c
             st.download_button(label, data, file, mime, key=f"{key}-{ending}", icon=icon, on_click="ignore", type=kind)
     st.caption(
         "Model, data, calibration, sensitivity, plan, training, speed and advice, with the commands that make every "
-        f"number again. On the command line: `{command}`"
+        f"number again. On the command line: {code(command)}"
     )

@@ -5,10 +5,13 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
+from qanalysis.names import imports_code
 from qanalysis.schema import configuration
-from qanalysis.schema.command import code, command
+from qanalysis.schema.command import code as program
+from qanalysis.schema.command import command, run_file
 from qanalysis.schema.params.task import TaskParams
 from qanalysis.schema.results.common import Result
+from qanalysis.ui.parts.text import code
 
 
 def reproduce(
@@ -53,8 +56,10 @@ def reproduce(
             icon=":material/download:",
             on_click="ignore",
         )
-        st.caption(f'Run it with `qanalysis run {name}.toml`, or in Python with `qanalysis.run_file("{name}.toml")`.')
+        imports = imports_code(params.model) or imports_code(params.data)
+        line, argument = run_file(f"{name}.toml", imports_code=imports), ", allow_python=True" if imports else ""
+        st.caption(f'Run it with {code(line)}, or in Python with `qanalysis.run_file("{name}.toml"{argument})`.')
         st.markdown("On the command line:")
         st.code(command(analysis, params), language="bash", wrap_lines=True)
         st.markdown("In Python:")
-        st.code(code(analysis, params), language="python")
+        st.code(program(analysis, params), language="python")

@@ -1,20 +1,19 @@
 """The choice of model and data, in the sidebar of every page and in the URL."""
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from qanalysis.figures.look.theme import calibration_label
+from qanalysis.names import refuse_from_page
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
-from qanalysis.schema import trained
+from qanalysis.schema import paths, trained
 from qanalysis.schema.catalog import sample_models
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.saved_plan import SavedPlan, find, saved
+from qanalysis.ui.parts.text import code, plain
 
-#: Set to 1 when the server is started to allow names that import the user's code.
-ALLOW_PYTHON = "QANALYSIS_ALLOW_PYTHON"
 #: The sample model that a new visitor sees.
 _FIRST = "resnet20"
 _MORE_MODELS = ("torchvision:resnet50", "torchvision:mobilenet_v2", "torchvision:efficientnet_b0")
@@ -43,7 +42,7 @@ class Selection:
         if source != "checkpoint":
             return False
         try:
-            return trained.read(Path(rest.partition("?")[0]).expanduser()) is not None
+            return trained.read(paths.expanded(rest.partition("?")[0])) is not None
         except ValueError:  # the analysis says what is wrong with it
             return False
 
@@ -86,17 +85,16 @@ def current() -> Selection:
     if not model or not data:
         st.info("Choose a model and data in the sidebar.")
         st.stop()
-    if os.environ.get(ALLOW_PYTHON) != "1" and "python:" in f"{model} {data}":
-        st.error(
-            "Names that start with python: run code of yours in this server's place. "
-            f"Start the dashboard with {ALLOW_PYTHON}=1 to allow them, or use the command line."
-        )
+    try:
+        refuse_from_page(str(model), str(data))
+    except UserError as error:
+        st.error(plain(error))
         st.stop()
     name = st.session_state.get("plan")
     try:
         plan = find(name) if name and name != NO_PLAN else None
     except ValueError as error:
-        st.error(str(error))
+        st.error(plain(error))
         plan = None
     return Selection(str(model), str(data), plan)
 
@@ -106,7 +104,7 @@ def plan_note(plan: SavedPlan | None) -> None:
     if plan is None:
         return
     floats = [site for site in plan.sites if not plan.plan.quantizes(site)]
-    kept = f"; in floating point: {', '.join(f'`{site}`' for site in floats)}" if floats else ""
+    kept = f"; in floating point: {', '.join(f'{code(site)}' for site in floats)}" if floats else ""
     own = f"; {len(plan.plan.overrides)} layers have settings of their own" if plan.plan.overrides else ""
     st.info(
         f"Plan **{plan.name}** is in force, chosen in the sidebar: {plan.plan.weight_bits}-bit weights, "

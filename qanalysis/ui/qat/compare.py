@@ -14,6 +14,7 @@ from qanalysis.schema.params.qat import QatParams
 from qanalysis.ui.parts.chart import chart, theme
 from qanalysis.ui.parts.outcome import JOB
 from qanalysis.ui.parts.selection import Selection
+from qanalysis.ui.parts.text import plain
 from qanalysis.ui.qat.progress import Progress
 from qanalysis.ui.qat.runs import names, relative, run_of, runs_of
 
@@ -30,7 +31,7 @@ def view(chosen: Selection) -> None:
         engine = runners.chosen()
         jobs = runs_of(engine.store, chosen.model, chosen.data)
     except (OSError, sqlite3.Error, ValueError) as error:
-        st.error(f"The runs cannot be read: {error}.")
+        st.error(f"The runs cannot be read: {plain(error)}.")
         return
     if not jobs:
         st.info(
@@ -62,7 +63,7 @@ def view(chosen: Selection) -> None:
         except KeyError:  # deleted by somebody else
             st.rerun()
         except (OSError, sqlite3.Error, ValueError) as error:
-            st.error(f"A run cannot be read: {error}")
+            st.error(f"A run cannot be read: {plain(error)}")
             return
         if live and not any(job.live for job in shown):
             st.rerun()

@@ -11,6 +11,7 @@ from qanalysis.schema import requests
 from qanalysis.schema.results.qat import QatResult
 from qanalysis.ui.parts import selection
 from qanalysis.ui.parts.outcome import outcome
+from qanalysis.ui.parts.text import plain
 from qanalysis.ui.qat import charts, compare, result, table8
 from qanalysis.ui.qat.progress import Progress
 from qanalysis.ui.qat.settings import settings
@@ -66,7 +67,7 @@ def _stop_button(engine: Engine, job: Job) -> None:
         try:
             requests.ask_to_stop(folder)
         except OSError as error:
-            st.error(f"The run cannot be asked to stop: {error}.")
+            st.error(f"The run cannot be asked to stop: {plain(error)}.")
         else:
             st.rerun(scope="fragment")
 

@@ -15,6 +15,7 @@ from qanalysis.ui import navigation
 from qanalysis.ui.parts import advice
 from qanalysis.ui.parts.outcome import notes
 from qanalysis.ui.parts.reproduce import reproduce
+from qanalysis.ui.parts.text import code, plain
 from qanalysis.ui.qat import charts
 from qanalysis.ui.qat.progress import Progress
 
@@ -134,7 +135,7 @@ def _go_on(result: QatResult, job: Job) -> None:
         return
     path = Store().folder(job.id) / result.checkpoint
     if not path.is_file():
-        st.caption(f"The trained network is gone from `{path}`.")
+        st.caption(f"The trained network is gone from {code(path)}.")
         return
     choice = {
         "model": f"checkpoint:{path}",
@@ -173,7 +174,7 @@ def _recipe(result: QatResult) -> None:
         f"{recipe.steps_per_epoch:,} in an epoch of {recipe.samples:,}."
     )
     for note in recipe.notes:
-        st.caption(note)
+        st.caption(plain(note))
     if len(result.calibrations) > 1:
         tried = ", ".join(f"{calibration_label(one.calibration)} {one.accuracy:.2f} %" for one in result.calibrations)
         st.caption(f"Without training: {tried}.")

@@ -14,6 +14,7 @@ from qanalysis.jobs.state import Job
 from qanalysis.schema.params.qat import BEST, QatParams, Ranges
 from qanalysis.ui.parts.chart import chart, theme
 from qanalysis.ui.parts.outcome import change
+from qanalysis.ui.parts.text import plain
 from qanalysis.ui.qat.progress import Progress
 from qanalysis.ui.qat.runs import relative
 
@@ -67,7 +68,7 @@ def view(params: QatParams) -> None:
         engine = runners.chosen()
         jobs = _jobs(engine, grid)
     except (OSError, sqlite3.Error, ValueError) as error:
-        st.error(f"The runs cannot be read: {error}.")
+        st.error(f"The runs cannot be read: {plain(error)}.")
         return
     wanted = missing(grid, jobs)
     if wanted:
@@ -85,7 +86,7 @@ def view(params: QatParams) -> None:
             now = _jobs(engine, grid)
             told = {cell: Progress.of(job, engine.store) for cell, job in now.items() if job is not None}
         except (OSError, sqlite3.Error, ValueError) as error:
-            st.error(f"A run cannot be read: {error}")
+            st.error(f"A run cannot be read: {plain(error)}")
             return
         if live and not any(job is not None and job.live for job in now.values()):
             st.rerun()

@@ -23,6 +23,7 @@ from qanalysis.schema.results.speed import SpeedModel
 from qanalysis.schema.saved_plan import SavedPlan
 from qanalysis.ui import navigation
 from qanalysis.ui.parts.outcome import change, told
+from qanalysis.ui.parts.text import plain
 
 #: Time for each of the two networks of a measurement, in seconds, and the images that it needs.
 _SECONDS, _CALIBRATION, _EVALUATION = 2.0, 64, 64
@@ -112,7 +113,7 @@ def section(result: SensitivityResult, plan: Plan, now: Latency | None) -> None:
             ):
                 change(lambda: _measure(result, plan, now.source))
         if current is not None and current.state in ("failed", "lost"):
-            st.error(f"The latency could not be measured. {current.error}")
+            st.error(f"The latency could not be measured. {plain(current.error)}")
 
     panel()
 

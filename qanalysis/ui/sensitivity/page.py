@@ -15,6 +15,7 @@ from qanalysis.ui.parts import advice, selection
 from qanalysis.ui.parts.chart import chart, theme
 from qanalysis.ui.parts.outcome import notes, outcome
 from qanalysis.ui.parts.reproduce import reproduce
+from qanalysis.ui.parts.text import code
 from qanalysis.ui.sensitivity import plan
 from qanalysis.ui.sensitivity.drafts import Drafts, drafts, take_offer
 from qanalysis.ui.sensitivity.settings import settings
@@ -182,7 +183,7 @@ def _verdict(result: SensitivityResult) -> None:
             delta_color="off",
             delta_arrow="off",
         )
-        skipped = ", ".join(f"`{site}`" for site in chosen.skipped)
+        skipped = ", ".join(f"{code(site)}" for site in chosen.skipped)
         low = chosen.interval[0]
         few = (
             f" On {chosen.samples:,} images this is not certain: the loss may be {-low:.2f} points (95 %)."

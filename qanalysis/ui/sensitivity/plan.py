@@ -14,6 +14,7 @@ from qanalysis.schema.results.sensitivity import SensitivityResult, Trial
 from qanalysis.schema.saved_plan import SavedPlan
 from qanalysis.schema.size import fp32_bytes, plan_bytes
 from qanalysis.ui.parts.chart import chart, theme
+from qanalysis.ui.parts.text import code, plain
 from qanalysis.ui.sensitivity import latency as benchmark_prediction
 from qanalysis.ui.sensitivity import trial as trials
 from qanalysis.ui.sensitivity.drafts import Drafts
@@ -44,7 +45,7 @@ def section(result: SensitivityResult, made: Drafts) -> None:
     """
     st.header("Choose by hand")
     if (note := st.session_state.pop(_NOTE, None)) is not None:
-        st.info(note, icon=":material/info:")
+        st.info(plain(note), icon=":material/info:")
     _measured(result, made)
     editor(made, result.coverage, result.rows, result.fp32, benchmark_prediction.gains(result.params.model))
     _keep(result, made)
@@ -107,7 +108,7 @@ def _numbers(result: SensitivityResult, plan: Plan, now: Trial | Job | None, lat
         if now.computed_from is not None:
             st.caption(
                 f"Measured on {now.samples:,} images in {now.milliseconds / 1000:.1f} s, computed from "
-                f"`{now.computed_from}` on; what lies before it was replayed."
+                f"{code(now.computed_from)} on; what lies before it was replayed."
             )
         else:
             st.caption(f"Measured on {now.samples:,} images as a step of partial quantization.")
@@ -118,7 +119,7 @@ def _numbers(result: SensitivityResult, plan: Plan, now: Trial | Job | None, lat
             "Measuring …" if ready else f"Making model and data ready for your plans; later ones are quick.{waits}"
         )
     elif isinstance(now, Job):
-        st.error(f"The plan could not be measured. {now.error}")
+        st.error(f"The plan could not be measured. {plain(now.error)}")
         if st.button("Try again", key="trials-again", icon=":material/refresh:"):
             trials.again(params_of(result))
             st.rerun()
@@ -194,7 +195,7 @@ def _keep(result: SensitivityResult, made: Drafts) -> None:
             saved_plan.save(kept)
             st.toast(f"Saved. Use it on other pages, or with --plan '{kept.name}'.", icon=":material/check:")
         except OSError as error:
-            st.error(f"The plan cannot be saved: {error}.")
+            st.error(f"The plan cannot be saved: {plain(error)}.")
     columns[2].download_button(
         "JSON",
         kept.model_dump_json(indent=1) if kept else "",
@@ -217,7 +218,7 @@ def _load(name: str, sites: list[str], result: SensitivityResult, made: Drafts) 
         loaded = saved_plan.find(name)
         loaded.check(sites)
     except ValueError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return
     base = result.params.effective_plan()
     plan = base.skipping(*loaded.plan.skip).model_copy(update={"overrides": loaded.plan.overrides})

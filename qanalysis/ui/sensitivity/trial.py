@@ -12,6 +12,7 @@ from qanalysis.schema.params.accuracy import TrialsParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.requests import request
 from qanalysis.schema.results.sensitivity import Trial
+from qanalysis.ui.parts.text import plain
 from qanalysis.ui.sensitivity.latency import Latency
 
 _PINS = "pins"
@@ -47,7 +48,7 @@ def measured(params: TrialsParams, plan: Plan) -> Trial | Job | None:
         if job.live:
             request(store.folder(job.id), plan)
     except (OSError, sqlite3.Error) as error:
-        st.error(f"Plans cannot be measured: {error}. Free some space on the disk of QANALYSIS_HOME.")
+        st.error(f"Plans cannot be measured: {plain(error)}. Free some space on the disk of QANALYSIS_HOME.")
         return None
     return job
 
