@@ -11,7 +11,10 @@ from qanalysis import data, models
 from qanalysis.data.loaded import LoadedData
 from qanalysis.data.split import Split
 from qanalysis.models.loaded import LoadedModel
+from qanalysis.models.prepared import in_channels_last
 from qanalysis.nn.observe import coverage
+from qanalysis.nn.scores import class_scores, give_scores, heads
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.task import TaskParams
 from qanalysis.schema.results.common import DataCard, Environment, Metric, ModelCard
 from qanalysis.schema.site import Coverage
@@ -27,6 +30,8 @@ class Task:
         device: where tensors go.
         batch_size: samples per forward pass.
         coverage: the model's sites on this data.
+        classes: number of classes that the model tells apart.
+        notes: what a reader must know about its outputs.
     """
 
     model: LoadedModel
@@ -34,6 +39,8 @@ class Task:
     device: torch.device
     batch_size: int
     coverage: Coverage
+    classes: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def metric(self) -> Metric:
@@ -41,8 +48,18 @@ class Task:
         return "accuracy" if self.data.labelled else "agreement"
 
     def batches(self, split: Split, limit: int | None = None) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
-        """Inputs on the device, and labels on the CPU."""
+        """Inputs on the device, and labels on the CPU.
+
+        Raises:
+            UserError: if a label is none of the model's classes.
+        """
         for inputs, labels in split.batches(self.batch_size, limit):
+            if labels is not None and self.classes and not 0 <= int(labels.min()) <= int(labels.max()) < self.classes:
+                wrong = int(labels.min()) if int(labels.min()) < 0 else int(labels.max())
+                raise UserError(
+                    f"{self.data.name} has the label {wrong}, but {self.model.name} has {self.classes} classes, "
+                    f"0 to {self.classes - 1}: use data of these classes, or a model for that many."
+                )
             yield inputs.to(self.device, non_blocking=True), labels
 
     def inputs(self, split: Split, limit: int | None = None) -> Iterator[torch.Tensor]:
@@ -84,7 +101,7 @@ class Task:
 
     def warnings(self) -> tuple[str, ...]:
         """What a reader of the result must know first."""
-        notes = []
+        notes = [*self.model.notes, *self.notes]
         if not self.model.trained:
             notes.append("The model has random weights: accuracies say nothing about a trained network.")
         if self.coverage.not_covered:
@@ -104,12 +121,12 @@ def load(params: TaskParams) -> Task:
     device = device_named(params.device)
     loaded_model = models.load(params.model)
     loaded_data = data.load(params.data, loaded_model, params.seed)
-    module = loaded_model.module.to(device).to(memory_format=torch.channels_last)
+    in_channels_last(loaded_model.module.to(device))
     example, _ = next(loaded_data.calibration.batches(1, 1))
-    found = _coverage(loaded_model, module, example.to(device))
+    found, classes, notes = _coverage(loaded_model, loaded_data, example.to(device))
     if loaded_model.trained_quantization is not None:
         loaded_model.trained_quantization.check([site.name for site in found.sites], loaded_model.name)
-    return Task(loaded_model, loaded_data, device, params.batch_size, found)
+    return Task(loaded_model, loaded_data, device, params.batch_size, found, classes, notes)
 
 
 def device_named(name: str) -> torch.device:
@@ -122,34 +139,50 @@ def device_named(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError:
-        raise ValueError(f"Unknown device {name!r}; choose from auto, cpu, cuda, cuda:N.") from None
+    except (RuntimeError, ValueError):
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise UserError(f"Unknown device {name[:80]!r}; choose from auto, cpu, cuda, cuda:N.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"This machine has {torch.cuda.device_count()} CUDA devices; {name!r} is not one of them.")
     return device
 
 
-def logits(output: Any) -> torch.Tensor:
-    """The `(N, classes)` logits in what a classifier returned: a tensor, its first part, or its field `logits`.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    value = getattr(output, "logits", output)
-    if isinstance(value, list | tuple) and value:
-        value = value[0]
-    if not isinstance(value, torch.Tensor) or value.ndim != 2:
-        shape = f"shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else type(output).__name__
-        raise ValueError(f"a classifier must return logits of shape (N, classes), but the model returned {shape}")
-    return value
+logits = class_scores
 
 
-def _coverage(model: LoadedModel, module: nn.Module, example: torch.Tensor) -> Coverage:
+def _coverage(model: LoadedModel, data: LoadedData, example: torch.Tensor) -> tuple[Coverage, int, tuple[str, ...]]:
+    """Sites, number of classes, and what to tell about outputs, from one sample run through the model."""
+    module, shape = model.module, tuple(example.shape)
+    names = len(data.classes) or None
     try:
         found = coverage(module, example)
         with torch.no_grad():
-            logits(module(example))
-    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{model.name} fails on inputs of shape {tuple(example.shape)}: {reason}.") from error
-    return found
+            output = module(example)
+        scores = class_scores(output, names)
+    except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, AssertionError) as error:
+        reason = (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
+        raise UserError(f"{model.name} fails on inputs of shape {shape}: {reason[:200]}.") from error
+    if not found.sites:
+        raise UserError(f"{model.name} has no layer that can be quantized: {_without_sites(module, found)}.")
+    classes = scores.shape[1]
+    notes: tuple[str, ...] = ()
+    if not isinstance(output, torch.Tensor) or output.ndim != 2:
+        give_scores(module, classes)
+        if heads(output) > 1:
+            notes = (
+                f"The model returns {heads(output)} tensors that could be class scores; one of shape "
+                f"{tuple(scores.shape)} is measured, and what only feeds the others is not.",
+            )
+    return found, classes, notes
+
+
+def _without_sites(module: nn.Module, found: Coverage) -> str:
+    if isinstance(module, torch.jit.ScriptModule):
+        return "it is TorchScript, which has no Python to meet; give the module that it was made from"
+    if isinstance(module, torch.fx.GraphModule):
+        return "it is an exported program of operators; give the module that it was made from"
+    if found.not_covered:
+        first = found.not_covered[0]
+        return f"{first.operation} in {first.module} is not covered, {first.reason}"
+    return "it has no convolution, linear layer or matrix product"

@@ -28,7 +28,7 @@ def load(name: Name, model: LoadedModel, seed: int) -> LoadedData:
         ValueError: if the file is missing or corrupt, holds pickled objects, or its arrays do not fit.
     """
     name.only("mean", "std")
-    path = paths.file(name.rest, ".npz file")
+    path = paths.file(name.rest)
     arrays = read(path)
     for key in ("x_train", "x_test"):
         if key not in arrays:

@@ -223,7 +223,8 @@ class DatasetSplit:
         if batch:
             yield _stacked(batch)
         elif empty:
-            position, reason = next(iter(self._unreadable.items()))
+            position = next(position for position in self._order if position in self._unreadable)
+            reason = self._unreadable[position]  # of the first in the split's order, whichever thread met one first
             raise ValueError(
                 f"None of the {len(self):,} samples could be read; the first is {self._name(position)} ({reason})."
             )

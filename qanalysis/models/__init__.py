@@ -1,11 +1,13 @@
 """Where models come from: one module per source, one table."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
 from qanalysis.models import checkpoint, python, sample, timm, torchvision
 from qanalysis.models.loaded import LoadedModel
+from qanalysis.models.prepared import prepared
 from qanalysis.names import Name
 from qanalysis.schema.catalog import MODEL_SOURCES
 
@@ -30,9 +32,5 @@ def load(name: str) -> LoadedModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         loaded = checkpoint.load(parsed, load) if parsed.source == "checkpoint" else SOURCES[parsed.source](parsed)
-    loaded.module.eval()
-    for key, tensor in loaded.module.state_dict().items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            bad = int((~torch.isfinite(tensor)).sum())
-            raise ValueError(f"{name}: weights must be finite, but {key} holds {bad} NaN or infinite values.")
-    return loaded
+    module, notes = prepared(loaded.module, name)
+    return replace(loaded, module=module, notes=(*loaded.notes, *notes))

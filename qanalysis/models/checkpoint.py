@@ -30,8 +30,11 @@ def load(name: Name, load_model: Callable[[str], LoadedModel]) -> LoadedModel:
         ValueError: for a missing, corrupt or unsafe file, or if a tensor does not fit (the first one is named).
     """
     name.only("arch", "classes")
-    path = paths.file(name.rest, "checkpoint")
+    path = paths.checked(name.rest)
     trained = read(path)
+    if "arch" not in name.options and trained is None and path.suffix != ".safetensors":
+        raise UserError("checkpoint: names say the architecture: checkpoint:PATH?arch=torchvision:resnet18.")
+    path = paths.file(path, "checkpoint")
     if "arch" not in name.options and trained is None:
         raise ValueError("checkpoint: names say the architecture: checkpoint:PATH?arch=torchvision:resnet18.")
     state = read_state_dict(path)

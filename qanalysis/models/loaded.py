@@ -24,6 +24,7 @@ class LoadedModel:
         mean: per channel, on inputs in [0, 1]; None if unknown.
         std: per channel, likewise.
         architecture: name of the architecture, to find the paper's own row (`resnet50`).
+        notes: what a reader of any result must know of it, e.g. that it was cast.
         trained_quantization: the plan and ranges that it was fine-tuned with, if it is a QAT checkpoint.
     """
 
@@ -37,3 +38,4 @@ class LoadedModel:
     std: tuple[float, ...] | None = None
     architecture: str = ""
     trained_quantization: TrainedQuantization | None = None
+    notes: tuple[str, ...] = ()

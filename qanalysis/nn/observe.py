@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import nn
 
 from qanalysis.kernels.counting import count
 from qanalysis.nn.sites import Call, SiteMode
+from qanalysis.nn.uncovered import UncoveredMode
 from qanalysis.numerics.calibrate import Percentile
 from qanalysis.numerics.histogram import Histogram, exponent_for
 from qanalysis.numerics.spec import QuantizerSpec
@@ -68,7 +70,8 @@ def observe(
         for batch in batches:
             observer.start(len(batch))
             mode.reset()
-            model(batch)
+            with nullcontext() if samples else UncoveredMode(mode, observer.see_work):
+                model(batch)
             samples += len(batch)
             observer.note(samples)
             if progress is not None:
@@ -83,7 +86,7 @@ def coverage(model: nn.Module, batch: torch.Tensor) -> Coverage:
     """The sites of a model and what is not covered, from one forward of `batch`."""
     observer = _Observer(model, histograms=False)
     observer.start(len(batch))
-    with SiteMode(model, observer.see, observer.see_uncovered):
+    with SiteMode(model, observer.see, observer.see_uncovered) as mode, UncoveredMode(mode, observer.see_work):
         model(batch)
     return observer.coverage()
 
@@ -155,8 +158,14 @@ class _Observer:
         return output
 
     def see_uncovered(self, module: str, operation: str, reason: str) -> None:
-        entry = NotCovered(module=module or "model", operation=operation, reason=reason)
-        self._not_covered.setdefault((module, operation), entry)
+        self.see_work(module, operation, reason, 0)
+
+    def see_work(self, module: str, operation: str, reason: str, macs: int) -> None:
+        """Notes work outside of sites: of the module, the operation and so many multiply-accumulates of the batch."""
+        known = self._not_covered.get((module, operation))
+        if known is None:
+            known = NotCovered(module=module or "model", operation=operation, reason=reason)
+        self._not_covered[module, operation] = known.model_copy(update={"macs": known.macs + macs // self._batch_size})
 
     def coverage(self) -> Coverage:
         known = {site.partition(":")[0] for site in self._sites} | {

@@ -5,9 +5,10 @@ matrix products, called from modules or from functions. What happens at a site i
 quantize them, replay its result. Attention that PyTorch hides in one call is expanded into its products first.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Container, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -108,9 +109,14 @@ class SiteMode(TorchFunctionMode):
         self.handler = handler
         #: Paths of modules that the next forward does not enter: they get no hooks.
         self.unreached: Container[str | None] = ()
+        #: Whether a site is being computed, or a weight derived: what multiplies then is known.
+        self.busy = False
+        #: Module, function and reason of work that is known not to be a site, while it is executing.
+        self.uncovered: tuple[str, str, str] | None = None
         self._uncovered = uncovered
         self._stack: list[_Frame] = []
         self._hooks: list[Any] = []
+        self._eagerly = ExitStack()
         modules = dict(model.named_modules())
         #: id of a parameter → path of each module that holds it → its name there
         self._owners: dict[int, dict[str, str]] = {}
@@ -121,6 +127,7 @@ class SiteMode(TorchFunctionMode):
         self._hooked = {path: module for path, module in modules.items() if not self._is_quiet(module)}
 
     def __enter__(self) -> "SiteMode":
+        self._eagerly.enter_context(_eager())
         if not self._hooks:
             self.reset()
             for path, module in self._hooked.items():
@@ -135,6 +142,12 @@ class SiteMode(TorchFunctionMode):
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
+        self._eagerly.close()
+
+    @property
+    def path(self) -> str:
+        """Path of the module that is executing."""
+        return self._stack[-1].path
 
     def reset(self) -> None:
         """Forgets the modules that were executing, before the next forward under the same mode."""
@@ -150,11 +163,22 @@ class SiteMode(TorchFunctionMode):
                 return expansion(*args, **kwargs)
         operation = OPERATIONS.get(func)
         if operation is None:
-            if func in UNCOVERED and self._uncovered is not None:
-                self._uncovered(self._stack[-1].path, getattr(func, "__name__", str(func)), UNCOVERED[func])
-            return func(*args, **kwargs)
+            if func not in UNCOVERED:
+                return func(*args, **kwargs)
+            self.uncovered = (self.path, getattr(func, "__name__", str(func)), UNCOVERED[func])
+            if self._uncovered is not None:
+                self._uncovered(*self.uncovered)
+            try:
+                return func(*args, **kwargs)
+            finally:
+                self.uncovered = None
         call = self._call(operation, func, args, kwargs)
-        return func(*args, **kwargs) if call is None else self.handler(call)
+        deriving = call is None and any(isinstance(frame.module, ParametrizationList) for frame in self._stack)
+        self.busy = call is not None or deriving
+        try:
+            return func(*args, **kwargs) if call is None else self.handler(call)
+        finally:
+            self.busy, self.uncovered = False, None
 
     @contextmanager
     def _expanding(self) -> Iterator[None]:
@@ -173,8 +197,8 @@ class SiteMode(TorchFunctionMode):
                 args = (args[0], *args[1])
             if len(args) != 3:
                 if len(args) > 3 and self._uncovered is not None:  # with one tensor it multiplies nothing
-                    reason = "only einsum of two tensors is covered: split it into pairs"
-                    self._uncovered(self._stack[-1].path, "einsum", reason)
+                    self.uncovered = (self.path, "einsum", "only einsum of two tensors is covered: split it into pairs")
+                    self._uncovered(*self.uncovered)
                 return None
         slots: list[int | str] = []
         tensors: list[torch.Tensor] = []
@@ -182,6 +206,8 @@ class SiteMode(TorchFunctionMode):
             slots.append(position if position < len(args) else keyword)
             tensors.append(args[position] if position < len(args) else kwargs[keyword])
         if not all(isinstance(tensor, torch.Tensor) and tensor.is_floating_point() for tensor in tensors):
+            if any(isinstance(tensor, torch.Tensor) and tensor.is_complex() for tensor in tensors):
+                self._tell_complex(func, tensors[1])
             return None
         if any(isinstance(frame.module, ParametrizationList) for frame in self._stack):
             return None  # a weight is being derived: what uses it is the site
@@ -193,6 +219,12 @@ class SiteMode(TorchFunctionMode):
         call_operands = dict(zip(roles, tensors, strict=True))
         name = self._name(operation, call_operands)
         return Call(name, operation, call_operands, func, args, kwargs, dict(zip(roles, slots, strict=True)))
+
+    def _tell_complex(self, func: Callable[..., Any], weight: Any) -> None:
+        owner = next(iter(self._owners.get(id(weight), {})), self.path)
+        self.uncovered = (owner, getattr(func, "__name__", str(func)), "complex numbers are not quantized")
+        if self._uncovered is not None:
+            self._uncovered(*self.uncovered)
 
     def _name(self, operation: Operation, operands: dict[Role, torch.Tensor]) -> str:
         frame = self._stack[-1]
@@ -230,6 +262,17 @@ class SiteMode(TorchFunctionMode):
     def _leave_module(self, module: nn.Module, args: Any, output: Any) -> None:
         while len(self._stack) > 1 and self._stack.pop().module is not module:
             pass
+
+
+def _eager() -> AbstractContextManager[Any]:
+    """Functions that the model's code compiles run as they are written: inside a compiled one no site is met.
+
+    PyTorch's compiler takes a second to import, so it is asked only if something may have used it.
+    """
+    if not {"torch._dynamo", "torch.nn.attention.flex_attention"} & sys.modules.keys():
+        return nullcontext()
+    stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return stance
 
 
 def _only_computes(module: nn.Module | None) -> bool:

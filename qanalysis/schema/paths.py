@@ -108,12 +108,13 @@ def file(text: str | Path, what: str = "file") -> Path:
     if found == "file":
         return path
     if found == "nothing":
-        raise UserError(f"There is no {what} at {_short(path)}.")
+        at = "" if what == "file" else " at"
+        raise UserError(f"There is no {what}{at} {_short(path)}.")
     reason = "a folder" if found == "folder" else "a device, a pipe or a socket"
     raise UserError(f"{_short(path)} is {reason}, not a file: name the {what} itself.")
 
 
-def folder(text: str | Path, what: str = "folder") -> Path:
+def folder(text: str | Path, what: str = "this") -> Path:
     """A folder that this process may read.
 
     Raises:
@@ -121,8 +122,9 @@ def folder(text: str | Path, what: str = "folder") -> Path:
     """
     path = checked(text)
     if kind(path) != "folder":
-        there = "There is no" if kind(path) == "nothing" else "Not a"
-        raise UserError(f"{there} {what}: {_short(path)}.")
+        if kind(path) == "nothing":
+            raise UserError(f"There is no folder {_short(path)}.")
+        raise UserError(f"{_short(path)} is not a folder, but {what} must be one.")
     return path
 
 

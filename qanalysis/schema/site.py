@@ -57,11 +57,19 @@ class Site(Record):
 
 
 class NotCovered(Record):
-    """Compute-intensive work that stays in floating point, and why."""
+    """Compute-intensive work that stays in floating point, and why.
+
+    Attributes:
+        module: path of the module that executes it.
+        operation: the function or operator.
+        reason: why it is no site.
+        macs: multiply-accumulates for one sample, where they are known; else 0.
+    """
 
     module: str
     operation: str
     reason: str
+    macs: int = 0
 
 
 class Coverage(Record):
@@ -72,5 +80,5 @@ class Coverage(Record):
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of all sites for one sample."""
-        return sum(site.macs for site in self.sites)
+        """Multiply-accumulates of the whole network for one sample, covered or not: what shares are of."""
+        return sum(site.macs for site in self.sites) + sum(work.macs for work in self.not_covered)

@@ -70,7 +70,7 @@ class Batches:
             inputs = augment(inputs, generator, round(inputs.shape[-1] * _PADDING))
         share = self.processes.share(len(inputs))
         return (
-            inputs[share].to(self.device, memory_format=torch.channels_last, non_blocking=True),
+            inputs[share].to(self.device, non_blocking=True),
             labels[share].to(self.device, non_blocking=True),
             len(inputs),
         )
