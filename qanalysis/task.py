@@ -75,8 +75,8 @@ class Task:
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
         return Environment.here(name, torch.get_num_threads())
 
-    def cards(self) -> dict[str, Any]:
-        """What every result says about environment, model and data."""
+    def cards(self, *notes: str) -> dict[str, Any]:
+        """What every result says about environment, model and data, with these notes among its warnings."""
         module, loaded = self.model.module, self.data
         return {
             "environment": self.environment(),
@@ -96,7 +96,7 @@ class Task:
                 classes=loaded.classes,
                 warnings=(*loaded.warnings, *loaded.calibration.skipped, *loaded.evaluation.skipped),
             ),
-            "warnings": self.warnings(),
+            "warnings": (*self.warnings(), *notes),
         }
 
     def warnings(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from torch import nn
 
 from qanalysis import task as tasks
 from qanalysis.analysis.calibrate import OBSERVATIONS, folded, magnitudes, observed, range_tables
-from qanalysis.analysis.measure.baseline import float_sites
+from qanalysis.analysis.measure.baseline import float_sites, unreached_note
 from qanalysis.analysis.measure.checkpoint import Checkpoint
 from qanalysis.analysis.measure.progress import Report, silent, staged
 from qanalysis.analysis.measure.score import Answers, answers, paired_interval, relative, score, sqnr
@@ -38,17 +38,18 @@ def run(params: PtqParams, report: Report = silent, folder: Path | None = None) 
     measure = partial(answers, task, samples=params.evaluation_samples, report=report, checkpoint=checkpoint)
     reference = measure(module, stage="fp32")
     fp32 = score(reference.hits(reference))
-    rows = []
+    rows, unreached = [], set[str]()
     for name, table in tables.items():
         quantized = QuantizedModel(module, plan, table)
         row = _row(name, measure(quantized, stage=name), reference, fp32.accuracy)
         report("row", **row.model_dump())
+        unreached |= quantized.unreached
         rows.append(row)
     floats = float_sites(plan, observations.coverage, next(iter(tables.values())))
     quantized_sites = tuple(site.name for site in observations.coverage.sites if site.name not in floats)
     int8_macs = sum(site.macs for site in observations.coverage.sites if site.name not in floats)
     return PtqResult(
-        **task.cards(),
+        **task.cards(*unreached_note(unreached)),
         params=params,
         coverage=observations.coverage,
         metric=task.metric,

@@ -42,12 +42,14 @@ class Measured:
         stopped: sites not measured further, and why.
         seconds: time of the loop, earlier attempts included.
         kept_bytes: most memory that recorded outputs took.
+        unreached: sites met here that calibration never reached.
     """
 
     comparisons: dict[str, Comparison]
     stopped: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     kept_bytes: int = 0
+    unreached: set[str] = field(default_factory=set)
 
 
 def run(params: SensitivityParams, report: Report = silent, folder: Path | None = None) -> SensitivityResult:
@@ -68,7 +70,7 @@ def run(params: SensitivityParams, report: Report = silent, folder: Path | None 
         steps = skipping.in_order(given, order, params.most_skipped, params.target)
     scores = proxies(given, rows) if params.proxies and params.mode == "only" else ()
     return SensitivityResult(
-        **given.task.cards(),
+        **given.task.cards(*baseline.unreached_note(measured.unreached), *_no_effect(measured.comparisons)),
         params=params,
         coverage=given.coverage,
         metric=given.task.metric,
@@ -122,6 +124,7 @@ def measure_sites(given: Baseline, mode: SensitivityMode, rank: Rank, harmless: 
         found.kept_bytes = max(found.kept_bytes, recalled.kept_bytes)
         for site, comparison in recalled.comparisons.items():
             parts[site].append(comparison)
+        found.unreached |= whole.unreached
         found.comparisons = {site: Comparison.joined(some) for site, some in parts.items()}
         given.snapshot.update(**table(found.comparisons, given, rank, mode))
         if harmless:
@@ -176,6 +179,18 @@ def tied(intervals: list[tuple[float, float]]) -> list[int]:
         else:
             groups.append(groups[-1])
     return groups
+
+
+def _no_effect(comparisons: Mapping[str, Comparison]) -> tuple[str, ...]:
+    """What to tell of sites whose quantization changed not one bit of what is measured: they look harmless."""
+    names = [site for site, comparison in comparisons.items() if site != ALL and not comparison.noise.any()]
+    if not names or len(names) == len(comparisons) - 1:
+        return ()
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return (
+        f"Quantizing {names[0]}{more} changed nothing in the output that is measured: if the network has other "
+        "outputs, this says nothing about them.",
+    )
 
 
 def _harmless(comparison: Comparison, limit: float) -> str:

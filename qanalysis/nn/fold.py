@@ -10,6 +10,8 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from qanalysis.nn.operations import OPERATIONS
+from qanalysis.nn.scores import leaves
+from qanalysis.schema.errors import UserError
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _LAYERS = (
@@ -44,17 +46,26 @@ def fold_batch_norm(model: nn.Module, example: torch.Tensor) -> Folded:
         example: one batch of inputs.
 
     Raises:
-        ValueError: if the folded copy does not give the model's outputs within float rounding.
+        UserError: if the network gives other values when it is run again.
+        ValueError: if the folded copy does not give the outputs of its norms within float rounding.
     """
     pairs, norms = _pairs(model, example)
+    paths = [norm for _, norm in pairs]
+    before, again = _outputs_of(model, paths, example), _outputs_of(model, paths, example)
+    if any(not torch.equal(values, again[path]) for path, values in before.items()):
+        raise UserError(
+            "The network is random in evaluation mode: two runs on the same input differ (dropout or drop path that is "
+            "always on?), so folding batch norm cannot be checked; make it deterministic."
+        )
     folded = copy.deepcopy(model)
     for layer_path, norm_path in pairs:
         _fold(folded.get_submodule(layer_path), folded.get_submodule(norm_path))
         _neutralize(folded, norm_path)
-    for expected, actual in zip(_tensors(model(example)), _tensors(folded(example)), strict=True):
-        difference = (expected - actual).abs().max()
-        if not difference <= 1e-3 * expected.abs().max() + 1e-6:
-            raise ValueError(f"folding must keep the outputs, but they differ by {float(difference):.3g}")
+    # at the folded norms themselves: what comes later may sort or select (boxes), and tells less
+    for path, actual in _outputs_of(folded, paths, example).items():
+        difference = (before[path] - actual).abs().max()
+        if not difference <= 1e-3 * before[path].abs().max() + 1e-6:
+            raise ValueError(f"folding must keep the outputs, but those of {path} differ by {float(difference):.3g}")
     return Folded(folded, tuple(pairs), tuple(sorted(norms - {norm for _, norm in pairs})))
 
 
@@ -68,9 +79,7 @@ def _fold(layer: nn.Module, norm: nn.Module) -> None:
     """Eq. 16: w' = c w and b' = c b + d, with c and d of Eq. 14, computed in float64."""
     weight, bias = layer.weight, layer.bias
     assert isinstance(weight, nn.Parameter)
-    mean = norm.running_mean.double()
-    c = factor(norm)
-    d = -mean * c if norm.bias is None else norm.bias.double() - mean * c  # type: ignore[operator]
+    c, d = _affine(norm)
     transposed = isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d)
     if transposed:
         groups = int(layer.groups)  # type: ignore[arg-type]
@@ -90,13 +99,15 @@ def _neutralize(model: nn.Module, path: str) -> None:
     One with more in it (an activation) stays.
     """
     norm = model.get_submodule(path)
-    norm.running_mean.zero_()  # type: ignore[operator]
-    norm.running_var.fill_(1 - float(norm.eps))  # type: ignore[operator, arg-type]
-    if isinstance(norm.weight, torch.Tensor):
-        norm.weight.fill_(1)
-    if isinstance(norm.bias, torch.Tensor):
-        norm.bias.zero_()
-    if type(norm) in _NORMS:
+    plain = type(norm) in _NORMS or not hasattr(norm, "eps")  # of the latter it was tried out that it does no more
+    if not plain:
+        norm.running_mean.zero_()  # type: ignore[operator]
+        norm.running_var.fill_(1 - float(norm.eps))  # type: ignore[operator, arg-type]
+        if isinstance(norm.weight, torch.Tensor):
+            norm.weight.fill_(1)
+        if isinstance(norm.bias, torch.Tensor):
+            norm.bias.zero_()
+    if plain:
         for parent in list(model.modules()):
             for name, child in parent._modules.items():
                 if child is norm:
@@ -106,8 +117,55 @@ def _neutralize(model: nn.Module, path: str) -> None:
 def _is_norm(module: nn.Module) -> bool:
     """A batch norm with fixed statistics: PyTorch's own, its subclasses, and look-alikes with the same buffers."""
     fields = ("running_mean", "running_var", "weight", "bias")
-    alike = isinstance(module, _NORMS) or all(hasattr(module, field) for field in (*fields, "eps"))
-    return alike and isinstance(module.running_mean, torch.Tensor) and not module.training
+    alike = isinstance(module, _NORMS) or all(hasattr(module, field) for field in fields)
+    fixed = alike and isinstance(module.running_mean, torch.Tensor) and not module.training
+    return fixed and (hasattr(module, "eps") or _probed(module) is not None)
+
+
+def _affine(norm: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+    """c and d of Eq. 14, `(C,)` in float64: the norm is x ↦ c x + d."""
+    if not hasattr(norm, "eps"):
+        probed = _probed(norm)
+        assert probed is not None  # it would not have been taken for a norm
+        return probed
+    c = factor(norm)
+    shift = -norm.running_mean.double() * c  # type: ignore[operator]
+    return c, shift if norm.bias is None else shift + norm.bias.double()  # type: ignore[operator]
+
+
+def _probed(norm: nn.Module) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """c and d of a frozen norm that does not tell its epsilon, read off three inputs; None if it is not x ↦ c x + d."""
+    channels = norm.running_mean.numel()  # type: ignore[operator]
+    like = norm.running_mean
+    try:
+        d, one, minus = (
+            norm(torch.full((1, channels, 1, 1), value, device=like.device, dtype=like.dtype)).double().flatten()  # type: ignore[arg-type]
+            for value in (0.0, 1.0, -1.0)
+        )
+    except (RuntimeError, TypeError, ValueError):
+        return None
+    c = (one - minus) / 2
+    straight = torch.allclose(one, c + d, rtol=1e-4, atol=1e-6) and len(d) == channels
+    return (c, d) if straight else None
+
+
+def _outputs_of(model: nn.Module, paths: list[str], example: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What the modules at these paths return in one forward of the example."""
+    outputs: dict[str, torch.Tensor] = {}
+
+    def keep(path: str) -> Any:
+        def hook(module: nn.Module, args: Any, output: Any) -> None:
+            outputs[path] = output.clone()
+
+        return hook
+
+    hooks = [model.get_submodule(path).register_forward_hook(keep(path)) for path in paths]
+    try:
+        model(example)
+    finally:
+        for handle in hooks:
+            handle.remove()
+    return outputs
 
 
 def _pairs(model: nn.Module, example: torch.Tensor) -> tuple[list[tuple[str, str]], set[str]]:
@@ -189,10 +247,4 @@ class _Trace(TorchFunctionMode):
 
 
 def _tensors(value: Any) -> list[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        return [tensor for item in value for tensor in _tensors(item)]
-    return []
+    return [tensor for _, tensor in leaves(value)]

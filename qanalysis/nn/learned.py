@@ -13,6 +13,9 @@ from qanalysis.schema.observations import RangeTable
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.site import TensorId
 
+#: The smallest share of its calibrated value that a range may shrink to.
+_LEAST = 1 / 64
+
 
 class LearnedModel(QuantizedModel):
     """As `QuantizedModel`, with one parameter alpha for each quantized activation, starting at its calibrated range.
@@ -42,6 +45,7 @@ class LearnedModel(QuantizedModel):
         self._alphas = nn.ParameterList(
             nn.Parameter(torch.tensor(_amax(ranges.ranges, tensor), device=device)) for tensor in self._index
         )
+        self._starts = self.values()
         self._values: list[float] = []
 
     @property
@@ -69,9 +73,14 @@ class LearnedModel(QuantizedModel):
 
     @torch.no_grad()
     def keep_positive(self) -> None:
-        """Puts back alphas that a step took to zero or below, to be called after every step of the optimizer."""
-        for alpha in self._alphas:
-            alpha.clamp_(min=SMALLEST_STEP)
+        """Holds alphas that a step took too far down, to be called after every step of the optimizer.
+
+        Their gradient is a sum over all that is clipped: the smaller the range, the larger it is. In one step an alpha
+        may halve, and it stays above a small share of its calibrated value; at zero nothing would be left to train.
+        """
+        for alpha, before, start in zip(self._alphas, self._values or self._starts, self._starts, strict=True):
+            torch.nan_to_num_(alpha, nan=before, posinf=before, neginf=before)
+            alpha.clamp_(min=max(before / 2, start * _LEAST))
 
     def table(self, calibration: str) -> RangeTable:
         """The ranges as they are now."""

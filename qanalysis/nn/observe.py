@@ -138,6 +138,8 @@ class _Observer:
         activations = {role: tensor for role, tensor in call.operands.items() if role != "weight"}
         if self._counting:
             for role, tensor in activations.items():
+                if tensor.numel() == 0:  # a branch that this batch has nothing for
+                    continue
                 tensor_id = TensorId(call.site, role)
                 seen = self._histogram(tensor, str(tensor_id))
                 known = self.histograms.get(tensor_id)

@@ -33,8 +33,9 @@ class QuantizedModel(nn.Module):
     """Wraps a model and executes it by a plan; the model itself is not changed and shares its parameters.
 
     Weights are quantized once per parameter value; activations with the table's ranges. A site whose range is None (an
-    all-zero operand) stays in floating point. With gradients enabled it trains: fake quantization is differentiable by
-    the straight-through estimator (Eq. 13), and weights are quantized from their values at each step (section 5.2).
+    all-zero operand), or that calibration never reached, stays in floating point. With gradients it trains: fake
+    quantization is differentiable by the straight-through estimator (Eq. 13), and weights are quantized from their
+    values at each step (section 5.2).
 
     Args:
         model: the network; in evaluation mode, unless it is fine-tuned.
@@ -56,6 +57,8 @@ class QuantizedModel(nn.Module):
         self.model = model
         self.plan = plan
         self.ranges = ranges
+        #: Sites met that calibration never reached: they have no range and stay in floating point.
+        self.unreached: set[str] = set()
         self._unranged = frozenset(ranges.unranged_sites()) if ranges is not None else frozenset()
         self._activation_params: dict[TensorId, QParams] = {}
         self._weights = QuantizedWeights() if weights is None else weights
@@ -69,6 +72,11 @@ class QuantizedModel(nn.Module):
         """Handler of one site: its operation with its inputs quantized as the plan says."""
         if not self.plan.quantizes(call.site) or call.site in self._unranged:
             return call.compute()
+        if self.ranges is not None and self.plan.activation_spec(call.site) is not None:
+            ids = [TensorId(call.site, role) for role in call.operands if role != "weight"]
+            if not all(tensor_id in self.ranges.ranges for tensor_id in ids):
+                self.unreached.add(call.site)
+                return call.compute()
         replaced = {}
         for role, tensor in call.operands.items():
             if role == "weight":
@@ -90,8 +98,6 @@ class QuantizedModel(nn.Module):
             return None
         params = self._activation_params.get(tensor_id)
         if params is None:
-            if tensor_id not in self.ranges.ranges:
-                raise ValueError(f"{tensor_id} was not seen during calibration; calibrate with data that reaches it")
             range_ = self.ranges.ranges[tensor_id]
             assert range_ is not None  # sites without a range were returned in floating point above
             params = per_tensor(range_, spec).to(x.device, full_precision(x).dtype)

@@ -53,6 +53,7 @@ class Replay:
         self._callers: dict[str, set[str | None]] = {}
         self._storages: dict[int, int] = {}
         self._clock = 0
+        self._result: Any = None
 
     @property
     def kept_bytes(self) -> int:
@@ -115,16 +116,18 @@ class Replay:
             if calls[path] == 1 and path not in changed and kept.intact
         }
         self._sites = {site: kept for site, kept in self._sites.items() if calls[f"site {site}"] == 1 and kept.intact}
+        self._result = result
         return result
 
     @torch.no_grad()
     def from_site(self, batch: torch.Tensor, site: str, handler: Handler) -> Any:
         """The model's output on the recorded batch, computed from `site` on, with `handler` at the sites computed.
 
-        Raises:
-            ValueError: if the site was not executed when the batch was recorded.
+        Where the recorded batch took a way without that site, it is the recorded output.
         """
-        began = self._began_at(site)
+        if site not in self._began:
+            return self._result
+        began = self._began[site]
 
         def at_site(call: Call) -> torch.Tensor:
             kept = self._sites.get(call.site)
@@ -136,18 +139,15 @@ class Replay:
     def earliest(self, sites: Iterable[str]) -> str:
         """The site that began first: where to replay from when several sites differ from the recorded forward.
 
+        Sites that the recorded batch did not execute come last.
+
         Raises:
-            ValueError: if there is none, or one of them was not executed when the batch was recorded.
+            ValueError: if there is none.
         """
         chosen = list(sites)
         if not chosen:
             raise ValueError("the earliest of no sites was asked for; name at least one")
-        return min(chosen, key=self._began_at)
-
-    def _began_at(self, site: str) -> int:
-        if site not in self._began:
-            raise ValueError(f"{site} was not executed in the recorded forward")
-        return self._began[site]
+        return min(chosen, key=lambda site: self._began.get(site, self._clock + 1))
 
     def _run(self, batch: torch.Tensor, handler: Handler, unreached: Container[str | None] = ()) -> Any:
         # One mode for all runs: finding the modules and their parameters takes longer than entering it.

@@ -1,7 +1,7 @@
 """Baseline: what every study of plans starts from: the task, ranges from one calibration, and the fp32 answers."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -136,9 +136,24 @@ def measure(params: OneCalibrationParams, report: Report, checkpoint: Checkpoint
     )
 
 
+def unreached_note(sites: Iterable[str]) -> tuple[str, ...]:
+    """What to tell of sites that were met in measuring and not in calibration; nothing if there are none."""
+    names = sorted(set(sites))
+    if not names:
+        return ()
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return (
+        f"Calibration never reached {names[0]}{more}, so {'they stay' if more else 'it stays'} in floating point: "
+        "calibrate on more samples, or on such that take that way through the network.",
+    )
+
+
 def float_sites(plan: Plan, coverage: Coverage, table: RangeTable) -> dict[str, str]:
     """Sites that stay in floating point, and why."""
     reasons = {site.name: "skipped by the plan" for site in coverage.sites if not plan.quantizes(site.name)}
     for site in table.unranged_sites():
         reasons.setdefault(site, "an operand was zero on all calibration data")
+    for reached in coverage.sites if plan.parts != "weights" else ():
+        if not all(tensor in table.ranges for tensor in reached.tensors):
+            reasons.setdefault(reached.name, "calibration never reached it")
     return reasons
