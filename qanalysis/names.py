@@ -9,16 +9,12 @@ import os
 from dataclasses import dataclass, field
 
 from qanalysis.schema.errors import UserError
-from qanalysis.schema.paths import allowed, expanded, outside
+from qanalysis.schema.paths import FILES, allowed, expanded, named, outside
 
 #: Set to 1 when the server is started to allow names that import the user's code.
 ALLOW_PYTHON = "QANALYSIS_ALLOW_PYTHON"
 #: Sources of architectures that a file may name: they come with the tool or with a library.
 LIBRARIES = ("sample", "torchvision", "timm")
-#: Options that are a path, by source.
-_PATH_OPTIONS = {"imagefolder": "calibration", "torchvision": "root"}
-#: Sources whose names hold a path.
-FILES = ("checkpoint", "imagefolder", "npz")
 
 
 @dataclass(frozen=True)
@@ -128,18 +124,9 @@ def refuse_from_page(*names: str) -> None:
         remedy = f"start the dashboard with {ALLOW_PYTHON}=1 to allow it, or use the command line."
         refuse_code(*names, where="The page", remedy=remedy)
     for name in names:
-        for path in paths(name):
+        for path in named(name):
             if not allowed(expanded(path)):
                 raise UserError(outside(path))
-
-
-def paths(name: str) -> tuple[str, ...]:
-    """The paths of files and folders in a name, as they are written there."""
-    source, _, rest = name.strip().partition(":")
-    path, _, query = rest.partition("?")
-    options = dict(part.partition("=")[::2] for part in query.split("&"))
-    named = options.get(_PATH_OPTIONS.get(source, ""), "")
-    return tuple(part for part in (path if source in FILES else "", named) if part)
 
 
 def _short(name: str) -> str:

@@ -94,7 +94,9 @@ class Task:
                 calibration=len(loaded.calibration),
                 evaluation=len(loaded.evaluation),
                 classes=loaded.classes,
-                warnings=(*loaded.warnings, *loaded.calibration.skipped, *loaded.evaluation.skipped),
+                warnings=tuple(
+                    dict.fromkeys((*loaded.warnings, *loaded.calibration.skipped, *loaded.evaluation.skipped))
+                ),
             ),
             "warnings": (*self.warnings(), *notes),
         }
@@ -154,7 +156,7 @@ logits = class_scores
 def _coverage(model: LoadedModel, data: LoadedData, example: torch.Tensor) -> tuple[Coverage, int, tuple[str, ...]]:
     """Sites, number of classes, and what to tell about outputs, from one sample run through the model."""
     module, shape = model.module, tuple(example.shape)
-    names = len(data.classes) or None
+    names = len(data.classes) or data.labels
     try:
         found = coverage(module, example)
         with torch.no_grad():

@@ -128,6 +128,7 @@ class _Benchmark:
             shape=tuple(self._given.example.shape[1:]),
             threads=self._params.threads,
             device=str(self._given.task.device) if subject.engine.startswith("torch") else "cpu",
+            dtype=self._given.dtype,
         )
         try:
             return Timed(EngineProcess(subject.engine, source))

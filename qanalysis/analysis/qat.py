@@ -233,10 +233,13 @@ def _prepared(
         raise ValueError("autocast fp16 needs a GPU; choose bf16 or none on the CPU.")
     source = folded(task) if params.batch_norm == "folded" else task.model.module
     given = recipe(params, task.model.architecture, len(task.data.train))
+    if params.augment and not task.data.images:
+        note = "The samples are not known to be images: they are not flipped or shifted."
+        given = given.model_copy(update={"notes": (*given.notes, note)})
     batches = Batches(
         split=task.data.train,
         recipe=given,
-        augmented=params.augment,
+        augmented=params.augment and task.data.images,
         seed=params.seed,
         classes=_classes(task),
         device=task.device,

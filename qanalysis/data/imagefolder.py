@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import compress
 from pathlib import Path
@@ -15,6 +15,7 @@ from PIL import Image
 from torch import nn
 from torchvision.models import get_weight
 
+from qanalysis.data.colour import in_colour
 from qanalysis.data.loaded import LoadedData
 from qanalysis.data.order import CALIBRATION_SAMPLES, fair
 from qanalysis.data.preprocessing import IMAGENET, centre_crop, normalization
@@ -22,6 +23,7 @@ from qanalysis.data.split import DatasetSplit
 from qanalysis.models.loaded import LoadedModel
 from qanalysis.names import Name
 from qanalysis.schema import paths
+from qanalysis.schema.errors import UserError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".avif")
 WORKERS = min(8, os.cpu_count() or 1)
@@ -34,10 +36,20 @@ class Listing:
     Attributes:
         paths: of the images.
         folders: of each image, the subfolder that names its class; empty if it lies in the folder itself.
+        closed: subfolders that could not be read.
     """
 
     paths: tuple[Path, ...]
     folders: tuple[str, ...]
+    closed: tuple[Path, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to tell of it."""
+        if not self.closed:
+            return ()
+        more = f" and {len(self.closed) - 1} more" if len(self.closed) > 1 else ""
+        return (f"Left out, since it may not be read: {self.closed[0]}{more}.",)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -52,6 +64,12 @@ class Images:
     paths: tuple[Path, ...]
     targets: NDArray[np.int64] | None
     transform: Callable[[Any], torch.Tensor]
+    told: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done to images that are not eight bits a channel, with the first of each kind."""
+        return tuple(f"{note} (first {path})." for note, path in self.told.items())
 
     def __len__(self) -> int:
         """The number of files."""
@@ -59,8 +77,9 @@ class Images:
 
     def __getitem__(self, position: int) -> tuple[torch.Tensor, int] | torch.Tensor:
         """Input and target, or input where there are no targets."""
-        with Image.open(self.paths[position]) as image:
-            value = self.transform(image.convert("RGB"))
+        path = self.paths[position]
+        with Image.open(path) as image:
+            value = self.transform(in_colour(image, lambda note: self.told.setdefault(note, path)))
         return value if self.targets is None else (value, int(self.targets[position]))
 
     def split(self, order: NDArray[np.int64], mean: Any, std: Any) -> DatasetSplit:
@@ -112,7 +131,8 @@ def load(name: Name, model: LoadedModel, seed: int) -> LoadedData:
         calibrating.split(order[count:], mean, std) if training and len(order) > count else None,
         labelled,
         classes,
-        (*warnings, *notes),
+        (*warnings, *notes, *listing.notes, *(other.notes if other else ())),
+        images=True,
     )
 
 
@@ -124,17 +144,15 @@ def listed(root: Path) -> Listing:
     """
     if not root.is_dir():
         raise ValueError(f"There is no folder {root}; imagefolder: data is written imagefolder:PATH.")
-    paths: list[Path] = []
-    folders: list[str] = []
-    for current, subfolders, files in os.walk(root, followlinks=True):
-        subfolders[:] = sorted(folder for folder in subfolders if not folder.startswith("."))
-        here = Path(current)
-        found = [here / file for file in sorted(files) if file.lower().endswith(EXTENSIONS) and file[0] != "."]
-        paths += found
-        folders += [here.relative_to(root).parts[0] if here != root else ""] * len(found)
-    if not paths:
-        raise ValueError(f"{root} has no images; they must end in {', '.join(EXTENSIONS)}.")
-    return Listing(tuple(paths), tuple(folders))
+    closed: list[Path] = []
+    found = [entry.path for entry in paths.walk(root, closed.append) if entry.path.name.lower().endswith(EXTENSIONS)]
+    if not found:
+        if closed:
+            raise UserError(f"{closed[0]} cannot be read: check its permissions.")
+        raise UserError(f"{root} has no images; they must end in {', '.join(EXTENSIONS)}.")
+    inside = [path.relative_to(root).parts for path in found]
+    folders = tuple(parts[0] if len(parts) > 1 else "" for parts in inside)
+    return Listing(tuple(found), folders, tuple(closed))
 
 
 @cache

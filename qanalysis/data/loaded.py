@@ -18,6 +18,8 @@ class LoadedData:
         labelled: whether `evaluation` has labels; if not, the metric is fidelity to the fp32 model.
         classes: names of the classes by index; empty where unknown.
         warnings: sentences for the user, e.g. that a normalisation was assumed.
+        images: whether samples are pictures, which stay what they are when they are mirrored and shifted.
+        labels: number of classes as the labels have it, one more than the largest; None where it is not known.
     """
 
     name: str
@@ -28,3 +30,5 @@ class LoadedData:
     labelled: bool
     classes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    images: bool = False
+    labels: int | None = None

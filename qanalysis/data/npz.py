@@ -16,6 +16,7 @@ from qanalysis.data.split import ArraySplit
 from qanalysis.models.loaded import LoadedModel
 from qanalysis.names import Name
 from qanalysis.schema import paths
+from qanalysis.schema.errors import UserError
 
 CORRUPT = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, struct.error, SyntaxError)
 CORRUPT_HEADER = (tokenize.TokenError, NotImplementedError, MemoryError, OverflowError, TypeError)
@@ -55,6 +56,8 @@ def load(name: Name, model: LoadedModel, seed: int) -> LoadedData:
         y_test is not None,
         (),
         (*chosen.warnings, *size_warning(model, *x_train.shape[1:3])),
+        images=x_train.shape[3] == 3,
+        labels=None if y_test is None else int(y_test.max()) + 1,
     )
 
 
@@ -106,7 +109,7 @@ def _labels(path: Path, key: str, array: NDArray[np.generic] | None, images: int
         raise ValueError(f"{path}: {key} must be class numbers (N,), but is {array.dtype} {array.shape}.")
     if len(array) != images:
         raise ValueError(f"{path}: {key} must have a label for each image, but has {len(array)} for {images} images.")
-    labels = array.astype(np.int64)
-    if labels.min() < 0:
-        raise ValueError(f"{path}: {key} must be class numbers from 0 up, but holds {labels.min()}.")
-    return labels
+    if array.min() < 0 or array.max() >= 2**31:
+        wrong = array.min() if array.min() < 0 else array.max()
+        raise UserError(f"{path}: {key} must be class numbers from 0 up, but holds {wrong}.")
+    return array.astype(np.int64)

@@ -48,7 +48,15 @@ def load(name: Name, model: LoadedModel, seed: int) -> LoadedData:
         training,
         targets is not None,
         tuple(getattr(datasets["evaluation"], "classes", ())),
+        labels=_labels(datasets["evaluation"]),
     )
+
+
+def _labels(dataset: Any) -> int | None:
+    """One more than the largest label, where the dataset lists them."""
+    labels = np.asarray(getattr(dataset, "targets", ()))
+    usable = labels.ndim == 1 and labels.dtype.kind in "iu" and len(labels) > 0
+    return int(labels.max()) + 1 if usable else None
 
 
 def _by_part(name: Name, result: Any) -> dict[str, Any]:

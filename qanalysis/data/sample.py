@@ -58,6 +58,7 @@ def load(name: Name, model: LoadedModel, seed: int) -> LoadedData:
         True,
         tuple(index["classes"]),
         (*chosen.warnings, *size_warning(model, SIDE, SIDE)),
+        images=True,
     )
 
 

@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from qanalysis.schema.errors import UserError
+
 Batch = tuple[torch.Tensor, torch.Tensor | None]
 Sample = tuple[torch.Tensor, int | None]
 
@@ -204,13 +206,15 @@ class DatasetSplit:
     @property
     def skipped(self) -> tuple[str, ...]:
         """One sentence, if samples could not be read so far: how many, and which are the first."""
+        notes: tuple[str, ...] = getattr(self._dataset, "notes", ())
         if not self._unreadable:
-            return ()
+            return notes
         count, of = len(self._unreadable), f"{len(self):,} samples"
         first = sorted(self._unreadable.items())[:5]
         named = "; ".join(f"{self._name(position)} ({reason})" for position, reason in first)
         more = f"; and {count - 5:,} more" if count > 5 else ""
-        return (f"{count:,} of {of} could not be read and {'is' if count == 1 else 'are'} left out: {named}{more}.",)
+        said = f"{count:,} of {of} could not be read and {'is' if count == 1 else 'are'} left out: {named}{more}."
+        return (said, *notes)
 
     def _batches(self, batch_size: int, limit: int) -> Iterator[Batch]:
         batch: list[Sample] = []
@@ -280,11 +284,12 @@ class DatasetSplit:
             )
         value = value.to(torch.float32) if value.is_floating_point() else value
         try:
-            return value, None if target is None else int(target)
-        except (TypeError, ValueError, RuntimeError):
-            raise ValueError(
-                f"targets must be class numbers, but that of {self._name(position)} is {target!r:.80}."
-            ) from None
+            label = None if target is None else int(target)
+        except (TypeError, ValueError, RuntimeError, OverflowError):
+            label = -1
+        if label is not None and (label != target or not 0 <= label < 2**31):
+            raise UserError(f"targets must be class numbers, but that of {self._name(position)} is {target!r:.80}.")
+        return value, label
 
 
 def _end(count: int, batch_size: int, limit: int | None) -> int:

@@ -52,6 +52,7 @@ def load(name: Name, model: LoadedModel, seed: int) -> LoadedData:
         True,
         tuple(train.classes),
         (*chosen.warnings, *size_warning(model, *train.data.shape[1:3])),
+        images=True,
     )
 
 

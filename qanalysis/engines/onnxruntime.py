@@ -101,7 +101,7 @@ class _Network:
 
     def int8_layers(self) -> frozenset[str]:
         """From a profile: only what ran is told."""
-        example = np.zeros((self._source.batch, *self._source.shape), np.float32)
+        example = np.zeros((self._source.batch, *self._source.shape), self._source.dtype)
         return frozenset(layer.name for layer in self.per_layer(example, 1) if layer.precision == "int8")
 
 

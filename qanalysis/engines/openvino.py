@@ -123,7 +123,7 @@ class _Network:
 
     def _run_other(self, inputs: Inputs) -> NDArray[np.float32]:
         """The last batch of a data set is smaller."""
-        padded = np.concatenate([inputs, np.zeros((self._source.batch - len(inputs), *inputs.shape[1:]), np.float32)])
+        padded = np.concatenate([inputs, np.zeros((self._source.batch - len(inputs), *inputs.shape[1:]), inputs.dtype)])
         return self.run(padded)[: len(inputs)]
 
 

@@ -38,7 +38,7 @@ class EngineProcess:
         environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "qanalysis.engines.worker"],
+                [sys.executable, "-m", "qanalysis.engines.worker", str(os.getpid()), self._folder.name],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Precision = Literal["fp32", "bf16", "fp16", "int8", "int8+bf16"]
-Inputs = NDArray[np.float32]
+Inputs = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Source:
         shape: of one sample.
         threads: of the engine; 0 takes all cores.
         device: `cpu` or `cuda:N`.
+        dtype: NumPy's name of the inputs' type.
     """
 
     path: str
@@ -33,6 +34,15 @@ class Source:
     shape: tuple[int, ...]
     threads: int = 0
     device: str = "cpu"
+    dtype: str = "float32"
+
+    @property
+    def inputs(self) -> NDArray[Any]:
+        """Inputs to time on: normally distributed; of integers zeros, which are an id in any vocabulary."""
+        shape = (self.batch, *self.shape)
+        if not np.issubdtype(np.dtype(self.dtype), np.floating):
+            return np.zeros(shape, self.dtype)
+        return np.random.default_rng(0).standard_normal(shape, np.float32).astype(self.dtype)
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> "Source":

@@ -48,6 +48,7 @@ class _Network:
         import torch
 
         from qanalysis import models
+        from qanalysis.models.prepared import in_channels_last
 
         self._source = source
         if source.threads:
@@ -56,7 +57,7 @@ class _Network:
         self._device = torch.device(source.device)
         with one_sentence("PyTorch", source):
             module = models.load(source.model).module.eval()
-            module = module.to(self._device, self._type).to(memory_format=torch.channels_last)
+            module = in_channels_last(module.to(self._device, self._type))
             self._network: Callable[[torch.Tensor], Any] = module
             if mode == "compiled":
                 self._network = torch.compile(module)
@@ -65,9 +66,9 @@ class _Network:
         import torch
 
         with one_sentence("PyTorch", self._source), torch.inference_mode():
-            output = self._network(self._given(inputs))
-            value = getattr(output, "logits", output)
-            return np.asarray((value[0] if isinstance(value, list | tuple) else value).float().cpu().numpy())
+            from qanalysis.nn.scores import class_scores
+
+            return np.asarray(class_scores(self._network(self._given(inputs))).float().cpu().numpy())
 
     def latency(self, inputs: Inputs, seconds: float) -> list[float]:
         import torch

@@ -44,11 +44,11 @@ class Reference:
         except Exception as error:  # the runtime's own types are not public
             raise ValueError(f"the file cannot be loaded: {' '.join(str(error).split())}") from None
 
-    def run(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         """Logits `(N, classes)` for inputs `(N, …)`."""
         logits: NDArray[np.float32] = self._session.run([OUTPUT], {INPUT: inputs})[0]
         return logits
 
-    def tensors(self, inputs: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+    def tensors(self, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """The inner tensors asked for, by name."""
         return dict(zip(self._outputs, self._session.run(self._outputs, {INPUT: inputs}), strict=True))

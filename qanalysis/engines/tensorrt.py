@@ -132,7 +132,7 @@ class _Network:
     def run(self, inputs: Inputs) -> NDArray[np.float32]:
         given, output = self._file("input.bin"), self._file("output.json")
         count = len(inputs)
-        padded = np.zeros((self._source.batch, *inputs.shape[1:]), np.float32)
+        padded = np.zeros((self._source.batch, *inputs.shape[1:]), inputs.dtype)
         padded[:count] = inputs
         padded.tofile(given)
         self._call(

@@ -6,6 +6,8 @@ from torch.nn.parameter import is_lazy
 
 from qanalysis.schema.errors import UserError
 
+_PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+
 
 def prepared(module: nn.Module, name: str) -> tuple[nn.Module, tuple[str, ...]]:
     """The module within wrappers for training and compilation, in float32 and evaluation mode, and what to tell of it.
@@ -55,13 +57,15 @@ def _is_other(tensor: torch.Tensor) -> bool:
 def _unwrapped(module: nn.Module) -> nn.Module:
     """Without `torch.compile` and wrappers of parallel training, anywhere in the module."""
     while True:
-        inner = module._modules.get("_orig_mod")
-        if inner is None and isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        inner = dict(module.named_children()).get("_orig_mod")
+        if inner is None and isinstance(module, _PARALLEL):
             inner = module.module
         if inner is None:
             break
         module = inner
     for part in list(module.modules()):
+        if isinstance(part, torch.jit.ScriptModule):
+            continue
         if getattr(part, "_compiled_call_impl", None) is not None:
             part._compiled_call_impl = None
         for key, child in part._modules.items():
@@ -71,4 +75,6 @@ def _unwrapped(module: nn.Module) -> nn.Module:
 
 
 def _is_wrapper(module: nn.Module) -> bool:
-    return "_orig_mod" in module._modules or isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel)
+    return "_orig_mod" in dict(module.named_children()) or isinstance(
+        module, nn.DataParallel | nn.parallel.DistributedDataParallel
+    )

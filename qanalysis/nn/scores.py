@@ -1,6 +1,7 @@
 """Class scores: the `(N, classes)` tensor in what a classifier returns, whatever it is packed in."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -58,6 +59,18 @@ class _Scores:
 
     def __call__(self, module: nn.Module, args: Any, output: Any) -> torch.Tensor:
         return class_scores(output, self.classes)
+
+
+@contextmanager
+def every_output(module: nn.Module) -> Iterator[int | None]:
+    """Within it, a module returns all of its outputs again; gives the number of classes that its scores have."""
+    hooks = {key: hook for key, hook in module._forward_hooks.items() if isinstance(hook, _Scores)}
+    for key in hooks:
+        del module._forward_hooks[key]
+    try:
+        yield next((hook.classes for hook in hooks.values()), None)
+    finally:
+        module._forward_hooks.update(hooks)
 
 
 def leaves(output: Any, name: str = "") -> list[tuple[str, torch.Tensor]]:

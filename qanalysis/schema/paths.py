@@ -4,11 +4,14 @@ The command line reads whatever its user may read. A process that works for the 
 that the server was started with, whatever a page or an address asks for.
 """
 
+import hashlib
 import os
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -126,6 +129,106 @@ def folder(text: str | Path, what: str = "this") -> Path:
             raise UserError(f"There is no folder {_short(path)}.")
         raise UserError(f"{_short(path)} is not a folder, but {what} must be one.")
     return path
+
+
+#: Sources of models and data whose names hold a path.
+FILES = ("checkpoint", "imagefolder", "npz")
+#: Options of names that are a path, by source.
+_OPTIONS = {"imagefolder": "calibration", "torchvision": "root"}
+
+
+def named(name: str) -> tuple[str, ...]:
+    """The paths of files and folders in a name of a model or of data, as they are written there."""
+    source, _, rest = name.strip().partition(":")
+    path, _, query = rest.partition("?")
+    options = dict(part.partition("=")[::2] for part in query.split("&"))
+    option = options.get(_OPTIONS.get(source, ""), "")
+    return tuple(part for part in (path if source in FILES else "", option) if part)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file under a folder.
+
+    Attributes:
+        path: the folder's path and its own.
+        size: in bytes.
+        modified: time of its last change, in ns.
+    """
+
+    path: Path
+    size: int
+    modified: int
+
+
+def walk(root: Path, unreadable: Callable[[Path], None] | None = None) -> Iterator[Entry]:
+    """All files under a folder, sorted; links to folders elsewhere are followed, each of these once.
+
+    A link that leads back into the folder is passed over: what it leads to is met in its own place. So are hidden files
+    and folders, and links that lead nowhere.
+
+    Args:
+        root: the folder.
+        unreadable: told of folders that cannot be listed.
+    """
+    top, elsewhere = os.path.realpath(root), set[str]()
+    confinement = _confined.get()
+
+    def of(folder: Path) -> Iterator[Entry]:
+        try:
+            with os.scandir(folder) as listing:
+                entries = sorted((entry for entry in listing if not entry.name.startswith(".")), key=lambda e: e.name)
+        except OSError:
+            if unreadable is not None:
+                unreadable(folder)
+            return
+        for entry in entries:
+            try:
+                if entry.is_dir():
+                    if entry.is_symlink():
+                        real = os.path.realpath(entry.path)
+                        inside = Path(real).is_relative_to(top) or Path(top).is_relative_to(real)
+                        if inside or any(Path(real).is_relative_to(known) for known in elsewhere):
+                            continue
+                        elsewhere.add(real)
+                    yield from of(Path(entry.path))
+                elif entry.is_file():
+                    if entry.is_symlink() and confinement is not None and not _within(Path(entry.path), confinement):
+                        continue
+                    status = entry.stat()
+                    yield Entry(Path(entry.path), status.st_size, status.st_mtime_ns)
+            except OSError:  # gone in the meantime, or a loop of links
+                continue
+
+    return of(root)
+
+
+def fingerprint(path: Path) -> list[object] | str | None:
+    """What identifies the content: of a file its time and size, of a folder all its files'; None if there is nothing.
+
+    That of a folder is remembered for a moment: pages ask for it again and again.
+    """
+    found = kind(path)
+    if found == "file":
+        status = path.stat()
+        return [status.st_mtime_ns, status.st_size]
+    if found != "folder":
+        return None
+    real = os.path.realpath(path)
+    known = _folders.get(real)
+    if known is not None and time.monotonic() < known[0]:
+        return known[1]
+    start, content = time.monotonic(), hashlib.sha256()
+    for entry in walk(path):
+        content.update(os.fsencode(f"{entry.path.relative_to(path)}\0{entry.size}\0{entry.modified}\n"))
+    took = time.monotonic() - start
+    _folders[real] = (time.monotonic() + max(2.0, 20 * took), content.hexdigest())
+    while len(_folders) > 16:
+        _folders.pop(next(iter(_folders)))
+    return _folders[real][1]
+
+
+_folders: dict[str, tuple[float, str]] = {}
 
 
 def _within(path: Path, folders: tuple[Path, ...]) -> bool:

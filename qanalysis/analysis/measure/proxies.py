@@ -93,47 +93,67 @@ def weight_errors(given: Baseline) -> Scores:
 def fisher(given: Baseline) -> Scores:
     """½ E[(gᵀΔy)²] of every site, in nats: a second-order estimate of the divergence it alone causes.
 
-    Where a site's output does not keep samples apart in its first axis, (Σ gᵀΔy)² over the whole batch is taken: the
-    mixed terms have expectation zero, so it is noisier, not biased.
+    A sample's terms are those of that sample alone, whatever the batch: where a site's output does not keep samples
+    apart in its first axis, they are run one at a time.
     """
     module, quantized = given.task.model.module, given.quantized(given.plan)
     sums: defaultdict[str, float] = defaultdict(float)
-    seen = 0
-    generator = torch.Generator().manual_seed(0)
     outputs: list[tuple[str, torch.Tensor, torch.Tensor]] = []
 
     def measure(call: Call) -> torch.Tensor:
         output = call.compute()
+        if not output.requires_grad:  # nothing before it is a parameter or an input with gradients
+            output.requires_grad_()
         with torch.no_grad():
             change = quantized.compute(call) - output
         outputs.append((call.site, output, change))
         return output.clone()  # so that what is done to it in place leaves the recorded output alone
 
-    for inputs in _inputs(given, "Fisher"):
+    def answered(inputs: torch.Tensor) -> torch.Tensor:
         outputs.clear()
+        given_inputs = inputs.detach().clone()
         with torch.enable_grad(), SiteMode(module, measure):
-            answer = logits(module(inputs.detach().clone().requires_grad_()))
-        log_p = answer.log_softmax(1)
-        tensors = [output for _, output, _ in outputs]
-        for draw in range(_DRAWS):
-            labels = torch.multinomial(log_p.detach().exp().cpu(), 1, generator=generator).to(log_p.device)
-            gradients = torch.autograd.grad(
-                log_p.gather(1, labels).sum(),
-                tensors,
-                retain_graph=draw + 1 < _DRAWS,
-                allow_unused=True,
-                materialize_grads=True,
-            )
-            totals: dict[str, torch.Tensor] = {}
-            for (site, output, change), gradient in zip(outputs, gradients, strict=True):
-                product = (gradient * change).double()
-                apart = product.ndim > 1 and output.shape[0] % len(inputs) == 0
-                per_sample = product.reshape(len(inputs), -1).sum(1) if apart else product.sum().reshape(1)
-                totals[site] = totals[site] + per_sample if site in totals else per_sample
-            for site, total in totals.items():
-                sums[site] += float(total.square().sum()) / _DRAWS
-        seen += len(inputs)
-    return {site: 0.5 * total / seen for site, total in sums.items()}
+            return logits(module(given_inputs.requires_grad_() if inputs.is_floating_point() else given_inputs))
+
+    seen, rows = 0, None
+    for batch in _inputs(given, "Fisher"):
+        if rows is None:
+            answered(batch[:1])
+            rows = [output.shape[0] if output.ndim > 1 else 0 for _, output, _ in outputs]
+            answered(batch)
+            apart = [
+                output.shape[0] == count * len(batch) for count, (_, output, _) in zip(rows, outputs, strict=False)
+            ]
+            size = len(batch) if all(apart) and len(rows) == len(outputs) else 1
+        for inputs in batch.split(size if len(batch) > 1 else 1):
+            log_p = answered(inputs).log_softmax(1)
+            labels = _drawn(log_p.detach().exp().cpu(), seen).to(log_p.device)
+            tensors = [output for _, output, _ in outputs]
+            for draw in range(_DRAWS):
+                gradients = torch.autograd.grad(
+                    log_p.gather(1, labels[:, draw : draw + 1]).sum(),
+                    tensors,
+                    retain_graph=draw + 1 < _DRAWS,
+                    allow_unused=True,
+                    materialize_grads=True,
+                )
+                totals: dict[str, torch.Tensor] = {}
+                for (site, _, change), gradient in zip(outputs, gradients, strict=True):
+                    per_sample = (gradient * change).double().reshape(len(inputs), -1).sum(1)
+                    totals[site] = totals[site] + per_sample if site in totals else per_sample
+                for site, total in totals.items():
+                    sums[site] += float(total.square().sum()) / _DRAWS
+            seen += len(inputs)
+    return {site: 0.5 * total / max(seen, 1) for site, total in sums.items()}
+
+
+def _drawn(probabilities: torch.Tensor, first: int) -> torch.Tensor:
+    """Labels `(N, draws)` drawn from the rows, each by its sample's number: in whatever batch it is."""
+    labels = []
+    for number, row in enumerate(probabilities, first):
+        generator = torch.Generator().manual_seed(number)
+        labels.append(torch.multinomial(row, _DRAWS, replacement=True, generator=generator))
+    return torch.stack(labels)
 
 
 def _inputs(given: Baseline, stage: str) -> list[torch.Tensor]:

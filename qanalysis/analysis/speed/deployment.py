@@ -70,6 +70,11 @@ class Deployment:
     residual: Residual
     trace_seconds: float
 
+    @property
+    def dtype(self) -> str:
+        """NumPy's name of the inputs' type."""
+        return str(self.example.numpy().dtype)
+
     def operands(self, plan: Plan) -> "Operands":
         """Integers and steps under a plan.
 

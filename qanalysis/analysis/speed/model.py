@@ -100,7 +100,7 @@ def opened(given: Deployment, engine: str, plan: Plan | None, batch: int, thread
     path.write_bytes(_network(given, plan).proto.SerializeToString())
     shape = tuple(given.example.shape[1:])
     precision = "fp32" if plan is None else "int8"
-    source = Source(str(path), given.task.model.name, precision, batch, shape, threads)  # type: ignore[arg-type]
+    source = Source(str(path), given.task.model.name, precision, batch, shape, threads, dtype=given.dtype)  # type: ignore[arg-type]
     try:
         return EngineProcess(engine, source)
     finally:

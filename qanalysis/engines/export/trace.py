@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from qanalysis.nn.residual import Addition, ResidualMode
+from qanalysis.nn.scores import class_scores, every_output, leaves
 from qanalysis.nn.sites import Call
 
 OPSET = 19
@@ -56,8 +57,9 @@ def trace(module: nn.Module, example: torch.Tensor) -> Traced:
     if example.shape[0] < 2:
         example = example.expand(2, *example.shape[1:])  # a batch of one would be taken for a constant
     example = example.contiguous()
-    marked = _Marked(module)
-    with _quiet():
+    with every_output(module) as classes, _quiet():
+        marked = _Marked(module, classes)
+        others = [f"{OUTPUT}_{number}" for number in range(1, len(marked(example)))]
         try:
             program = torch.export.export(
                 marked, (example,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},), strict=False
@@ -75,7 +77,7 @@ def trace(module: nn.Module, example: torch.Tensor) -> Traced:
                 opset_version=OPSET,
                 verbose=False,
                 input_names=[INPUT],
-                output_names=[OUTPUT],
+                output_names=[OUTPUT, *others],
             )
         except Exception as error:
             raise ValueError(f"The model cannot be exported: {_unsupported(error, program)}.") from error
@@ -101,17 +103,19 @@ class _Seen:
 class _Marked(nn.Module):
     """Runs a model and marks operands and output of every site, and operands of residual additions."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, classes: int | None) -> None:
         super().__init__()
         self.model = model
+        self.classes = classes
         self.seen = _Seen()
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The class scores, and every other output of real numbers: what only feeds these is exported, too."""
         with ResidualMode(self.model, self._site, self._add):
             output = self.model(x)
-        value = getattr(output, "logits", output)
-        first: torch.Tensor = value[0] if isinstance(value, list | tuple) else value
-        return first
+        scores = class_scores(output, self.classes)
+        others = [value for _, value in leaves(output) if value.is_floating_point() and not _same(value, scores)]
+        return (scores, *others)
 
     def _site(self, call: Call) -> torch.Tensor:
         self.seen.last = call.site
@@ -126,6 +130,10 @@ class _Marked(nn.Module):
         self.seen.residuals[addition.name] = addition.around
         marked = {role: _mark(x, addition.name, role) for role, x in addition.operands.items()}
         return addition.compute(**marked)
+
+
+def _same(value: torch.Tensor, scores: torch.Tensor) -> bool:
+    return value is scores or scores._base is value
 
 
 @contextmanager

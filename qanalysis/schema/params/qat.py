@@ -48,7 +48,7 @@ class QatParams(CalibratedParams):
     teacher: bool = Field(
         False, description="learn the fp32 model's own answers instead of the labels (distillation), which need not be"
     )
-    augment: bool = Field(True, description="random flips and crops of the training images")
+    augment: bool = Field(True, description="random flips and crops of the training samples, if they are images")
     autocast: Autocast = Field("none", description="precision of the float part: none is float32")
     control: bool = Field(True, description="also fine-tune in floating point, to tell apart what training alone gains")
     patience: int = Field(0, ge=0, description="stop after so many epochs without a better one; 0 never does")
