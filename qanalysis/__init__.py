@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from qanalysis import names
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.accuracy import PARAMS
 from qanalysis.schema.results.common import Result
 
@@ -30,10 +31,10 @@ def run(analysis: str, *, folder: Path | None = None, **params: Any) -> Result:
         params: fields of the analysis' parameters (`qanalysis.schema.params.accuracy`).
 
     Raises:
-        ValueError: with one sentence, for an unknown analysis, bad parameters, names, files or data.
+        UserError: with one sentence, for an unknown analysis, bad parameters, names, files or data.
     """
     if analysis not in PARAMS:
-        raise ValueError(f"Unknown analysis {analysis!r}; choose from {', '.join(PARAMS)}.")
+        raise UserError(f"Unknown analysis {analysis!r}; choose from {', '.join(PARAMS)}.")
     from qanalysis.analysis import ANALYSES  # PyTorch is imported here, so that drawing results does not need it
     from qanalysis.analysis.measure.progress import silent
 
@@ -49,7 +50,7 @@ def run_file(path: str | Path, *, folder: Path | None = None, allow_python: bool
         allow_python: whether names in the file may import code (`python:`).
 
     Raises:
-        ValueError: with one sentence, for a file that is not good or names code, and whatever `run` raises it for.
+        UserError: with one sentence, for a file that is not good or names code, and whatever `run` raises it for.
         OSError: if the file cannot be read.
     """
     from qanalysis.schema import configuration

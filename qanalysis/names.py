@@ -43,12 +43,12 @@ class Name:
             sources: the sources known, each with an example.
 
         Raises:
-            ValueError: for an unknown source or an empty rest.
+            UserError: for an unknown source or an empty rest.
         """
         source, colon, rest = text.strip().partition(":")
         if source not in sources or not colon or not rest:
             examples = ", ".join(sources.values())
-            raise ValueError(f"Unknown {what} {text!r}; write one like {examples}.")
+            raise UserError(f"Unknown {what} {text!r}; write one like {examples}.")
         rest, _, query = rest.partition("?")
         # no %-decoding: what stands before the ? is taken as it is, too, and paths may hold + and %
         options = {key: value for key, _, value in (part.partition("=") for part in query.split("&") if part)}
@@ -65,13 +65,13 @@ class Name:
         """An option that is a whole number from 1 up; None if it is not given.
 
         Raises:
-            ValueError: if it is none.
+            UserError: if it is none.
         """
         text = self.options.get(option)
         if text is None:
             return None
         if not text.isdecimal() or int(text) < 1:
-            raise ValueError(
+            raise UserError(
                 f"Option {option} of {self.source}: names must be a whole number from 1 up, but got {text!r}."
             )
         return int(text)
@@ -80,12 +80,12 @@ class Name:
         """Refuses options that the source does not know.
 
         Raises:
-            ValueError: naming the first unknown option.
+            UserError: naming the first unknown option.
         """
         for option in self.options:
             if option not in known:
                 choices = ", ".join(known) or "none"
-                raise ValueError(f"Unknown option {option!r} of {self.source}: names; choose from {choices}.")
+                raise UserError(f"Unknown option {option!r} of {self.source}: names; choose from {choices}.")
         return self
 
 

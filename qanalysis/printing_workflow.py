@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from qanalysis.schema.results.advice import Advice
 from qanalysis.schema.results.workflow import WorkflowResult
@@ -38,9 +39,11 @@ def workflow(console: Console, value: WorkflowResult) -> None:
     low, high = best.interval
     certain = "" if given.sure or given.end == "none" else "; on so few samples that is not certain"
     console.print(
-        f"[bold]recommended:[/] {best.way}, {best.plan.plan.weight_bits}-bit weights, "
-        f"{best.plan.plan.activation_bits}-bit activations, calibration {best.plan.calibration}",
-        highlight=False,
+        Text.assemble(
+            ("recommended:", "bold"),
+            f" {best.way}, {best.plan.plan.weight_bits}-bit weights, {best.plan.plan.activation_bits}-bit activations, "
+            f"calibration {best.plan.calibration}",
+        )
     )
     console.print(
         f"{value.metric} {best.accuracy:.2f} % of fp32 {best.fp32:.2f} % ({best.relative:+.2f} % relative; change "
@@ -69,6 +72,6 @@ def workflow(console: Console, value: WorkflowResult) -> None:
 def advice(console: Console, given: Iterable[Advice]) -> None:
     """Advice, each with its evidence and what to do."""
     for one in given:
-        mark = "[yellow]![/]" if one.severity == "warning" else "[cyan]i[/]"
+        mark = ("!", "yellow") if one.severity == "warning" else ("i", "cyan")
         source = f" ({one.source})" if one.source else ""
-        console.print(f"{mark} [bold]{one.symptom}[/] {one.evidence} {one.remedy}{source}", highlight=False)
+        console.print(Text.assemble(mark, " ", (one.symptom, "bold"), f" {one.evidence} {one.remedy}{source}"))

@@ -118,7 +118,7 @@ def load(params: TaskParams) -> Task:
     """Loads model and data and runs one sample through, which finds the sites.
 
     Raises:
-        ValueError: with one sentence: unknown names, no data, or a model that fails on the data's shape.
+        UserError: with one sentence: unknown names, no data, or a model that fails on the data's shape.
     """
     device = device_named(params.device)
     loaded_model = models.load(params.model)
@@ -135,7 +135,7 @@ def device_named(name: str) -> torch.device:
     """The device of a name; `auto` is the GPU where there is one.
 
     Raises:
-        ValueError: if the name is unknown or this machine has no such device.
+        UserError: if the name is unknown or this machine has no such device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -146,7 +146,7 @@ def device_named(name: str) -> torch.device:
     if device is None or device.type not in ("cpu", "cuda"):
         raise UserError(f"Unknown device {name[:80]!r}; choose from auto, cpu, cuda, cuda:N.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"This machine has {torch.cuda.device_count()} CUDA devices; {name!r} is not one of them.")
+        raise UserError(f"This machine has {torch.cuda.device_count()} CUDA devices; {name!r} is not one of them.")
     return device
 
 
@@ -168,6 +168,11 @@ def _coverage(model: LoadedModel, data: LoadedData, example: torch.Tensor) -> tu
     if not found.sites:
         raise UserError(f"{model.name} has no layer that can be quantized: {_without_sites(module, found)}.")
     classes = scores.shape[1]
+    if data.labelled and names is not None and names > classes:
+        raise UserError(
+            f"{data.name} has {names} classes, but {model.name} has {classes} classes: use data of these classes, or a "
+            "model for that many."
+        )
     notes: tuple[str, ...] = ()
     if not isinstance(output, torch.Tensor) or output.ndim != 2:
         give_scores(module, classes)
@@ -180,8 +185,6 @@ def _coverage(model: LoadedModel, data: LoadedData, example: torch.Tensor) -> tu
 
 
 def _without_sites(module: nn.Module, found: Coverage) -> str:
-    if isinstance(module, torch.jit.ScriptModule):
-        return "it is TorchScript, which has no Python to meet; give the module that it was made from"
     if isinstance(module, torch.fx.GraphModule):
         return "it is an exported program of operators; give the module that it was made from"
     if found.not_covered:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qanalysis.insight.headline import headline
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.results.common import Result
 from qanalysis.schema.results.qat import QatResult, QatRun
 from qanalysis.schema.results.sensitivity import PartialResult, SensitivityResult
@@ -28,7 +29,7 @@ def send(result: Result, target: str) -> str:
         target: `tensorboard:FOLDER` or `mlflow:URI`, e.g. `mlflow:runs` for a folder or `mlflow:http://host:5000`.
 
     Raises:
-        ValueError: for another target, or if its package is not installed.
+        UserError: for another target, or if its package is not installed.
         OSError: if the folder cannot be written to.
     """
     kind, place = check(target)
@@ -39,13 +40,13 @@ def check(target: str) -> tuple[str, str]:
     """Kind and place of a target, before anything is run for it.
 
     Raises:
-        ValueError: for another target, or if its package is not installed.
+        UserError: for another target, or if its package is not installed.
     """
     kind, _, place = target.partition(":")
     if kind not in _TARGETS or not place:
-        raise ValueError(f"A result is sent to tensorboard:FOLDER or mlflow:URI, but got {target!r}.")
+        raise UserError(f"A result is sent to tensorboard:FOLDER or mlflow:URI, but got {target!r}.")
     if importlib.util.find_spec(kind) is None:
-        raise ValueError(f"{kind} is not installed: pip install 'qanalysis[tracking]'.")
+        raise UserError(f"{kind} is not installed: pip install 'qanalysis[tracking]'.")
     return kind, place
 
 
@@ -127,7 +128,7 @@ def _mlflow(result: Result, place: str) -> str:
         client.set_terminated(run.info.run_id)
         return f"Sent to MLflow at {uri}, experiment qanalysis, run {run.info.run_id}."
     except mlflow.exceptions.MlflowException as error:
-        raise ValueError(f"MLflow at {uri} refused the result: {str(error).partition(chr(10))[0]}") from None
+        raise UserError(f"MLflow at {uri} refused the result: {str(error).partition(chr(10))[0]}") from None
 
 
 _TARGETS = {"tensorboard": _tensorboard, "mlflow": _mlflow}

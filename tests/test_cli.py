@@ -144,7 +144,7 @@ def test_what_cannot_be_compared_is_a_sentence(tmp_path, capsys):
     (tmp_path / "list.json").write_text("[]")
     assert "Two runs" in failed(capsys, "compare", "one")
     assert "its analysis is None" in failed(capsys, "compare", str(tmp_path / "plan.json"), "x")
-    assert "not a result" in failed(capsys, "compare", str(tmp_path / "list.json"), "x")
+    assert "no result" in failed(capsys, "compare", str(tmp_path / "list.json"), "x")
     assert "There is no job 'nothing'" in failed(capsys, "compare", "nothing", "nothing")
 
 

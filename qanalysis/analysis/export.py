@@ -14,6 +14,7 @@ import torch
 from qanalysis.analysis.measure.progress import Report, silent, staged
 from qanalysis.analysis.measure.score import Answers, answers, score
 from qanalysis.analysis.speed.deployment import Deployment, needs, prepared
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.deploy import ExportParams
 from qanalysis.schema.results.export import ExportedFile, ExportResult, SiteParity, Verification
 from qanalysis.schema.site import TensorId
@@ -33,7 +34,7 @@ def run(params: ExportParams, report: Report = silent, folder: Path | None = Non
     """Calibrates, writes the files, reads them back, and compares them with the simulation.
 
     Raises:
-        ValueError: with one sentence: bad names, files or data; a plan that cannot be exported; a folder that cannot be
+        UserError: with one sentence: bad names, files or data; a plan that cannot be exported; a folder that cannot be
             written to; or a file that computes something else, naming the site where that starts.
         OSError: if the disk is full.
     """
@@ -145,7 +146,7 @@ def _verified(
     """Compares the files on disk with the simulation; also the accuracy in floating point.
 
     Raises:
-        ValueError: if a file computes something else.
+        UserError: if a file computes something else.
     """
     import onnx
 
@@ -164,7 +165,7 @@ def _verified(
     found = differences(network, given.folded.model, operands, first.cpu())
     wrong = first_wrong(found)
     if wrong is not None:
-        raise ValueError(
+        raise UserError(
             f"The exported file does not compute what the simulation does: it differs from there on: {wrong}."
         )
     samples = params.evaluation_samples
@@ -177,7 +178,7 @@ def _verified(
     noise = _noise(given, operands, some.cpu())
     distance = _distance(measured.logits, simulated.logits)
     if agreement < _SUSPICIOUS and distance > max(10 * noise, TOLERANCE):
-        raise ValueError(
+        raise UserError(
             f"The exported file gives the simulation's answer for {agreement:.1f} % of {len(measured.logits)} samples "
             f"only, and its logits differ by {distance:.2g}, although every site agrees: please report this model."
         )

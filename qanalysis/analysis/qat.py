@@ -30,6 +30,7 @@ from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.schema import requests
 from qanalysis.schema.digest import digest
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.observations import RangeTable, ends
 from qanalysis.schema.params.qat import BEST, QatParams
 from qanalysis.schema.plan import Plan
@@ -51,7 +52,7 @@ def run(params: QatParams, report: Report = silent, folder: Path | None = None) 
     `torchrun` all its processes share every batch; only the first one's report and files are used.
 
     Raises:
-        ValueError: with one sentence: bad names, files or data; no training samples or labels; a plan of another
+        UserError: with one sentence: bad names, files or data; no training samples or labels; a plan of another
             model; a loss that is not finite; memory that does not suffice.
     """
     start = time.perf_counter()
@@ -228,9 +229,9 @@ def _prepared(
     task = tasks.load(params.model_copy(update={"device": processes.device(params.device)}))
     plan = params.checked_plan(task.coverage)
     if task.data.train is None or len(task.data.train) == 0:
-        raise ValueError(f"{task.data.name} has no training samples: fine-tuning needs some (see the names of data).")
+        raise UserError(f"{task.data.name} has no training samples: fine-tuning needs some (see the names of data).")
     if params.autocast == "fp16" and task.device.type != "cuda":
-        raise ValueError("autocast fp16 needs a GPU; choose bf16 or none on the CPU.")
+        raise UserError("autocast fp16 needs a GPU; choose bf16 or none on the CPU.")
     source = folded(task) if params.batch_norm == "folded" else task.model.module
     given = recipe(params, task.model.architecture, len(task.data.train))
     if params.augment and not task.data.images:

@@ -22,6 +22,7 @@ from qanalysis.analysis.measure.proxies import proxies
 from qanalysis.analysis.measure.recall import recall
 from qanalysis.analysis.measure.score import paired_interval
 from qanalysis.schema.digest import digest
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.accuracy import Rank, SensitivityMode, SensitivityParams
 from qanalysis.schema.results.sensitivity import SensitivityResult, SensitivityRow
 from qanalysis.task import logits
@@ -58,7 +59,7 @@ def run(params: SensitivityParams, report: Report = silent, folder: Path | None 
     With a folder, what has been measured is kept there, and a run that was killed goes on from it.
 
     Raises:
-        ValueError: with one sentence, for bad names, files, data, or a skipped site that does not exist.
+        UserError: with one sentence, for bad names, files, data, or a skipped site that does not exist.
     """
     start = time.perf_counter()
     given = baseline.measure(params, report, Checkpoint(folder, digest("sensitivity", params)))
@@ -93,11 +94,11 @@ def measure_sites(given: Baseline, mode: SensitivityMode, rank: Rank, harmless: 
     """The loop over sites: every one on every batch, or until it is known to be harmless.
 
     Raises:
-        ValueError: if the plan quantizes no site.
+        UserError: if the plan quantizes no site.
     """
     active = given.candidates
     if not active:
-        raise ValueError("The plan quantizes no site, so there is nothing to compare; skip fewer.")
+        raise UserError("The plan quantizes no site, so there is nothing to compare; skip fewer.")
     plan = given.plan
     plans = {site: plan.quantizing_only(site) if mode == "only" else plan.skipping(site) for site in active}
     models = {site: given.quantized(one) for site, one in plans.items()}

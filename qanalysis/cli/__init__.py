@@ -2,8 +2,11 @@
 
 import argparse
 import json
+import os
 import sys
+import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,66 +17,96 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from qanalysis import names, tracking
 from qanalysis.cli import compare, engines, jobs, plans, report
-from qanalysis.schema import configuration
+from qanalysis.schema import configuration, writing
+from qanalysis.schema.catalog import home
+from qanalysis.schema.errors import UserError, fault, sentence
 from qanalysis.schema.params.accuracy import INTERACTIVE, PARAMS
 from qanalysis.schema.params.task import TaskParams
 from qanalysis.schema.results.weights import RESULTS
+from qanalysis.schema.writing import save_text
 from qanalysis.show import terminal
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command; returns 0, or 1 after one sentence on standard error."""
+    """Runs a command; returns 0, 1 after a sentence about what was asked for, or 2 after one about a fault of ours."""
     options = _parser().parse_args(arguments)
     try:
-        if options.command == "models":
-            terminal.catalog(_output())
-            return 0
-        if options.command == "schema":
-            print(json.dumps(RESULTS[options.analysis].model_json_schema(), indent=1))
-            return 0
-        if options.command == "plans":
-            return plans.run(options, _output())
-        if options.command == "engines":
-            return engines.run(options, _output())
-        if options.command == "jobs":
-            return jobs.run(options, _output())
-        if options.command == "compare":
-            return compare.run(options, _output())
-        if options.command == "report":
-            return report.run(options, _output())
-        if options.command == "job":
-            from qanalysis.jobs import runners, worker
-
-            return worker.work(runners.chosen(), options.id)
-        if options.command == "run":
-            analysis, params = configuration.load(options.file)
-            if not options.allow_python:
-                remedy = "if you trust it, add --allow-python."
-                names.refuse_code(params.model, params.data, where=str(options.file), remedy=remedy)
-            return _analyse(options, analysis, params)
-        return _analyse(options, options.command, _given(options))
-    except (ValueError, OSError, KeyError) as error:
-        message = error.args[0] if isinstance(error, KeyError) else error
-        print(f"qanalysis: {message}", file=sys.stderr)
-        return 1
+        return _run(options)
     except KeyboardInterrupt:
         print("qanalysis: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # who read the output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if options.debug:
+            traceback.print_exc()
+        told = sentence(error)
+        if told is not None:
+            print(f"qanalysis: {told}", file=sys.stderr)
+            return 1
+        print(f"qanalysis: {fault(error)} {_trace(error, options.debug)}", file=sys.stderr)
+        return 2
+
+
+def _trace(error: Exception, shown: bool) -> str:
+    """Where the traceback is."""
+    if shown:
+        return "Please report it with the traceback above."
+    try:
+        path = home() / "last-fault.txt"
+        save_text(path, "".join(traceback.format_exception(error)))
+        return f"Its traceback is in {path} (--debug prints it)."
+    except (UserError, OSError):
+        return "--debug prints its traceback."
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Executes a command."""
+    if options.command == "models":
+        terminal.catalog(_output())
+        return 0
+    if options.command == "schema":
+        print(json.dumps(RESULTS[options.analysis].model_json_schema(), indent=1))
+        return 0
+    if options.command == "plans":
+        return plans.run(options, _output())
+    if options.command == "engines":
+        return engines.run(options, _output())
+    if options.command == "jobs":
+        return jobs.run(options, _output())
+    if options.command == "compare":
+        return compare.run(options, _output())
+    if options.command == "report":
+        return report.run(options, _output())
+    if options.command == "job":
+        from qanalysis.jobs import runners, worker
+
+        return worker.work(runners.chosen(), options.id)
+    if options.command == "run":
+        analysis, params = configuration.load(options.file)
+        if not options.allow_python:
+            remedy = "if you trust it, add --allow-python."
+            names.refuse_code(params.model, params.data, where=str(options.file), remedy=remedy)
+        return _analyse(options, analysis, params)
+    return _analyse(options, options.command, _given(options))
 
 
 def params_from(analysis: str, values: dict[str, Any]) -> TaskParams:
     """Checked parameters of an analysis.
 
     Raises:
-        ValueError: naming the first option that is out of its domain.
+        UserError: naming the first option that is out of its domain.
     """
     try:
         return PARAMS[analysis](**values)
     except ValidationError as error:
         first = error.errors()[0]
-        option = "--" + str(first["loc"][0]).replace("_", "-")
         message = first["msg"].removeprefix("Value error, ")
-        raise ValueError(f"{option}: {message} (got {first['input']!r})") from None
+        if not first["loc"]:  # of options that do not go together
+            raise UserError(f"{message[:1].upper()}{message[1:]}.") from None
+        option = "--" + str(first["loc"][0]).replace("_", "-")
+        raise UserError(f"{option}: {message} (got {first['input']!r:.80})") from None
 
 
 def _given(options: argparse.Namespace) -> TaskParams:
@@ -85,21 +118,27 @@ def _given(options: argparse.Namespace) -> TaskParams:
 def _analyse(options: argparse.Namespace, analysis: str, params: TaskParams) -> int:
     if options.log is not None:
         tracking.check(options.log)
-    if options.json is not None and not options.json.parent.is_dir():
-        raise ValueError(f"--json: there is no folder {options.json.parent}")
+    if options.json is not None:
+        options.json = writing.check(options.json, "--json")
     from qanalysis.analysis import ANALYSES
     from qanalysis.analysis.measure import checkpoint
     from qanalysis.analysis.training import processes
 
-    console = Console(stderr=True)
-    with _ProgressReport(console, options.quiet) as progress:
-        result = ANALYSES[analysis](params, progress, options.keep)
-    if not processes.speaks():
-        return 0
-    if options.json is not None:
-        result.save(options.json)
-    if options.keep is not None:
-        checkpoint.remove(options.keep)  # it is all in the result
+    console = Console(stderr=True, markup=False, emoji=False)
+    sole = nullcontext() if options.keep is None or not processes.speaks() else writing.sole_writer(options.keep)
+    with sole:
+        with _ProgressReport(console, options.quiet) as progress:
+            result = ANALYSES[analysis](params, progress, options.keep)
+        if not processes.speaks():
+            return 0
+        if options.json is not None:
+            try:
+                result.save(options.json)
+            except OSError:  # it took long to make: at least it is printed, and what was measured is kept
+                terminal.result(_output(), result)
+                raise
+        if options.keep is not None:
+            checkpoint.remove(options.keep)  # it is all in the result
     terminal.result(_output(), result)
     if options.log is not None:
         _output().print(tracking.send(result, options.log), highlight=False, soft_wrap=True)
@@ -108,7 +147,8 @@ def _analyse(options: argparse.Namespace, analysis: str, params: TaskParams) -> 
 
 def _output() -> Console:
     """Standard output; a file or pipe gets lines wide enough for the tables."""
-    return Console() if sys.stdout.isatty() else Console(width=120)
+    width = None if sys.stdout.isatty() else 120
+    return Console(width=width, markup=False, emoji=False)  # names are text
 
 
 class _ProgressReport:
@@ -137,6 +177,9 @@ class _ProgressReport:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("qanalysis", description="See what int8 quantization does to a network.")
+    parser.add_argument(
+        "--debug", action="store_true", help="print the traceback of an error, too (before the command)"
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("models", help="names of models and data")
     schema = commands.add_parser("schema", help="the JSON schema of a result")

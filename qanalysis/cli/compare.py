@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -10,6 +9,9 @@ from rich.table import Table
 from qanalysis.cli import jobs
 from qanalysis.insight.comparison import Run, differences, shared_ranges
 from qanalysis.jobs import runners
+from qanalysis.schema import paths
+from qanalysis.schema.errors import UserError
+from qanalysis.schema.reading import json_object
 from qanalysis.schema.results.weights import RESULTS
 
 
@@ -25,11 +27,11 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """Executes the command.
 
     Raises:
-        ValueError: if there are fewer than two runs, or one cannot be read.
+        UserError: if there are fewer than two runs, or one cannot be read.
         KeyError: if there is no such job or file.
     """
     if len(options.runs) < 2:
-        raise ValueError("Two runs or more are needed to compare.")
+        raise UserError("Two runs or more are needed to compare.")
     runs = [load(text) for text in options.runs]
     differing = differences(runs)
     if options.json:
@@ -56,22 +58,19 @@ def load(text: str) -> Run:
     """The run of a result file, or of a job.
 
     Raises:
-        ValueError: if the file is no result, or the job has none.
+        UserError: if the file is no result, or the job has none.
         KeyError: if there is neither.
     """
-    path = Path(text)
-    if path.is_file():
-        try:
-            analysis = json.loads(path.read_text(encoding="utf-8")).get("analysis")
-        except (UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
-            raise ValueError(f"{path} is not a result's JSON: {error}") from None
-        if analysis not in RESULTS:
-            raise ValueError(f"{path} is no result: its analysis is {analysis!r}.")
+    path = paths.checked(text)
+    if paths.kind(path) != "nothing":
+        analysis = json_object(path, "result").get("analysis")
+        if not isinstance(analysis, str) or analysis not in RESULTS:
+            raise UserError(f"{path} is no result: its analysis is {analysis!r:.80}.")
         return Run(path.stem, RESULTS[analysis].load(path))
     store = runners.chosen().store
     job = store.job(jobs.found(store, text))
     if job.state != "finished":
-        raise ValueError(f"{job.id} is {job.state}: only finished jobs have a result.")
+        raise UserError(f"{job.id} is {job.state}: only finished jobs have a result.")
     return Run(job.id, store.result(job))
 
 

@@ -4,6 +4,7 @@ import argparse
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from qanalysis.engines.listing import machine
 from qanalysis.engines.tensorrt import command
@@ -23,7 +24,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         return 0
     table = Table("engine", "version", "precisions", "what for", box=None)
     for card in found.engines:
-        precisions = ", ".join(card.precisions) if card.available else "[yellow]missing[/]"
+        precisions = Text(", ".join(card.precisions)) if card.available else Text("missing", "yellow")
         table.add_row(card.engine, card.version or "-", precisions, card.purpose)
     console.print(table)
     for card in found.engines:

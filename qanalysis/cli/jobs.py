@@ -10,12 +10,14 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from qanalysis import tracking
 from qanalysis.jobs import runners
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import Store
 from qanalysis.jobs.summary import duration, settings, size
+from qanalysis.schema.errors import UserError
 
 _VERBS = {
     "show": "everything about one job",
@@ -54,7 +56,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
     Raises:
         KeyError: if there is no such job.
-        ValueError: if the job is not in a state for it, or its id is cut too short.
+        UserError: if the job is not in a state for it, or its id is cut too short.
     """
     engine = runners.chosen()
     if options.verb == "list":
@@ -89,7 +91,7 @@ def found(store: Store, text: str) -> str:
     """The id that is this text, or the only one that ends with it.
 
     Raises:
-        ValueError: if several end with it.
+        UserError: if several end with it.
         KeyError: if none does.
     """
     ids = [job.id for job in store.jobs(limit=10_000)]
@@ -97,9 +99,9 @@ def found(store: Store, text: str) -> str:
         return text
     ends = [job_id for job_id in ids if job_id.endswith(text)]
     if len(ends) > 1:
-        raise ValueError(f"{len(ends)} jobs end with {text!r}, among them {ends[0]} and {ends[1]}: write more of it.")
+        raise UserError(f"{len(ends)} jobs end with {text!r}, among them {ends[0]} and {ends[1]}: write more of it.")
     if not ends:
-        raise KeyError(f"There is no job {text!r} in {store.root}; `qanalysis jobs list` names them.")
+        raise UserError(f"There is no job {text!r} in {store.root}; `qanalysis jobs list` names them.")
     return ends[0]
 
 
@@ -114,7 +116,7 @@ def _list(store: Store, console: Console, options: argparse.Namespace) -> None:
     for job in jobs:
         progress = f"{100 * job.progress:.0f} %" if job.state != "queued" else job.waits
         created = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.created))
-        state = f"[{_STYLES.get(job.state, 'default')}]{job.state}[/]"
+        state = Text(job.state, _STYLES.get(job.state, ""))
         took = duration(job.seconds) if job.seconds else ""
         name = f"{job.id} (pinned)" if job.pinned else job.id
         table.add_row(state, name, job.params.model, job.params.data, created, took, progress)

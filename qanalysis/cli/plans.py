@@ -1,13 +1,14 @@
 """`qanalysis plans`: list, show, save and delete plans."""
 
 import argparse
-import json
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from qanalysis.schema import saved_plan
+from qanalysis.schema.errors import UserError
+from qanalysis.schema.reading import json_object
 from qanalysis.schema.results.sensitivity import PartialResult, PlanResult, SensitivityResult
 from qanalysis.schema.results.weights import RESULTS
 from qanalysis.schema.saved_plan import SavedPlan
@@ -31,7 +32,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """Executes the command.
 
     Raises:
-        ValueError: for an unknown name or a file that holds no plan.
+        UserError: for an unknown name or a file that holds no plan.
     """
     if options.verb == "list":
         _list(console)
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         console.print(f"{plan.name} saved as {saved_plan.save(plan)}", highlight=False, soft_wrap=True)
     else:
         if options.name not in saved_plan.saved():
-            raise ValueError(
+            raise UserError(
                 f"There is no saved plan {options.name!r}; saved are: {', '.join(saved_plan.saved()) or 'none'}."
             )
         saved_plan.delete(options.name)
@@ -53,20 +54,16 @@ def read(path: Path, name: str) -> SavedPlan:
     """The plan in a file under a new name: a saved plan, or the outcome of an analysis that makes one.
 
     Raises:
-        ValueError: if the file holds neither.
+        UserError: if the file holds neither.
     """
-    try:
-        content = json.loads(path.read_text())
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from None
-    analysis = content.get("analysis") if isinstance(content, dict) else None
+    analysis = json_object(path, "plan").get("analysis")
     if analysis is None:
         return SavedPlan.load(path).renamed(name)
-    if analysis in RESULTS:
+    if isinstance(analysis, str) and analysis in RESULTS:
         result = RESULTS[analysis].load(path)
         if isinstance(result, SensitivityResult | PartialResult | PlanResult):
             return result.saved_plan(name)
-    raise ValueError(f"{path} is a result of {analysis}, which holds no plan; sensitivity, partial and plan do.")
+    raise UserError(f"{path} is a result of {analysis!r:.80}, which holds no plan; sensitivity, partial and plan do.")
 
 
 def _list(console: Console) -> None:

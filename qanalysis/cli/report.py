@@ -8,7 +8,9 @@ from rich.console import Console
 
 from qanalysis.cli import compare
 from qanalysis.jobs import runners
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.task import TaskParams
+from qanalysis.schema.writing import save_text
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -34,14 +36,14 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """Executes the command.
 
     Raises:
-        ValueError: if there is nothing to tell, or no file to tell it in.
+        UserError: if there is nothing to tell, or no file to tell it in.
         KeyError: if there is no such job or file.
         OSError: if a file cannot be written.
     """
     if options.html is None and options.markdown is None:
-        raise ValueError("Name a file to write: --html FILE, --markdown FILE, or both.")
+        raise UserError("Name a file to write: --html FILE, --markdown FILE, or both.")
     if importlib.util.find_spec("plotly") is None:
-        raise ValueError("A report needs Plotly: install it with pip install 'qanalysis[ui]'.")
+        raise UserError("A report needs Plotly: install it with pip install 'qanalysis[ui]'.")
     from qanalysis.show import markdown, web
     from qanalysis.show.report import contents, gather
 
@@ -50,13 +52,13 @@ def run(options: argparse.Namespace, console: Console) -> int:
     else:
         results = gather.newest(runners.chosen().store, options.model, options.data)
         if not results:
-            raise ValueError(
+            raise UserError(
                 f"No finished job is about {options.model} on {options.data}: run it in the dashboard first, or name "
                 "results' JSON files."
             )
     document = contents.document(results)
     for path, render in ((options.html, web.render), (options.markdown, markdown.render)):
         if path is not None:
-            path.write_text(render(document), encoding="utf-8")
+            save_text(path, render(document))
             console.print(f"{path}: {len(document.sections)} sections", highlight=False, soft_wrap=True)
     return 0

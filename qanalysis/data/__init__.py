@@ -7,6 +7,7 @@ from qanalysis.data.loaded import LoadedData
 from qanalysis.models.loaded import LoadedModel
 from qanalysis.names import Name
 from qanalysis.schema.catalog import DATA_SOURCES
+from qanalysis.schema.errors import UserError
 
 SOURCES: dict[str, Callable[[Name, LoadedModel, int], LoadedData]] = {
     "sample": sample.load,
@@ -26,10 +27,10 @@ def load(name: str, model: LoadedModel, seed: int = 0) -> LoadedData:
         seed: of the order of the calibration samples, and of the split where the data has none of its own.
 
     Raises:
-        ValueError: with one sentence that says what to do: unknown name, missing or unsuitable file, no network,
+        UserError: with one sentence that says what to do: unknown name, missing or unsuitable file, no network,
             not a single sample.
     """
     parsed = Name.parse(name, "data", DATA_SOURCES)
     if parsed.variant is not None:
-        raise ValueError(f"Data has no @ variants, but got {name}; drop @{parsed.variant}.")
+        raise UserError(f"Data has no @ variants, but got {name}; drop @{parsed.variant}.")
     return SOURCES[parsed.source](parsed, model, seed)

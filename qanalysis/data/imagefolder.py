@@ -96,7 +96,7 @@ def load(name: Name, model: LoadedModel, seed: int) -> LoadedData:
     calibrate on; else a quarter of the images, at most 1,024, is set aside for it.
 
     Raises:
-        ValueError: if a folder is missing or has no images.
+        UserError: if a folder is missing or has no images.
     """
     name.only("calibration", "mean", "std")
     root = paths.folder(name.rest)
@@ -112,7 +112,7 @@ def load(name: Name, model: LoadedModel, seed: int) -> LoadedData:
     images, notes = _images(listing, index, transform)
     if other is None:
         if len(images) < 2:
-            raise ValueError(f"{root} holds one image; at least two are needed, one to calibrate and one to evaluate.")
+            raise UserError(f"{root} holds one image; at least two are needed, one to calibrate and one to evaluate.")
         calibrating, order = images, fair(images.targets, len(images), seed)
         count = min(CALIBRATION_SAMPLES, max(1, len(order) // 4))
         evaluated = order[count:]
@@ -140,10 +140,10 @@ def listed(root: Path) -> Listing:
     """All images under a folder, sorted; hidden files and folders and other kinds of files are passed over.
 
     Raises:
-        ValueError: if the folder is missing or has no images.
+        UserError: if the folder is missing or has no images.
     """
     if not root.is_dir():
-        raise ValueError(f"There is no folder {root}; imagefolder: data is written imagefolder:PATH.")
+        raise UserError(f"There is no folder {root}; imagefolder: data is written imagefolder:PATH.")
     closed: list[Path] = []
     found = [entry.path for entry in paths.walk(root, closed.append) if entry.path.name.lower().endswith(EXTENSIONS)]
     if not found:

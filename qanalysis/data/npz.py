@@ -26,7 +26,7 @@ def load(name: Name, model: LoadedModel, seed: int) -> LoadedData:
     """Calibration and training images from `x_train`, evaluation images from `x_test`; labels may be left out.
 
     Raises:
-        ValueError: if the file is missing or corrupt, holds pickled objects, or its arrays do not fit.
+        UserError: if the file is missing or corrupt, holds pickled objects, or its arrays do not fit.
     """
     name.only("mean", "std")
     path = paths.file(name.rest)
@@ -34,14 +34,14 @@ def load(name: Name, model: LoadedModel, seed: int) -> LoadedData:
     for key in ("x_train", "x_test"):
         if key not in arrays:
             have = ", ".join(sorted(arrays)) or "nothing"
-            raise ValueError(f"{path} must hold x_train and x_test, but {key} is missing (it holds {have}).")
+            raise UserError(f"{path} must hold x_train and x_test, but {key} is missing (it holds {have}).")
     x_train, x_test = (_images(path, key, arrays[key], model) for key in ("x_train", "x_test"))
     y_train, y_test = (
         _labels(path, f"y_{part}", arrays.get(f"y_{part}"), len(images))
         for part, images in (("train", x_train), ("test", x_test))
     )
     if x_train.shape[1:] != x_test.shape[1:]:
-        raise ValueError(
+        raise UserError(
             f"{path}: training and test images must have one shape, but are {x_train.shape[1:]} and {x_test.shape[1:]}."
         )
     chosen = normalization(name, model, x_train.shape[3], ((0.0,), (1.0,)), "mean 0 and standard deviation 1")
@@ -65,10 +65,10 @@ def read(path: Path) -> dict[str, NDArray[np.generic]]:
     """The arrays of an `.npz` file; nothing in it is ever unpickled.
 
     Raises:
-        ValueError: with one sentence, if it is missing, corrupt, or holds pickled objects.
+        UserError: with one sentence, if it is missing, corrupt, or holds pickled objects.
     """
     if not path.is_file():
-        raise ValueError(f"There is no file {path}; npz: data is written npz:PATH.")
+        raise UserError(f"There is no file {path}; npz: data is written npz:PATH.")
     try:
         content = np.load(path, allow_pickle=False)
         if isinstance(content, np.lib.npyio.NpzFile):
@@ -76,25 +76,23 @@ def read(path: Path) -> dict[str, NDArray[np.generic]]:
                 return {key: content[key] for key in content.files}
     except (*CORRUPT, *CORRUPT_HEADER) as error:
         if "Object arrays" in str(error):
-            raise ValueError(
+            raise UserError(
                 f"{path} holds pickled objects, which are not loaded; save plain arrays: np.savez(path, x_train=…)."
             ) from None
-        raise ValueError(f"{path} is corrupt or not an .npz file ({type(error).__name__}: {error}).") from None
-    raise ValueError(f"{path} is a single array; save several with names: np.savez(path, x_train=…).")
+        raise UserError(f"{path} is corrupt or not an .npz file ({type(error).__name__}: {error}).") from None
+    raise UserError(f"{path} is a single array; save several with names: np.savez(path, x_train=…).")
 
 
 def _images(path: Path, key: str, array: NDArray[np.generic], model: LoadedModel) -> NDArray[np.uint8]:
     if array.dtype != np.uint8 or array.ndim not in (3, 4):
-        raise ValueError(
+        raise UserError(
             f"{path}: {key} must be uint8 images (N, H, W, C) or (N, H, W), but is {array.dtype} {array.shape}."
         )
     images = np.asarray(array[..., None] if array.ndim == 3 else array, np.uint8)
     if images.shape[3] > 4 and images.shape[1] <= 4:
-        raise ValueError(
-            f"{path}: {key} must be (N, H, W, C), but {array.shape} looks like (N, C, H, W); transpose it."
-        )
+        raise UserError(f"{path}: {key} must be (N, H, W, C), but {array.shape} looks like (N, C, H, W); transpose it.")
     if 0 in images.shape:
-        raise ValueError(f"{path}: {key} holds no images, its shape is {array.shape}.")
+        raise UserError(f"{path}: {key} holds no images, its shape is {array.shape}.")
     if images.shape[3] == 1 and model.input_shape is not None and model.input_shape[0] == 3:
         return np.broadcast_to(images, (*images.shape[:3], 3))
     return images
@@ -106,9 +104,9 @@ def _labels(path: Path, key: str, array: NDArray[np.generic] | None, images: int
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise ValueError(f"{path}: {key} must be class numbers (N,), but is {array.dtype} {array.shape}.")
+        raise UserError(f"{path}: {key} must be class numbers (N,), but is {array.dtype} {array.shape}.")
     if len(array) != images:
-        raise ValueError(f"{path}: {key} must have a label for each image, but has {len(array)} for {images} images.")
+        raise UserError(f"{path}: {key} must have a label for each image, but has {len(array)} for {images} images.")
     if array.min() < 0 or array.max() >= 2**31:
         wrong = array.min() if array.min() < 0 else array.max()
         raise UserError(f"{path}: {key} must be class numbers from 0 up, but holds {wrong}.")

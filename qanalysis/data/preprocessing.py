@@ -10,6 +10,7 @@ from torchvision.transforms import functional
 
 from qanalysis.models.loaded import LoadedModel
 from qanalysis.names import Name
+from qanalysis.schema.errors import UserError
 
 Channels = tuple[float, ...]
 
@@ -41,21 +42,19 @@ def normalization(
         of: whose the assumed values are, for the warning.
 
     Raises:
-        ValueError: for options that are not numbers, not as many as channels, or a deviation that is not positive.
+        UserError: for options that are not numbers, not as many as channels, or a deviation that is not positive.
     """
     if "mean" in name.options or "std" in name.options:
         if not {"mean", "std"} <= set(name.options):
-            raise ValueError(f"{name.source}: data takes the options mean and std together, e.g. ?mean=0.5&std=0.25.")
+            raise UserError(f"{name.source}: data takes the options mean and std together, e.g. ?mean=0.5&std=0.25.")
         return Normalization(_numbers(name, "mean", channels), _numbers(name, "std", channels))
     if model.mean is not None and model.std is not None:
         if len(model.mean) != channels:
-            raise ValueError(
-                f"{model.name} takes {len(model.mean)} channels, but the images of {name} have {channels}."
-            )
+            raise UserError(f"{model.name} takes {len(model.mean)} channels, but the images of {name} have {channels}.")
         return Normalization(model.mean, model.std)
     mean, std = (values * channels if len(values) == 1 else values for values in assumed)
     if len(mean) != channels:
-        raise ValueError(f"Say how {name} is normalised: it has {channels} channels; add ?mean=…&std=….")
+        raise UserError(f"Say how {name} is normalised: it has {channels} channels; add ?mean=…&std=….")
     warning = (
         f"The model does not say how its inputs are normalised: {of} were taken; "
         f"if accuracy is poor, set them with ?mean=…&std=…."
@@ -102,7 +101,7 @@ def _numbers(name: Name, option: str, channels: int) -> Channels:
     fits = len(values) == channels and all(abs(value) < float("inf") for value in values)
     if not fits or (option == "std" and min(values) <= 0):
         sign = "positive " if option == "std" else ""
-        raise ValueError(
+        raise UserError(
             f"Option {option} of {name.source}: data must be 1 or {channels} {sign}numbers separated by commas, "
             f"but got {option}={text}."
         )

@@ -11,6 +11,7 @@ from qanalysis.data.split import DatasetSplit, Split
 from qanalysis.models.loaded import LoadedModel
 from qanalysis.models.python import call_factory
 from qanalysis.names import Name
+from qanalysis.schema.errors import UserError
 
 PARTS = ("calibration", "evaluation", "training")
 
@@ -24,7 +25,7 @@ def load(name: Name, model: LoadedModel, seed: int) -> LoadedData:
     number of them is a fair choice.
 
     Raises:
-        ValueError: if the factory cannot be imported, fails, or returns something else, or a dataset is empty.
+        UserError: if the factory cannot be imported, fails, or returns something else, or a dataset is empty.
     """
     result = call_factory(name)
     if isinstance(result, LoadedData):
@@ -39,7 +40,7 @@ def load(name: Name, model: LoadedModel, seed: int) -> LoadedData:
     try:
         _, targets = next(iter(evaluation.batches(1, 1)))
     except ValueError as error:
-        raise ValueError(f"{name}, evaluation data: {error}") from error
+        raise UserError(f"{name}, evaluation data: {error}") from error
     return LoadedData(
         str(name),
         f"returned by {name.rest}",
@@ -65,12 +66,12 @@ def _by_part(name: Name, result: Any) -> dict[str, Any]:
     if not isinstance(result, dict) or not {*PARTS[:2]} <= set(result) <= set(PARTS):
         got = f"a dict with {', '.join(map(str, result)) or 'no keys'}" if isinstance(result, dict) else None
         got = got or (f"{len(result)} values" if isinstance(result, tuple | list) else type(result).__name__)
-        raise ValueError(
+        raise UserError(
             f"{name} must return calibration and evaluation datasets, and may return a training dataset "
             f"(a tuple, or a dict with the keys {', '.join(PARTS)}), but returned {got}."
         )
     if result["calibration"] is None or result["evaluation"] is None:
-        raise ValueError(f"{name} must return calibration and evaluation datasets, but one of them is None.")
+        raise UserError(f"{name} must return calibration and evaluation datasets, but one of them is None.")
     return result
 
 
@@ -78,13 +79,13 @@ def _split(name: Name, part: str, dataset: Any, seed: int) -> Split:
     if isinstance(dataset, Split):
         return dataset
     if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
-        raise ValueError(
+        raise UserError(
             f"{name}: the {part} data must have __len__ and __getitem__, but {type(dataset).__name__} has not; "
             "return a map-style dataset, not a loader or an iterable one."
         )
     count = len(dataset)
     if count == 0:
-        raise ValueError(f"{name}: the {part} dataset is empty.")
+        raise UserError(f"{name}: the {part} dataset is empty.")
     labels = np.asarray(getattr(dataset, "targets", None))
     usable = labels.shape == (count,) and labels.dtype.kind in "iu"
     order = fair(labels if usable else None, count, 0 if part == "evaluation" else seed)

@@ -21,6 +21,7 @@ from qanalysis.data.split import ArraySplit, Split
 from qanalysis.models.loaded import LoadedModel
 from qanalysis.names import Name
 from qanalysis.schema.catalog import samples_folder
+from qanalysis.schema.errors import UserError
 
 CIFAR10 = ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
 """Mean and standard deviation of CIFAR-10's training images, on pixels in [0, 1]."""
@@ -33,11 +34,11 @@ def load(name: Name, model: LoadedModel, seed: int) -> LoadedData:
     Nothing is decoded before it is asked for.
 
     Raises:
-        ValueError: for another name, an unknown option, or if the files are not there.
+        UserError: for another name, an unknown option, or if the files are not there.
     """
     name.only("mean", "std")
     if name.rest != "cifar10":
-        raise ValueError(f"Unknown sample data {name.rest!r}; choose from cifar10.")
+        raise UserError(f"Unknown sample data {name.rest!r}; choose from cifar10.")
     chosen = normalization(name, model, 3, CIFAR10, "CIFAR-10's own mean and standard deviation")
     folder = samples_folder() / "data"
     index = read_index(folder)
@@ -66,12 +67,12 @@ def read_index(folder: Path) -> dict[str, Any]:
     """What `labels.json` says.
 
     Raises:
-        ValueError: if it is not there.
+        UserError: if it is not there.
     """
     try:
         index: dict[str, Any] = json.loads((folder / "labels.json").read_text())
     except OSError:
-        raise ValueError(
+        raise UserError(
             f"The sample data is not in {folder}; run from a checkout of the repository, or set QANALYSIS_SAMPLES."
         ) from None
     return index
@@ -86,14 +87,14 @@ def images(folder: Path, index: dict[str, Any], part: str) -> NDArray[np.uint8]:
     """The images `(N, 32, 32, 3)` of a part.
 
     Raises:
-        ValueError: if a file is missing or broken.
+        UserError: if a file is missing or broken.
     """
     tiles = []
     for file in index["parts"][part]["files"]:
         try:
             mosaic = np.asarray(Image.open(folder / file).convert("RGB"))
         except (OSError, SyntaxError, ValueError) as error:
-            raise ValueError(f"The sample data is damaged: {folder / file} cannot be read ({error}).") from None
+            raise UserError(f"The sample data is damaged: {folder / file} cannot be read ({error}).") from None
         rows, columns = mosaic.shape[0] // SIDE, mosaic.shape[1] // SIDE
         tiles.append(mosaic.reshape(rows, SIDE, columns, SIDE, 3).swapaxes(1, 2).reshape(-1, SIDE, SIDE, 3))
     return np.concatenate(tiles)[: len(index["parts"][part]["labels"])]

@@ -38,7 +38,7 @@ class Split(Protocol):
             inputs `(N, C, H, W)`, normalised float32 in channels_last layout, and int64 labels `(N,)`, or None.
 
         Raises:
-            ValueError: if `batch_size` or `limit` is under 1, or not a single sample can be read.
+            UserError: if `batch_size` or `limit` is under 1, or not a single sample can be read.
         """
         ...
 
@@ -50,7 +50,7 @@ class Split(Protocol):
         """The sample at position `index` of the split for display: uint8 `(H, W, 3)`.
 
         Raises:
-            ValueError: if it cannot be read.
+            UserError: if it cannot be read.
         """
         ...
 
@@ -87,16 +87,16 @@ class ArraySplit:
             order: positions in `images`, if not all of them one after the other.
 
         Raises:
-            ValueError: if the numbers of channels, labels or images do not fit.
+            UserError: if the numbers of channels, labels or images do not fit.
         """
         self._images = images[..., None] if images.ndim == 3 else images
         channels = self._images.shape[-1]
         if self._images.ndim != 4 or images.dtype != np.uint8:
-            raise ValueError(f"images must be uint8 (N, H, W, C), but are {images.dtype} {images.shape}.")
+            raise UserError(f"images must be uint8 (N, H, W, C), but are {images.dtype} {images.shape}.")
         if not len(mean) == len(std) == channels:
-            raise ValueError(f"mean, std and channels must be as many, but are {len(mean)}, {len(std)}, {channels}.")
+            raise UserError(f"mean, std and channels must be as many, but are {len(mean)}, {len(std)}, {channels}.")
         if labels is not None and len(labels) != len(images):
-            raise ValueError(f"there must be a label for each image, but there are {len(labels)} and {len(images)}.")
+            raise UserError(f"there must be a label for each image, but there are {len(labels)} and {len(images)}.")
         self._labels = labels
         self._order = np.arange(len(images)) if order is None else order
         # as wide as an image: NumPy is slow where the innermost dimension has only the three channels
@@ -186,10 +186,10 @@ class DatasetSplit:
         position = self._order[index]
         sample = self._read(position)
         if sample is None:
-            raise ValueError(f"{self._name(position)} could not be read ({self._unreadable[position]}).")
+            raise UserError(f"{self._name(position)} could not be read ({self._unreadable[position]}).")
         image = sample[0].to(torch.float32)
         if image.ndim != 3:
-            raise ValueError(f"{self._name(position)} is no image (C, H, W): its shape is {tuple(image.shape)}.")
+            raise UserError(f"{self._name(position)} is no image (C, H, W): its shape is {tuple(image.shape)}.")
         if self._mean is not None and self._std is not None:
             image = image * torch.tensor(self._std).view(-1, 1, 1) + torch.tensor(self._mean).view(-1, 1, 1)
         else:
@@ -229,9 +229,8 @@ class DatasetSplit:
         elif empty:
             position = next(position for position in self._order if position in self._unreadable)
             reason = self._unreadable[position]  # of the first in the split's order, whichever thread met one first
-            raise ValueError(
-                f"None of the {len(self):,} samples could be read; the first is {self._name(position)} ({reason})."
-            )
+            which = "The only sample cannot" if len(self) == 1 else f"None of the {len(self):,} samples could"
+            raise UserError(f"{which} be read; the first is {self._name(position)} ({reason}).")
 
     def _samples(self, limit: int, ahead: int) -> Iterator[Sample]:
         """The first `limit` readable samples in order, read ahead by the workers; never more than are asked for."""
@@ -269,25 +268,24 @@ class DatasetSplit:
             self._unreadable[position] = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
             return None
         except Exception as error:
-            raise ValueError(
-                f"{self._name(position)} failed in the dataset: {type(error).__name__}: {error}"
-            ) from error
+            raise UserError(f"{self._name(position)} failed in the dataset: {type(error).__name__}: {error}") from error
         has_target = isinstance(item, tuple | list) and len(item) == 2
         value, target = item if has_target else (item, None)
         if isinstance(value, np.ndarray):
             value = torch.from_numpy(value)
         if not isinstance(value, torch.Tensor) or value.dtype == torch.uint8:
             kind = "uint8" if isinstance(value, torch.Tensor) else type(value).__name__
-            raise ValueError(
+            raise UserError(
                 f"a dataset must give (input, target) or input, with inputs that are float tensors (C, H, W), "
                 f"but {self._name(position)} is {kind}; convert and normalise it in the dataset's transform."
             )
         value = value.to(torch.float32) if value.is_floating_point() else value
         try:
             label = None if target is None else int(target)
+            good = label is None or (bool(label == target) and 0 <= label < 2**31)
         except (TypeError, ValueError, RuntimeError, OverflowError):
-            label = -1
-        if label is not None and (label != target or not 0 <= label < 2**31):
+            label, good = None, False
+        if not good:
             raise UserError(f"targets must be class numbers, but that of {self._name(position)} is {target!r:.80}.")
         return value, label
 
@@ -295,11 +293,11 @@ class DatasetSplit:
 def _end(count: int, batch_size: int, limit: int | None) -> int:
     """How many samples to give at most."""
     if count == 0:
-        raise ValueError("There are no samples.")
+        raise UserError("There are no samples.")
     if batch_size < 1:
-        raise ValueError(f"batch_size >= 1 must hold, but got {batch_size}.")
+        raise UserError(f"batch_size >= 1 must hold, but got {batch_size}.")
     if limit is not None and limit < 1:
-        raise ValueError(f"At least one sample must be asked for, but got limit={limit}.")
+        raise UserError(f"At least one sample must be asked for, but got limit={limit}.")
     return count if limit is None else min(count, limit)
 
 
@@ -307,11 +305,11 @@ def _stacked(samples: list[Sample]) -> Batch:
     shapes = {tuple(value.shape) for value, _ in samples}
     if len(shapes) > 1:
         first, second = sorted(shapes)[:2]
-        raise ValueError(f"inputs must have one shape, but some are {first}, others {second}; resize them alike.")
+        raise UserError(f"inputs must have one shape, but some are {first}, others {second}; resize them alike.")
     inputs = torch.stack([value for value, _ in samples])
     if inputs.ndim == 4:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
     targets = [target for _, target in samples if target is not None]
     if targets and len(targets) < len(samples):
-        raise ValueError("either all samples or none must have a target.")
+        raise UserError("either all samples or none must have a target.")
     return inputs, torch.tensor(targets, dtype=torch.int64) if targets else None

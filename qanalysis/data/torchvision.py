@@ -16,6 +16,7 @@ from qanalysis.models.loaded import LoadedModel
 from qanalysis.names import Name
 from qanalysis.schema import paths
 from qanalysis.schema.catalog import home
+from qanalysis.schema.errors import UserError
 
 CIFAR100 = ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762))
 """Mean and standard deviation of CIFAR-100's training images, on pixels in [0, 1]."""
@@ -31,11 +32,11 @@ def load(name: Name, model: LoadedModel, seed: int) -> LoadedData:
     The files are in the tool's folder, or where option `root` says.
 
     Raises:
-        ValueError: for an unknown set, or one that is not there and cannot be downloaded.
+        UserError: for an unknown set, or one that is not there and cannot be downloaded.
     """
     name.only("root", "mean", "std")
     if name.rest not in SETS:
-        raise ValueError(f"Unknown torchvision data {name.rest!r}; choose from {', '.join(SETS)}.")
+        raise UserError(f"Unknown torchvision data {name.rest!r}; choose from {', '.join(SETS)}.")
     dataset, own = SETS[name.rest]
     chosen = normalization(name, model, 3, own, f"{name.rest}'s own mean and standard deviation")
     root = paths.checked(name.options["root"]) if "root" in name.options else home() / "data"
@@ -65,7 +66,7 @@ def _downloaded(dataset: Any, root: Path, name: Name, train: bool) -> Any:
         root.mkdir(parents=True, exist_ok=True)
         return dataset(str(root), train=train, download=True)
     except (OSError, RuntimeError, HTTPException, EOFError) as error:
-        raise ValueError(
+        raise UserError(
             f"{name.rest} is not in {root} and could not be downloaded ({error}); connect to the internet once, "
             f"put torchvision's files there, or use sample:cifar10, a subset that comes with the tool."
         ) from None

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.engines.protocol import Inputs, LayerTime, Source
+from qanalysis.schema.errors import UserError
 
 #: Time over which the shortest time of each step is taken, in ms.
 _LAYER_MS = 1000.0
@@ -27,7 +28,7 @@ class EngineProcess:
         source: what to compile.
 
     Raises:
-        ValueError: if the engine cannot be used, cannot compile it, or crashes.
+        UserError: if the engine cannot be used, cannot compile it, or crashes.
     """
 
     def __init__(self, engine: str, source: Source) -> None:
@@ -120,10 +121,10 @@ class EngineProcess:
         except BrokenPipeError:
             line = ""
         if not line:
-            raise ValueError(self._crash(verb))
+            raise UserError(self._crash(verb))
         answer = json.loads(line)
         if "error" in answer:
-            raise ValueError(answer["error"])
+            raise UserError(answer["error"])
         return answer["result"]
 
     def _crash(self, verb: str) -> str:

@@ -8,6 +8,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from qanalysis.schema.errors import UserError
+
 Precision = Literal["fp32", "bf16", "fp16", "int8", "int8+bf16"]
 Inputs = NDArray[Any]
 
@@ -118,7 +120,7 @@ class Engine(Protocol):
         """Makes a network ready to run.
 
         Raises:
-            ValueError: if the engine cannot: one sentence.
+            UserError: if the engine cannot: one sentence.
         """
         ...
 
@@ -131,7 +133,7 @@ def one_sentence(engine: str, source: Source) -> Iterator[None]:
     except (RuntimeError, MemoryError, ValueError) as error:
         text = " ".join(str(error).split()) or type(error).__name__
         if isinstance(error, MemoryError) or any(part in text.lower() for part in ("bad_alloc", "memory", "allocate")):
-            raise ValueError(
+            raise UserError(
                 f"{engine} has not enough memory for batch {source.batch} in {source.precision}: use a smaller batch."
             ) from error
-        raise ValueError(f"{engine} cannot execute the network in {source.precision}: {text[:300]}") from error
+        raise UserError(f"{engine} cannot execute the network in {source.precision}: {text[:300]}") from error

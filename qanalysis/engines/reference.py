@@ -9,6 +9,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from qanalysis.engines.export.trace import INPUT, OUTPUT
+from qanalysis.schema.errors import UserError
 
 _FATAL_ONLY = 4
 
@@ -22,7 +23,7 @@ class Reference:
         threads: of the runtime; 0 lets it choose.
 
     Raises:
-        ValueError: if the file is not valid, or the runtime lacks one of its operators.
+        UserError: if the file is not valid, or the runtime lacks one of its operators.
     """
 
     def __init__(self, proto: onnx.ModelProto, outputs: Sequence[str] = (), threads: int = 0) -> None:
@@ -42,7 +43,7 @@ class Reference:
                 proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # the runtime's own types are not public
-            raise ValueError(f"the file cannot be loaded: {' '.join(str(error).split())}") from None
+            raise UserError(f"the file cannot be loaded: {' '.join(str(error).split())}") from None
 
     def run(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         """Logits `(N, classes)` for inputs `(N, …)`."""

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.engines.protocol import Compiled, Inputs, LayerTime, Precision, Source
+from qanalysis.schema.errors import UserError
 
 _TOOL = "trtexec"
 _TIMEOUT = 3600
@@ -84,7 +85,7 @@ def profile(times: str, layers: str = "") -> tuple[LayerTime, ...]:
         layers: content of the file of `--exportLayerInfo`; without it, precisions are not known.
 
     Raises:
-        ValueError: if it is something else.
+        UserError: if it is something else.
     """
     try:
         told = json.loads(times)
@@ -95,7 +96,7 @@ def profile(times: str, layers: str = "") -> tuple[LayerTime, ...]:
         about = {layer["Name"]: layer for layer in (json.loads(layers)["Layers"] if layers else ()) if "Name" in layer}
         return tuple(_layer(row, about.get(row["name"], {})) for row in rows)
     except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(
+        raise UserError(
             f"This is not what trtexec writes with --exportProfile and --exportLayerInfo: {error}"
         ) from None
 
@@ -173,7 +174,7 @@ class _Network:
         try:
             done = subprocess.run([_TOOL, *options], capture_output=True, text=True, timeout=_TIMEOUT, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise ValueError(f"trtexec could not be run: {error}") from None
+            raise UserError(f"trtexec could not be run: {error}") from None
         if done.returncode != 0:
             lines = [line for line in (done.stdout + done.stderr).splitlines() if "[E]" in line]
-            raise ValueError(f"trtexec failed: {lines[-1] if lines else f'exit code {done.returncode}'}")
+            raise UserError(f"trtexec failed: {lines[-1] if lines else f'exit code {done.returncode}'}")

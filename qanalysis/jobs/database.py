@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from qanalysis.schema.errors import StoreError
+
 VERSION = 3
+DISK_FULL = "The disk is full: free some space and resume the job; what it measured is kept."
 _MOST_HELD = 2
 _held: dict[tuple[Path, int], sqlite3.Connection] = {}
 _lock = threading.Lock()
@@ -41,17 +44,36 @@ def connected(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection to the up-to-date file, made if it is not there; every statement commits by itself.
 
     Raises:
-        ValueError: if a later version of the program wrote the file.
+        StoreError: if it cannot be read or written, or a later version of the program wrote it.
     """
-    database = sqlite3.connect(path, timeout=10, isolation_level=None)
     try:
-        if database.execute("pragma user_version").fetchone()[0] != VERSION:
-            _update(database)
-        database.execute("pragma synchronous = normal")
-        _hold_open(path)
-        yield database
-    finally:
-        database.close()
+        database = sqlite3.connect(path, timeout=10, isolation_level=None)
+        try:
+            if database.execute("pragma user_version").fetchone()[0] != VERSION:
+                _update(database)
+            database.execute("pragma synchronous = normal")
+            _hold_open(path)
+            yield database
+        finally:
+            database.close()
+    except sqlite3.Error as error:
+        raise StoreError(_sentence(path, error)) from error
+
+
+def _sentence(path: Path, error: sqlite3.Error) -> str:
+    """What is wrong with the store, and what to do."""
+    text = str(error)
+    if "full" in text:
+        return DISK_FULL
+    if "readonly" in text or "read-only" in text or "unable to open" in text or "disk I/O" in text:
+        return f"The store {path} cannot be written ({text}): check its permissions, or set QANALYSIS_HOME elsewhere."
+    if "not a database" in text or "malformed" in text or "no such" in text:
+        return (
+            f"The store {path} is damaged ({text}): move it away; the results of its jobs stay in {path.parent}/jobs."
+        )
+    if "locked" in text or "busy" in text:
+        return f"The store {path} is in use by another process; try again in a moment."
+    return f"The store {path} cannot be used ({text})."
 
 
 @contextmanager
@@ -91,7 +113,7 @@ def _hold_open(path: Path) -> None:
 def _update(database: sqlite3.Connection) -> None:
     found = database.execute("pragma user_version").fetchone()[0]
     if found > VERSION:
-        raise ValueError(f"The job store has version {found}, this program knows {VERSION}: update the program.")
+        raise StoreError(f"The job store has version {found}, this program knows {VERSION}: update the program.")
     database.execute("pragma journal_mode = wal")
     with _atomic(database):  # of several processes the first one does it
         found = database.execute("pragma user_version").fetchone()[0]

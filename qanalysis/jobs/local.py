@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -14,6 +13,7 @@ from qanalysis.jobs import lease, queue
 from qanalysis.jobs.lease import Lease
 from qanalysis.jobs.state import alive
 from qanalysis.jobs.store import LOG, Store
+from qanalysis.schema.errors import StoreError
 from qanalysis.schema.params.task import TaskParams
 
 #: The command that is a job; its id follows.
@@ -109,9 +109,7 @@ class LocalEngine:
     def _wait(self, process: "subprocess.Popen[bytes]", job_id: str) -> None:
         """Notes the exit code, which only the process that started another learns, and lets the next job start."""
         code = process.wait()  # else it would stay a zombie of this process
-        with contextlib.suppress(
-            sqlite3.Error, OSError, KeyError
-        ):  # whoever pumps next sees the same, but for the code
+        with contextlib.suppress(StoreError, OSError, KeyError):  # whoever pumps next sees the same, but for the code
             if code != 0:
                 queue.note_exit(self.store, job_id, code)
             self.pump()
@@ -121,7 +119,7 @@ class LocalEngine:
         while _lives(held) and time.monotonic() < deadline:
             time.sleep(0.02)
         _signal(held, signal.SIGKILL)
-        with contextlib.suppress(sqlite3.Error, OSError):  # as above
+        with contextlib.suppress(StoreError, OSError):  # as above
             self.pump()
 
 

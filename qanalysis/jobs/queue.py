@@ -9,8 +9,9 @@ from qanalysis.jobs import lease
 from qanalysis.jobs.database import transaction
 from qanalysis.jobs.lease import Lease
 from qanalysis.jobs.state import alive, process_identity
-from qanalysis.jobs.store import MEASURED, RESULT, Store, append, enqueue, leases, stopping
+from qanalysis.jobs.store import MEASURED, RESULT, TEMPORARY, Store, append, enqueue, leases, stopping
 from qanalysis.schema.digest import digest
+from qanalysis.schema.errors import UserError
 
 #: Seconds that a started process has to claim its lease, and how often it is started.
 CLAIM_WITHIN = 30.0
@@ -43,6 +44,7 @@ def settle(store: Store) -> Moves:
         for one in leases(database):
             match _stale(store, one, now):
                 case "gone":
+                    shutil.rmtree(store.folder(one.job) / TEMPORARY, ignore_errors=True)
                     database.execute("delete from leases where job = ?", (one.job,))
                 case "kill":
                     kill.append(one)
@@ -117,23 +119,23 @@ def requeue(store: Store, job_id: str, kind: str) -> None:
 
     Raises:
         KeyError: if there is no such job.
-        ValueError: if it is live or finished, or what it names has changed.
+        UserError: if it is live or finished, or what it names has changed.
     """
     with transaction(store.path) as database:
         job = store.read(database, job_id)
         again = "resumed" if kind == "resumed" else "started over"
         if job.live:
-            raise ValueError(f"{job_id} is {job.state}; only a job that has ended can be {again}.")
+            raise UserError(f"{job_id} is {job.state}; only a job that has ended can be {again}.")
         if job.state == "finished" and kind == "resumed":
-            raise ValueError(f"{job_id} is finished; there is nothing left to resume.")
+            raise UserError(f"{job_id} is finished; there is nothing left to resume.")
         known = database.execute("select digest from jobs where id = ?", (job_id,)).fetchone()[0]
         if digest(job.analysis, job.params) != known:
-            raise ValueError(
+            raise UserError(
                 f"The model or data of {job_id} changed since it was submitted, so what it measured is of other "
                 "files; run the analysis anew."
             )
         if stopping(database, job_id):
-            raise ValueError(f"{job_id} is still stopping; try again in a few seconds.")
+            raise UserError(f"{job_id} is still stopping; try again in a few seconds.")
         append(database, job_id, kind)
         enqueue(database, job_id, job.analysis, job.params)
         store.folder(job_id).mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,6 @@
 """Reporter: turns what an analysis reports into events, few enough that hours of them stay small."""
 
 import contextlib
-import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from qanalysis.jobs import adoption
 from qanalysis.jobs.store import Store
+from qanalysis.schema.errors import StoreError
 from qanalysis.schema.params.task import TaskParams
 
 
@@ -60,7 +60,7 @@ class Reporter:
                 self._emit("table", held)
 
     def _flush_late(self) -> None:
-        with contextlib.suppress(sqlite3.Error):  # the next report meets the same and ends the job with a sentence
+        with contextlib.suppress(StoreError):  # the next report meets the same and ends the job with a sentence
             self.flush()
 
     def _progress(self, body: dict[str, Any]) -> None:
@@ -98,6 +98,6 @@ class Reporter:
     def _emit(self, kind: str, body: dict[str, Any]) -> None:
         try:
             self._store.emit(self._job_id, kind, **body)
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error):  # another process is slow: the next one will tell more
+        except StoreError as error:
+            if "in use by another" not in str(error):  # another process is slow: the next one will tell more
                 raise

@@ -3,8 +3,10 @@
 import os
 import signal
 import time
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import psutil
@@ -159,11 +161,35 @@ def alive(pid: int, process_started: float) -> bool:
     """Whether that very process still runs: the start time guards against a reused number."""
     try:
         process = psutil.Process(pid)
-        return abs(process.create_time() - process_started) < 1 and process.status() != psutil.STATUS_ZOMBIE
+        if process_started < 0:  # by `_since_boot`
+            same = _since_boot(pid) == process_started
+        else:
+            same = abs(process.create_time() - process_started) < 1
+        return same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
 
 def process_identity() -> dict[str, Any]:
     """This process's number and start time, for the `started` event."""
-    return {"pid": os.getpid(), "process_started": psutil.Process().create_time()}
+    started = _since_boot(os.getpid())
+    return {"pid": os.getpid(), "process_started": psutil.Process().create_time() if started is None else started}
+
+
+def _since_boot(pid: int) -> float | None:
+    """When a process started in the kernel's ticks since it booted, below zero; the fraction tells the boot.
+
+    What psutil gives on Linux is a time of the clock, and moves when somebody sets that. None where there is no /proc.
+
+    Raises:
+        psutil.NoSuchProcess: if it is gone.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        boot = Path("/proc/sys/kernel/random/boot_id").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        if Path("/proc/self/stat").exists():
+            raise psutil.NoSuchProcess(pid) from None
+        return None
+    ticks = int(stat.rpartition(")")[2].split()[19])
+    return -(ticks + (zlib.crc32(boot) >> 16) / 2**16)

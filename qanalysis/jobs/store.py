@@ -18,6 +18,7 @@ from qanalysis.jobs.lease import Lease
 from qanalysis.jobs.state import LIFECYCLE, Event, Job, alive, fold
 from qanalysis.schema.catalog import home
 from qanalysis.schema.digest import digest
+from qanalysis.schema.errors import UnknownJobError, UserError
 from qanalysis.schema.params.accuracy import PARAMS
 from qanalysis.schema.params.task import TaskParams
 from qanalysis.schema.results.common import Result
@@ -26,6 +27,7 @@ from qanalysis.schema.results.weights import RESULTS
 RESULT = "result.json"
 LOG = "log.txt"
 MEASURED = "measured"  # as `analysis.checkpoint`, which needs PyTorch beside it, names it
+TEMPORARY = "temporary"  # of the process that runs the job
 LONGEST_NOTE = 2000
 #: Kept free so that a full disk can still be told of: one page of events and SQLite's own files.
 RESERVE = 1 << 20
@@ -110,8 +112,15 @@ class Store:
         """Like `job`, over a connection that is open."""
         row = database.execute("select * from jobs where id = ?", (job_id,)).fetchone()
         if row is None:
-            raise KeyError(f"There is no job {job_id!r} in {self.root}; it may have been deleted.")
+            raise UnknownJobError(f"There is no job {job_id!r} in {self.root}; it may have been deleted.")
         return self._fold(database, row, leases(database), _EVENTS)
+
+    def _known(self, database: sqlite3.Connection, job_id: str) -> Job:
+        """Like `read`, of a damaged record what can be told."""
+        row = database.execute("select * from jobs where id = ?", (job_id,)).fetchone()
+        if row is None:
+            raise UnknownJobError(f"There is no job {job_id!r} in {self.root}; it may have been deleted.")
+        return self._readable(database, row, leases(database))
 
     def jobs(self, limit: int = 200) -> list[Job]:
         """Pinned jobs, then the newest, newest first, without what they found so far (`rows`, `table`)."""
@@ -122,7 +131,17 @@ class Store:
                 (limit,),
             ).fetchall()
             held = leases(database)
-            return [self._fold(database, row, held, _SUMMARY) for row in rows]
+            return [self._readable(database, row, held) for row in rows]
+
+    def _readable(self, database: sqlite3.Connection, row: tuple[Any, ...], held: list[Lease]) -> Job:
+        """The job of a row; one whose record is damaged hides no other, and can be deleted."""
+        try:
+            return self._fold(database, row, held, _SUMMARY)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            created = row[4] if isinstance(row[4], float) else 0.0
+            told = f"Its record in the store is damaged ({type(error).__name__}): delete the job."
+            known = TaskParams.model_construct(model="unknown", data="unknown")
+            return Job(str(row[0]), str(row[1]), known, created, state="failed", error=told, ended=created)
 
     def latest(self, analysis: str, params: TaskParams) -> Job | None:
         """The newest job for exactly these parameters and files; None if there is none."""
@@ -136,11 +155,11 @@ class Store:
         """The result of a finished job.
 
         Raises:
-            ValueError: if its file is missing or not readable.
+            UserError: if its file is missing or not readable.
         """
         path = self.folder(job.id) / RESULT
         if not path.is_file():
-            raise ValueError(f"The result of {job.id} is gone from {path.parent}; run it again.")
+            raise UserError(f"The result of {job.id} is gone from {path.parent}; run it again.")
         return RESULTS[job.analysis].load(path)
 
     def log(self, job_id: str) -> str:
@@ -172,10 +191,10 @@ class Store:
 
         Raises:
             KeyError: if there is none of that id.
-            ValueError: if the note is longer than 2,000 characters.
+            UserError: if the note is longer than 2,000 characters.
         """
         if note is not None and len(note) > LONGEST_NOTE:
-            raise ValueError(f"A note has at most {LONGEST_NOTE:,} characters, but this one has {len(note):,}.")
+            raise UserError(f"A note has at most {LONGEST_NOTE:,} characters, but this one has {len(note):,}.")
         with transaction(self.path) as database:
             known = self.read(database, job_id)
             kept = known.note if note is None else note.strip(), known.pinned if pinned is None else pinned
@@ -186,16 +205,16 @@ class Store:
 
         Raises:
             KeyError: if there is none of that id.
-            ValueError: if it is live or pinned.
+            UserError: if it is live or pinned.
         """
         with transaction(self.path) as database:
-            job = self.read(database, job_id)
+            job = self._known(database, job_id)
             if job.live:
-                raise ValueError(f"{job_id} is {job.state}: cancel it before you delete it.")
+                raise UserError(f"{job_id} is {job.state}: cancel it before you delete it.")
             if stopping(database, job_id):
-                raise ValueError(f"{job_id} is still stopping: delete it in a few seconds.")
+                raise UserError(f"{job_id} is still stopping: delete it in a few seconds.")
             if job.pinned:
-                raise ValueError(f"{job_id} is pinned: unpin it before you delete it.")
+                raise UserError(f"{job_id} is pinned: unpin it before you delete it.")
             for table in ("events", "leases", "labels"):
                 database.execute(f"delete from {table} where job = ?", (job_id,))
             database.execute("delete from jobs where id = ?", (job_id,))
@@ -233,6 +252,8 @@ class Store:
         start = database.execute(_START, (row[0],)).fetchone()[0]
         found = database.execute(query, {"job": row[0], "start": start})
         events = [Event(at, kind, json.loads(body)) for _, at, kind, body in found]
+        if not isinstance(row[4], int | float):
+            raise TypeError(f"created at {row[4]!r}")
         job = fold(row[0], row[1], _params(row[1], row[2]), row[4], events)
         label = database.execute("select note, pinned from labels where job = ?", (row[0],)).fetchone()
         if label is not None:
@@ -293,5 +314,7 @@ def _params(analysis: str, text: str) -> TaskParams:
     try:
         return PARAMS[analysis].model_validate_json(text)
     except (KeyError, ValidationError):
-        known = {name: value for name, value in json.loads(text).items() if name in TaskParams.model_fields}
+        defaults: dict[str, Any] = {name: field.default for name, field in TaskParams.model_fields.items()}
+        known: dict[str, Any] = json.loads(text)
+        known = {name: value for name, value in known.items() if type(value) is type(defaults.get(name))}
         return TaskParams.model_construct(**known)

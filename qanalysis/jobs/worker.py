@@ -3,25 +3,23 @@
 import contextlib
 import errno
 import shutil
-import sqlite3
 import sys
+import tempfile
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from qanalysis.insight.headline import headline
 from qanalysis.jobs import queue
+from qanalysis.jobs.database import DISK_FULL
 from qanalysis.jobs.reporter import Reporter
 from qanalysis.jobs.runner import Engine
-from qanalysis.jobs.store import MEASURED, RESULT, Store
+from qanalysis.jobs.store import MEASURED, RESULT, TEMPORARY, Store
 from qanalysis.names import refuse_from_page
 from qanalysis.schema import paths
-
-_DISK_FULL = "The disk is full: free some space and resume the job; what it measured is kept."
-_NO_MEMORY = "Out of memory: use a smaller batch size or fewer samples, and run it anew."
-_NO_GPU_MEMORY = "The GPU is out of memory: use a smaller batch size, or end what else runs on it, and run it anew."
+from qanalysis.schema.errors import StoreError, fault, sentence
 
 
 def work(engine: Engine, job_id: str, analyses: Mapping[str, Callable[..., Any]] | None = None) -> int:
@@ -42,7 +40,7 @@ def work(engine: Engine, job_id: str, analyses: Mapping[str, Callable[..., Any]]
     try:
         code = _run(store, job_id, analyses)
     finally:
-        with contextlib.suppress(sqlite3.Error, OSError):  # who watches the queue pumps, too
+        with contextlib.suppress(StoreError, OSError):  # who watches the queue pumps, too
             engine.pump()
     return code
 
@@ -59,40 +57,45 @@ def _run(store: Store, job_id: str, analyses: Mapping[str, Callable[..., Any]] |
         job = store.job(job_id)
         folder = store.folder(job_id)
         refuse_from_page(job.params.model, job.params.data)
-        with paths.confined():
+        with paths.confined(), _temporary(folder / TEMPORARY):
             result = analyses[job.analysis](job.params, reporter, folder)
         reporter.flush()
         result.save(folder / RESULT)
         summary = headline(result)
         queue.end(store, job_id, "finished", headline="" if summary is None else summary.line)
     except Exception as error:
-        sentence = _sentence(error)
+        told = _sentence(error)
         with contextlib.suppress(OSError):  # the log's disk may be full
             traceback.print_exc()
-            print(sentence, file=sys.stderr)
-        with contextlib.suppress(sqlite3.Error, OSError):
+            print(told, file=sys.stderr)
+        with contextlib.suppress(StoreError, OSError):
             reporter.flush()
-        _fail(store, job_id, sentence)
+        _fail(store, job_id, told)
         return 1
     shutil.rmtree(store.folder(job_id) / MEASURED, ignore_errors=True)  # it is all in the result
-    with contextlib.suppress(sqlite3.Error):
+    with contextlib.suppress(StoreError):
         store.compact(job_id)
     return 0
 
 
+@contextlib.contextmanager
+def _temporary(folder: Path) -> Iterator[None]:
+    """Temporary files lie in the job's folder: whoever sees that this process was killed can remove them."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _sentence(error: Exception) -> str:
     """What to tell about an error: its own words where they are meant for people."""
-    text = str(error)
-    full = isinstance(error, sqlite3.OperationalError) and "full" in text
-    if full or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
-        return _DISK_FULL
-    if isinstance(error, MemoryError) or "can't allocate memory" in text or "Cannot allocate memory" in text:
-        return _NO_MEMORY
-    if isinstance(error, RuntimeError) and "out of memory" in text:
-        return _NO_GPU_MEMORY if "CUDA" in text else _NO_MEMORY
-    if isinstance(error, ValueError | OSError):
-        return text
-    return f"{type(error).__name__}: {text}"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DISK_FULL
+    return sentence(error) or f"{fault(error)} The traceback is in the job's log."
 
 
 def _fail(store: Store, job_id: str, sentence: str, tries: int = 5) -> None:
@@ -101,7 +104,7 @@ def _fail(store: Store, job_id: str, sentence: str, tries: int = 5) -> None:
         try:
             queue.end(store, job_id, "failed", error=sentence)
             return
-        except (sqlite3.Error, OSError) as error:
+        except (StoreError, OSError) as error:
             store.spend_reserve()
             if number == tries - 1:
                 with contextlib.suppress(OSError):

@@ -8,9 +8,10 @@ import torch
 
 from qanalysis.kernels import compiled
 from qanalysis.numerics.spec import SMALLEST_STEP, QuantizerSpec, Range, step_and_zero_point
+from qanalysis.schema.errors import UserError
 
 
-class NotFiniteError(ValueError):
+class NotFiniteError(UserError):
     """Something to be quantized, or an answer, is NaN or infinite."""
 
 
@@ -58,7 +59,7 @@ def per_tensor(range_: Range, spec: QuantizerSpec) -> QParams:
     """Parameters of a per-tensor quantizer (Eq. 1, 2 and 6).
 
     Raises:
-        ValueError: if the range has no width.
+        UserError: if the range has no width.
     """
     step, zero_point = step_and_zero_point(range_, spec)
     return QParams(torch.tensor(step), torch.tensor(float(zero_point)), spec.code_min, spec.code_max)

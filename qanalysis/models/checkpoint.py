@@ -27,6 +27,8 @@ def load(name: Name, load_model: Callable[[str], LoadedModel]) -> LoadedModel:
         ValueError: for a missing, corrupt or unsafe file, or if a tensor does not fit (the first one is named).
     """
     name.only("arch", "classes", "key")
+    if "arch" in name.options:
+        _architecture(name, None)  # it is refused before the file is looked at
     path = paths.checked(name.rest)
     trained = read(path)
     if "arch" not in name.options and trained is None and path.suffix != ".safetensors":

@@ -17,6 +17,10 @@ def prepared(module: nn.Module, name: str) -> tuple[nn.Module, tuple[str, ...]]:
     """
     notes: list[str] = []
     module = _unwrapped(module)
+    if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
+        raise UserError(
+            f"{name} is TorchScript, which has no Python in which layers can be met; give the module it was made from."
+        )
     for key, tensor in _tensors(module):
         if is_lazy(tensor):
             raise UserError(f"{name}: {key} has no shape yet (a lazy module); run one batch through it in its factory.")
@@ -30,7 +34,10 @@ def prepared(module: nn.Module, name: str) -> tuple[nn.Module, tuple[str, ...]]:
     if other:
         module = module.float()
         notes.append(f"The network was cast from {' and '.join(other)} to float32.")
-    module.eval()
+    try:
+        module.eval()
+    except NotImplementedError:  # as exported programs answer
+        raise UserError(f"{name} is an exported program; give the module that it was made from.") from None
     for key, tensor in _tensors(module):
         if (tensor.is_floating_point() or tensor.is_complex()) and not torch.isfinite(tensor).all():
             bad = int((~torch.isfinite(tensor)).sum())
@@ -64,8 +71,6 @@ def _unwrapped(module: nn.Module) -> nn.Module:
             break
         module = inner
     for part in list(module.modules()):
-        if isinstance(part, torch.jit.ScriptModule):
-            continue
         if getattr(part, "_compiled_call_impl", None) is not None:
             part._compiled_call_impl = None
         for key, child in part._modules.items():

@@ -10,6 +10,7 @@ from torch import nn
 
 from qanalysis.models.loaded import LoadedModel
 from qanalysis.names import Name
+from qanalysis.schema.errors import UserError
 
 
 def load(name: Name) -> LoadedModel:
@@ -18,13 +19,13 @@ def load(name: Name) -> LoadedModel:
     The factory may return a module, or a `LoadedModel` to say more about it (transform, mean and std).
 
     Raises:
-        ValueError: if it cannot be imported, fails, or returns something else.
+        UserError: if it cannot be imported, fails, or returns something else.
     """
     result = call_factory(name)
     if isinstance(result, LoadedModel):
         return replace(result, name=str(name))
     if not isinstance(result, nn.Module):
-        raise ValueError(f"python:{name.rest} must return an nn.Module, but returned {type(result).__name__}.")
+        raise UserError(f"python:{name.rest} must return an nn.Module, but returned {type(result).__name__}.")
     return LoadedModel(str(name), result, True, f"returned by {name.rest}", architecture=name.rest)
 
 
@@ -32,19 +33,19 @@ def call_factory(name: Name) -> Any:
     """Imports `package.module` (the working folder included) and calls `factory`.
 
     Raises:
-        ValueError: with the reason, if that fails.
+        UserError: with the reason, if that fails.
     """
     module_name, colon, factory_name = name.rest.partition(":")
     if not colon:
-        raise ValueError(f"python: names are written python:package.module:factory, but got python:{name.rest}.")
+        raise UserError(f"python: names are written python:package.module:factory, but got python:{name.rest}.")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
         factory = getattr(importlib.import_module(module_name), factory_name)
     except Exception as error:  # whatever the user's module does when it is imported
         kind = "" if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: "
-        raise ValueError(f"python:{name.rest} cannot be imported: {kind}{error}.") from error
+        raise UserError(f"python:{name.rest} cannot be imported: {kind}{error}.") from error
     try:
         return factory(**name.options)
     except Exception as error:
-        raise ValueError(f"python:{name.rest} failed: {type(error).__name__}: {error}") from error
+        raise UserError(f"python:{name.rest} failed: {type(error).__name__}: {error}") from error

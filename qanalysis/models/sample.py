@@ -9,6 +9,7 @@ from qanalysis.models.cifar import efficientnet, mobilenet, resnet, vit
 from qanalysis.models.loaded import LoadedModel
 from qanalysis.names import Name
 from qanalysis.schema.catalog import sample_models, samples_folder
+from qanalysis.schema.errors import UserError
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "resnet20": resnet.resnet20,
@@ -25,16 +26,16 @@ def load(name: Name) -> LoadedModel:
     """Loads a sample model; `@none` gives its architecture with random weights.
 
     Raises:
-        ValueError: if there is no such sample.
+        UserError: if there is no such sample.
     """
     name.only()
     if name.variant not in (None, "none"):
-        raise ValueError(f"Sample models have one set of weights; drop @{name.variant} or write @none.")
+        raise UserError(f"Sample models have one set of weights; drop @{name.variant} or write @none.")
     trained = name.variant is None
     available = sample_models() if trained else NETWORKS
     if name.rest not in available or name.rest not in NETWORKS:
         choices = ", ".join(available) or f"none found in {samples_folder()}"
-        raise ValueError(f"Unknown sample model {name.rest!r}; choose from {choices}.")
+        raise UserError(f"Unknown sample model {name.rest!r}; choose from {choices}.")
     network = NETWORKS[name.rest]()
     origin = "architecture of a sample model with random weights"
     if trained:

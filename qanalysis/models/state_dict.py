@@ -115,7 +115,8 @@ def _notes(found: Found, prefix: str, beside: list[str], cast: set[str]) -> tupl
             f"{others} (?key=…)."
         )
     if prefix:
-        others = f"; {len(beside)} tensors beside them were left, first {beside[0]}" if beside else ""
+        count = "one tensor" if len(beside) == 1 else f"{len(beside)} tensors"
+        others = f"; {count} beside them left, first {beside[0]}" if beside else ""
         notes.append(f"Weights were taken from the names that begin with {prefix!r} in the checkpoint{others}.")
     if cast:
         notes.append(f"Weights were cast from {' and '.join(sorted(cast))} to float32.")

@@ -11,13 +11,13 @@ def load(name: Name) -> LoadedModel:
     """Builds a timm classifier with its pretrained weights, or random ones (`@none`).
 
     Raises:
-        ValueError: if timm is not installed, has no such model, or the weights cannot be downloaded.
+        UserError: if timm is not installed, has no such model, or the weights cannot be downloaded.
     """
     name.only("classes")
     try:
         import timm
     except ImportError:
-        raise ValueError("timm: models need the timm library: pip install 'qanalysis[timm]'.") from None
+        raise UserError("timm: models need the timm library: pip install 'qanalysis[timm]'.") from None
     if not timm.is_model(name.rest):
         close = difflib.get_close_matches(name.rest, timm.list_models(), 3)
         hint = f" Did you mean {' or '.join(close)}?" if close else ""
@@ -28,14 +28,14 @@ def load(name: Name) -> LoadedModel:
     full_name = name.rest if random or name.variant is None else f"{name.rest}.{name.variant}"
     classes = name.count("classes")
     if classes is not None and not random:
-        raise ValueError(f"Option classes goes with random weights only; write timm:{name.rest}@none?classes=…")
+        raise UserError(f"Option classes goes with random weights only; write timm:{name.rest}@none?classes=…")
     arguments = {} if classes is None else {"num_classes": classes}
     try:
         module = timm.create_model(full_name, pretrained=not random, **arguments)
     except RuntimeError as error:
-        raise ValueError(f"timm cannot build {full_name!r}: {error}.") from None
+        raise UserError(f"timm cannot build {full_name!r}: {error}.") from None
     except OSError as error:
-        raise ValueError(
+        raise UserError(
             f"The weights of timm:{full_name} could not be downloaded ({error}); write @none for random ones."
         ) from None
     config = timm.data.resolve_model_data_config(module)

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from qanalysis.schema.errors import UserError
+
 
 def scaled_dot_product(
     query: torch.Tensor,
@@ -120,7 +122,7 @@ def _projections(
     projected = []
     for x, weight, bias in zip(inputs, weights, biases, strict=True):
         if weight is None:
-            raise ValueError("multi-head attention needs in_proj_weight or all of q, k and v_proj_weight")
+            raise UserError("multi-head attention needs in_proj_weight or all of q, k and v_proj_weight")
         projected.append(F.linear(x, weight, bias))
     return tuple(projected)
 

@@ -47,7 +47,7 @@ def fold_batch_norm(model: nn.Module, example: torch.Tensor) -> Folded:
 
     Raises:
         UserError: if the network gives other values when it is run again.
-        ValueError: if the folded copy does not give the outputs of its norms within float rounding.
+        UserError: if the folded copy does not give the outputs of its norms within float rounding.
     """
     pairs, norms = _pairs(model, example)
     paths = [norm for _, norm in pairs]
@@ -65,7 +65,7 @@ def fold_batch_norm(model: nn.Module, example: torch.Tensor) -> Folded:
     for path, actual in _outputs_of(folded, paths, example).items():
         difference = (before[path] - actual).abs().max()
         if not difference <= 1e-3 * before[path].abs().max() + 1e-6:
-            raise ValueError(f"folding must keep the outputs, but those of {path} differ by {float(difference):.3g}")
+            raise UserError(f"folding must keep the outputs, but those of {path} differ by {float(difference):.3g}")
     return Folded(folded, tuple(pairs), tuple(sorted(norms - {norm for _, norm in pairs})))
 
 

@@ -9,6 +9,7 @@ from torch import nn
 from qanalysis.kernels.quantize import learned_fake_quantize
 from qanalysis.nn.quantized import QuantizedModel, QuantizedWeights, full_precision
 from qanalysis.numerics.spec import SMALLEST_STEP, Range
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.observations import RangeTable
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.site import TensorId
@@ -24,7 +25,7 @@ class LearnedModel(QuantizedModel):
     give them an optimizer group of their own.
 
     Raises:
-        ValueError: if the plan quantizes activations on the affine scheme, which has two ends to learn, or none.
+        UserError: if the plan quantizes activations on the affine scheme, which has two ends to learn, or none.
     """
 
     def __init__(
@@ -32,9 +33,9 @@ class LearnedModel(QuantizedModel):
     ) -> None:
         super().__init__(model, plan, ranges, weights)
         if plan.activation_scheme != "scale":
-            raise ValueError("learned ranges are symmetric: they need the activation scheme 'scale', not 'affine'")
+            raise UserError("learned ranges are symmetric: they need the activation scheme 'scale', not 'affine'")
         if plan.parts == "weights":
-            raise ValueError("with parts='weights' there are no activation ranges to learn; choose fixed ranges")
+            raise UserError("with parts='weights' there are no activation ranges to learn; choose fixed ranges")
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self._index = {
             tensor: number

@@ -15,6 +15,7 @@ from qanalysis.nn.uncovered import UncoveredMode
 from qanalysis.numerics.calibrate import Percentile
 from qanalysis.numerics.histogram import Histogram, exponent_for
 from qanalysis.numerics.spec import QuantizerSpec
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.observations import Growth, Observations
 from qanalysis.schema.site import Coverage, NotCovered, Site, TensorId
 
@@ -33,17 +34,17 @@ def histogram(x: torch.Tensor, name: str = "tensor") -> Histogram:
     """Histogram of a tensor of any shape, counted where the tensor is.
 
     Raises:
-        ValueError: naming `name`, if the tensor is empty or holds NaN or infinity.
+        UserError: naming `name`, if the tensor is empty or holds NaN or infinity.
     """
     values = flat(x.detach())
     if values.numel() == 0:
-        raise ValueError(f"{name}: a histogram needs at least one value, but the tensor is empty")
+        raise UserError(f"{name}: a histogram needs at least one value, but the tensor is empty")
     if values.dtype not in (torch.float32, torch.float64):
         values = values.float()
     low, high = (float(v) for v in torch.aminmax(values))
     if not (np.isfinite(low) and np.isfinite(high)):
         bad = int((~torch.isfinite(values)).sum())
-        raise ValueError(f"{name}: activations must be finite, but {bad} of {values.numel()} are NaN or infinite")
+        raise UserError(f"{name}: activations must be finite, but {bad} of {values.numel()} are NaN or infinite")
     exponent = exponent_for(max(-low, high))
     return Histogram(count(values, exponent, signed=low < 0), exponent, low, high)
 
@@ -62,7 +63,7 @@ def observe(
         progress: called with the number of samples seen so far after every batch.
 
     Raises:
-        ValueError: if there is no batch, or an activation holds NaN or infinity (the site is named).
+        UserError: if there is no batch, or an activation holds NaN or infinity (the site is named).
     """
     observer = _Observer(model)
     samples = 0
@@ -77,7 +78,7 @@ def observe(
             if progress is not None:
                 progress(samples)
     if samples == 0:
-        raise ValueError("calibration needs at least one sample, but got none")
+        raise UserError("calibration needs at least one sample, but got none")
     return Observations(observer.histograms, observer.coverage(), samples, growth=observer.growth(samples))
 
 

@@ -17,6 +17,7 @@ from qanalysis.kernels.quantize import (
 )
 from qanalysis.nn.sites import Call, SiteMode
 from qanalysis.numerics.spec import QuantizerSpec
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.observations import RangeTable
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.site import TensorId
@@ -45,7 +46,7 @@ class QuantizedModel(nn.Module):
             once for all of them.
 
     Raises:
-        ValueError: if activations are to be quantized and there are no ranges.
+        UserError: if activations are to be quantized and there are no ranges.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class QuantizedModel(nn.Module):
     ) -> None:
         super().__init__()
         if ranges is None and plan.parts != "weights":
-            raise ValueError("quantizing activations needs ranges: calibrate first, or use parts='weights'")
+            raise UserError("quantizing activations needs ranges: calibrate first, or use parts='weights'")
         self.model = model
         self.plan = plan
         self.ranges = ranges

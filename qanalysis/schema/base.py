@@ -6,6 +6,10 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from qanalysis.schema import paths
+from qanalysis.schema.errors import UserError
+from qanalysis.schema.writing import save_text
+
 
 class Record(BaseModel):
     """A frozen value with a JSON form; unknown keys and non-finite text are refused when it is read."""
@@ -14,23 +18,21 @@ class Record(BaseModel):
 
     def save(self, path: Path) -> None:
         """Writes the JSON form, whole or not at all."""
-        partial = path.with_name(path.name + ".part")
-        partial.write_text(self.model_dump_json(indent=1) + "\n")
-        partial.replace(path)
+        save_text(path, self.model_dump_json(indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """Reads what `save` wrote.
 
         Raises:
-            ValueError: if the file is not such a record.
+            UserError: if the file is not such a record.
         """
         try:
-            return cls.model_validate_json(path.read_bytes())
+            return cls.model_validate_json(paths.file(path).read_bytes())
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "file"
-            raise ValueError(f"{path} is not a {cls.__name__}: {where}: {first['msg']}") from None
+            raise UserError(f"{path} is not a {cls.__name__}: {where}: {first['msg']}") from None
 
 
 def finite(value: float) -> float | None:

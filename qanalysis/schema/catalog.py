@@ -4,6 +4,8 @@ import json
 import os
 from pathlib import Path
 
+from qanalysis.schema.errors import StoreError
+
 MODEL_SOURCES = {
     "sample": "sample:resnet20",
     "torchvision": "torchvision:resnet50@IMAGENET1K_V2",
@@ -35,7 +37,21 @@ def sample_models() -> dict[str, dict[str, object]]:
 
 
 def home() -> Path:
-    """The folder for everything the tool keeps: `QANALYSIS_HOME`, or `~/.qanalysis`; made if it is not there."""
+    """The folder for everything the tool keeps: `QANALYSIS_HOME`, or `~/.qanalysis`; made if it is not there.
+
+    Raises:
+        StoreError: if it cannot be made.
+    """
     folder = Path(os.environ.get("QANALYSIS_HOME") or Path.home() / ".qanalysis")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        what = (
+            "is a file"
+            if isinstance(error, FileExistsError | NotADirectoryError)
+            else f"cannot be made ({error.strerror})"
+        )
+        raise StoreError(
+            f"The folder for results, {folder}, {what}: set QANALYSIS_HOME to a folder that can be written to."
+        ) from error
     return folder

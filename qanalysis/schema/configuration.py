@@ -20,6 +20,7 @@ from pydantic import Field, ValidationError
 
 from qanalysis.schema import paths
 from qanalysis.schema.base import Record
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.accuracy import INTERACTIVE, PARAMS
 from qanalysis.schema.params.task import TaskParams
 
@@ -57,28 +58,28 @@ def load(path: Path) -> tuple[str, TaskParams]:
     """
     path = paths.file(path, "configuration file")
     if path.stat().st_size > _MOST_BYTES:
-        raise ValueError(f"{path} has {path.stat().st_size:,} bytes: that is no configuration file.")
+        raise UserError(f"{path} has {path.stat().st_size:,} bytes: that is no configuration file.")
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} is not TOML: {error}") from None
+        raise UserError(f"{path} is not TOML: {error}") from None
     if content.get("version") != 1:
-        raise ValueError(f"{path} must start with version = 1, but has version = {content.get('version')!r}.")
+        raise UserError(f"{path} must start with version = 1, but has version = {content.get('version')!r}.")
     try:
         given = Configuration.model_validate(content)
     except ValidationError as error:
-        raise ValueError(f"{path}: {_first(error)}") from None
+        raise UserError(f"{path}: {_first(error)}") from None
     known = [name for name in PARAMS if name not in INTERACTIVE]
     if given.analysis not in known:
-        raise ValueError(f"{path}: unknown analysis {given.analysis!r}; choose from {', '.join(known)}.")
+        raise UserError(f"{path}: unknown analysis {given.analysis!r}; choose from {', '.join(known)}.")
     try:
         return given.analysis, PARAMS[given.analysis](**given.params)
     except ValidationError as error:
-        raise ValueError(f"{path}: params: {_first(error)}") from None
+        raise UserError(f"{path}: params: {_first(error)}") from None
 
 
 def _first(error: ValidationError) -> str:
     """The first thing that is wrong, and where."""
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"]) or "file"
-    return f"{place}: {first['msg'].removeprefix('Value error, ')} (got {first['input']!r})"
+    return f"{place}: {first['msg'].removeprefix('Value error, ')} (got {first['input']!r:.80})"

@@ -12,8 +12,10 @@ import numpy as np
 from qanalysis.numerics.calibrate import Calibration, Trained, parse
 from qanalysis.numerics.histogram import BINS, Histogram
 from qanalysis.numerics.spec import QuantizerSpec, Range
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.site import Coverage, TensorId
+from qanalysis.schema.writing import whole
 
 FORMAT = "qanalysis-observations-1"
 
@@ -45,7 +47,7 @@ def table_of(ranges: Mapping[str, Sequence[float] | None], calibration: str) -> 
     """The table that `ends` made these of.
 
     Raises:
-        ValueError: if a range is none.
+        UserError: if a range is none.
     """
     given = {TensorId.parse(key): None if two is None else Range(*two) for key, two in ranges.items()}
     return RangeTable(calibration, given)
@@ -85,16 +87,23 @@ class Observations:
     growth: tuple[Growth, ...] = ()
 
     def ranges(self, calibration: Calibration, plan: Plan | None = None) -> RangeTable:
-        """Calibrates every tensor (section 3.4) for the bits and scheme that the plan gives its site."""
+        """Calibrates every tensor (section 3.4) for the bits and scheme that the plan gives its site.
+
+        Raises:
+            UserError: if a calibration cannot be had from what was observed.
+        """
         plan = plan or Plan()
-        ranges = {tensor: self.range(tensor, calibration, plan) for tensor in self.histograms}
+        try:
+            ranges = {tensor: self.range(tensor, calibration, plan) for tensor in self.histograms}
+        except ValueError as error:  # of a calibration, which knows no errors but Python's
+            raise UserError(str(error)) from None
         return RangeTable(str(calibration), ranges)
 
     def range(self, tensor: TensorId, calibration: Calibration, plan: Plan) -> Range | None:
         """Calibrates one tensor, with the calibration that the plan names for its site, if it does.
 
         Raises:
-            ValueError: if it is to have the range that it was trained with, and there is none.
+            UserError: if it is to have the range that it was trained with, and there is none.
         """
         override = plan.overrides.get(tensor.site)
         chosen = parse(override.calibration) if override and override.calibration else calibration
@@ -119,23 +128,21 @@ class Observations:
         header["growth"] = [[one.samples, dict(one.amax), dict(one.tail)] for one in self.growth]
         header["coverage"] = self.coverage.model_dump(mode="json")
         arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
-        partial = path.with_name(path.name + ".part")
-        with partial.open("wb") as file:
+        with whole(path) as partial, partial.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
-        partial.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> "Observations":
         """Reads what `save` wrote.
 
         Raises:
-            ValueError: if the file is something else or of another version.
+            UserError: if the file is something else or of another version.
         """
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 header = json.loads(arrays["header"].tobytes())
                 if header["format"] != FORMAT or header["bins"] != BINS:
-                    raise ValueError(f"format {header['format']!r} is not {FORMAT!r}")
+                    raise UserError(f"format {header['format']!r} is not {FORMAT!r}")
                 histograms = {}
                 for number, entry in enumerate(header["tensors"]):
                     counts = np.zeros(2 * BINS, np.int64)
@@ -150,4 +157,4 @@ class Observations:
                 return cls(histograms, coverage, header["samples"], trained, growth)
         except _UNREADABLE as error:
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise ValueError(f"{path} is not a file of observations ({reason})") from None
+            raise UserError(f"{path} is not a file of observations ({reason})") from None

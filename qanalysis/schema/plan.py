@@ -9,6 +9,7 @@ from pydantic import Field, field_serializer
 
 from qanalysis.numerics.spec import QuantizerSpec, Scheme
 from qanalysis.schema.base import Record
+from qanalysis.schema.errors import UserError
 
 Granularity = Literal["per-channel", "per-tensor"]
 Parts = Literal["both", "weights", "activations"]
@@ -111,7 +112,7 @@ class Plan(Record):
         """Refuses a plan that names a site which the model does not have.
 
         Raises:
-            ValueError: naming the unknown sites and the closest known one.
+            UserError: naming the unknown sites and the closest known one.
         """
         import difflib
 
@@ -119,4 +120,4 @@ class Plan(Record):
         for name in sorted(named - set(sites)):
             close = difflib.get_close_matches(name, sites, 1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"The model has no site named {name!r}; names must match exactly.{hint}")
+            raise UserError(f"The model has no site named {name!r}; names must match exactly.{hint}")

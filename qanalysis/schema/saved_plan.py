@@ -3,13 +3,14 @@
 import difflib
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import field_validator
+from pydantic import ValidationError, field_validator, model_validator
 
 from qanalysis.numerics.calibrate import parse
 from qanalysis.schema.base import Record
 from qanalysis.schema.catalog import home
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.plan import Plan
 
 _NAME = re.compile(r"[\w][\w .+@-]{0,63}")
@@ -37,7 +38,7 @@ class SavedPlan(Record):
     @classmethod
     def _plain(cls, name: str) -> str:
         if not _NAME.fullmatch(name):
-            raise ValueError(
+            raise UserError(
                 "a plan's name has 1 to 64 letters, digits, spaces or . + - _ @, and starts with one of the first two"
             )
         return name
@@ -47,19 +48,30 @@ class SavedPlan(Record):
     def _canonical(cls, calibration: str) -> str:
         return str(parse(calibration))
 
+    @model_validator(mode="after")
+    def _of_its_sites(self) -> Self:
+        unknown = sorted({*self.plan.skip, *self.plan.overrides} - set(self.sites))
+        if unknown:
+            raise UserError(f"the plan skips or sets {unknown[0]!r}, which is none of its {len(self.sites)} sites")
+        return self
+
     def renamed(self, name: str) -> "SavedPlan":
         """The same plan under another name.
 
         Raises:
-            ValueError: if it is not a good name.
+            UserError: if it is not a good name.
         """
-        return SavedPlan(**{**dict(self), "name": name})
+        try:
+            return SavedPlan(**{**dict(self), "name": name})
+        except ValidationError as error:
+            message = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise UserError(f"{message[:1].upper()}{message[1:]}, but got {name!r:.80}.") from None
 
     def check(self, sites: list[str]) -> None:
         """Refuses a plan of another model.
 
         Raises:
-            ValueError: naming what differs, and close names.
+            UserError: naming what differs, and close names.
         """
         unknown, missing = sorted(set(self.sites) - set(sites)), sorted(set(sites) - set(self.sites))
         if not unknown and not missing:
@@ -72,7 +84,7 @@ class SavedPlan(Record):
             parts.append(f"{len(unknown)} of its sites are not in this model, first {unknown[0]!r}{hint}")
         if missing:
             parts.append(f"{len(missing)} of this model's sites are not in it, first {missing[0]!r}")
-        raise ValueError(f"Plan {self.name!r} was made for {self.model}, not for this model: {' and '.join(parts)}.")
+        raise UserError(f"Plan {self.name!r} was made for {self.model}, not for this model: {' and '.join(parts)}.")
 
 
 def plans_folder() -> Path:
@@ -103,7 +115,7 @@ def find(text: str) -> SavedPlan:
     """The plan of a name, or of a file.
 
     Raises:
-        ValueError: if there is neither, naming the nearest names, or the file is no plan.
+        UserError: if there is neither, naming the nearest names, or the file is no plan.
     """
     kept = plans_folder() / f"{text}.json"
     path = kept if _NAME.fullmatch(text) and kept.is_file() else Path(text)
@@ -111,4 +123,4 @@ def find(text: str) -> SavedPlan:
         return SavedPlan.load(path)
     close = difflib.get_close_matches(text, saved(), 3)
     hint = f"Near to it: {', '.join(close)}." if close else f"Saved plans: {', '.join(saved()) or 'none'}."
-    raise ValueError(f"There is no plan {text!r}, neither saved nor a file. {hint}")
+    raise UserError(f"There is no plan {text!r}, neither saved nor a file. {hint}")

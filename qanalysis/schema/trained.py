@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from qanalysis.schema import paths
 from qanalysis.schema.base import Record
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.observations import RangeTable, table_of
 from qanalysis.schema.plan import Plan
 
@@ -48,12 +49,12 @@ class TrainedQuantization(Record):
         """Refuses a checkpoint of another network.
 
         Raises:
-            ValueError: naming a site that only one of them has.
+            UserError: naming a site that only one of them has.
         """
         unknown = sorted(set(self.sites).symmetric_difference(sites))
         if unknown:
             holder = "the checkpoint" if unknown[0] in self.sites else "this architecture"
-            raise ValueError(
+            raise UserError(
                 f"{where} was trained under a plan for another network: only {holder} has the site {unknown[0]!r}."
             )
 
@@ -62,7 +63,7 @@ def read(path: Path) -> TrainedQuantization | None:
     """What the header of a safetensors file says; None if it is no QAT checkpoint, or no such file.
 
     Raises:
-        ValueError: if it is one of another version, or damaged.
+        UserError: if it is one of another version, or damaged.
     """
     if path.suffix != ".safetensors" or paths.kind(path) != "file":
         return None
@@ -73,7 +74,7 @@ def read(path: Path) -> TrainedQuantization | None:
                 return None
             header = json.loads(file.read(length))
         text = header.get("__metadata__", {}).get(KEY)
-    except (OSError, struct.error, ValueError, AttributeError):
+    except (OSError, struct.error, ValueError, AttributeError, RecursionError):
         return None
     if text is None:
         return None
@@ -81,6 +82,6 @@ def read(path: Path) -> TrainedQuantization | None:
         return TrainedQuantization.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ValueError(
+        raise UserError(
             f"{path} is a QAT checkpoint that cannot be read: {'.'.join(map(str, first['loc']))}: {first['msg']}."
         ) from None

@@ -2,6 +2,7 @@
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from qanalysis import printing_speed, printing_workflow
 from qanalysis.insight.advice import results
@@ -19,7 +20,8 @@ from qanalysis.schema.site import Coverage
 
 def result(console: Console, value: Result) -> None:
     """Prints a result, its warnings last."""
-    console.print(f"[bold]{value.model.name}[/] on {value.data.name} ({value.model.origin})", highlight=False)
+    rest = f" on {value.data.name} ({value.model.origin})"
+    console.print(Text.assemble((value.model.name, "bold"), rest))
     if isinstance(value, DescribeResult):
         _sites(console, value.coverage)
     elif isinstance(value, EvaluateResult):
@@ -59,7 +61,7 @@ def result(console: Console, value: Result) -> None:
     given = value.advice if isinstance(value, CalibrateResult) else results.of(value)
     printing_workflow.advice(console, given)
     for warning in (*value.warnings, *value.data.warnings):
-        console.print(f"[yellow]Note:[/] {warning}", highlight=False)
+        console.print(Text.assemble(("Note:", "yellow"), f" {warning}"))
     console.print(f"{value.seconds:.1f} s on {value.environment.device}, {value.environment.threads} threads")
 
 
@@ -106,10 +108,10 @@ def _ptq(console: Console, value: PtqResult) -> None:
         table.add_column(heading, justify="right")
     table.add_row("fp32", f"{value.fp32:.2f}", "", _interval(value.fp32_score.interval), "", "")
     for row in value.rows:
-        best = "[bold]" if row.calibration == value.best else ""
+        best = "bold" if row.calibration == value.best else ""
         table.add_row(
-            best + row.calibration,
-            f"{best}{row.accuracy:.2f}",
+            Text(row.calibration, best),
+            Text(f"{row.accuracy:.2f}", best),
             f"{row.relative:+.2f}",
             _interval(row.interval),
             f"{row.agreement:.2f}",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from qanalysis.ui import navigation
+from qanalysis.ui import faults, navigation
 from qanalysis.ui.home import tour
 from qanalysis.ui.parts import selection
 
@@ -24,6 +24,9 @@ pages = {
 }
 page = st.navigation(pages)
 navigation.arrive(page, [one for section in pages.values() for one in section])
-selection.sidebar()
-tour.card(page)
-page.run()
+try:
+    selection.sidebar()
+    tour.card(page)
+    page.run()
+except Exception as error:  # what Streamlit itself raises to stop or to run again is no Exception
+    faults.show(error)

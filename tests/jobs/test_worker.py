@@ -1,13 +1,14 @@
 """How a worker's end is told: in the error's own words, and on a full disk, too."""
 
 import errno
-import sqlite3
 
 import pytest
 
 from qanalysis.jobs import queue, worker
+from qanalysis.jobs.database import DISK_FULL
 from qanalysis.jobs.local import LocalEngine
 from qanalysis.jobs.store import Store
+from qanalysis.schema.errors import StoreError, UserError
 from qanalysis.schema.params.accuracy import DescribeParams
 
 
@@ -39,15 +40,16 @@ def work(store: Store, error: Exception) -> str:
 @pytest.mark.parametrize(
     ("error", "says"),
     [
-        (ValueError("bits must be 2 to 8, but got 9."), "bits must be 2 to 8, but got 9."),
-        (KeyError("conv1"), "KeyError: 'conv1'"),
+        (UserError("bits must be 2 to 8, but got 9."), "bits must be 2 to 8, but got 9."),
+        (KeyError("conv1"), "This is a fault of qanalysis, not of what you asked for: KeyError: 'conv1'"),
         (OSError(errno.ENOSPC, "No space left on device"), "The disk is full: free some space and resume the job"),
-        (sqlite3.OperationalError("database or disk is full"), "The disk is full: free some space and resume the job"),
+        (StoreError(DISK_FULL), "The disk is full: free some space and resume the job"),
         (OSError(errno.EACCES, "Permission denied"), "Permission denied"),
         (MemoryError(), "Out of memory: use a smaller batch size"),
         (RuntimeError("[enforce fail] can't allocate memory: you tried 9"), "Out of memory: use a smaller batch size"),
         (RuntimeError("CUDA out of memory. Tried to allocate"), "The GPU is out of memory: use a smaller batch size"),
-        (RuntimeError("shapes differ"), "RuntimeError: shapes differ"),
+        (RuntimeError("shapes differ"), "RuntimeError: shapes differ The traceback is in the job's log."),
+        (ValueError("of NumPy"), "This is a fault of qanalysis, not of what you asked for: ValueError: of NumPy"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
@@ -62,7 +64,7 @@ def test_on_a_full_disk_the_reserve_is_spent_to_say_so(store, monkeypatch):
 
     def full(*arguments, **body):
         if (store.root / "reserve").exists():
-            raise sqlite3.OperationalError("database or disk is full")
+            raise StoreError(DISK_FULL)
         end(*arguments, **body)
 
     monkeypatch.setattr(queue, "end", full)
@@ -72,7 +74,7 @@ def test_on_a_full_disk_the_reserve_is_spent_to_say_so(store, monkeypatch):
 
 def test_a_disk_that_stays_full_leaves_the_sentence_in_the_log(store, monkeypatch, capsys):
     def full(*arguments, **body):
-        raise sqlite3.OperationalError("database or disk is full")
+        raise StoreError(DISK_FULL)
 
     monkeypatch.setattr(queue, "end", full)
     job_id = work(store, OSError(errno.ENOSPC, "No space left on device"))

@@ -11,6 +11,7 @@ from pathlib import Path
 from qanalysis.jobs.local import LocalEngine
 from qanalysis.jobs.store import Store
 from qanalysis.jobs.worker import work
+from qanalysis.schema.errors import UserError
 
 COMMAND = (sys.executable, "-m", "tests.jobs.worker")
 STEPS = 6
@@ -30,7 +31,7 @@ def run(params, report, folder: Path) -> Saved:
     home = Path(os.environ["QANALYSIS_HOME"])
     print(f"working on {params.data}")
     if params.data == "raise":
-        raise ValueError("`0 < p <= 100` must hold, but got p=120.")
+        raise UserError("`0 < p <= 100` must hold, but got p=120.")
     if params.data == "memory":
         raise MemoryError
     if params.data == "torch":

@@ -12,6 +12,8 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from qanalysis.schema.writing import whole
+
 _FORMAT = "qanalysis-checkpoint-1"
 _OF = "of.txt"
 #: What NumPy and zip raise on a file that is torn, damaged or something else.
@@ -69,17 +71,10 @@ class Checkpoint:
         """
         if self._folder is None:
             return
-        path = self._path(key)
-        partial = path.with_name(path.name + ".part")
-        try:
-            with partial.open("wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        except OSError:
-            partial.unlink(missing_ok=True)  # on a full disk its bytes are needed to say so
-            raise
+        with whole(self._path(key)) as partial, partial.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
 
     def file(self, name: str) -> Path | None:
         """Where an analysis may keep a file of a form of its own; None where nothing is kept."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from qanalysis.analysis.measure.score import paired_interval, relative
 from qanalysis.schema.base import finite
+from qanalysis.schema.errors import UserError
 
 #: Quantile of the normal distribution for 95 % intervals.
 Z95 = 1.96
@@ -57,11 +58,11 @@ def compare(logits: torch.Tensor, reference: torch.Tensor, labels: torch.Tensor 
         labels: `(N,)`, or None to count agreement with the fp32 answers.
 
     Raises:
-        ValueError: if a logit is NaN or infinite.
+        UserError: if a logit is NaN or infinite.
     """
     given, fp32 = logits.detach().cpu().double(), reference.detach().cpu().double()
     if not torch.isfinite(given).all():
-        raise ValueError("logits must be finite, but the quantized model gave NaN or infinity")
+        raise UserError("logits must be finite, but the quantized model gave NaN or infinity")
     log_p, log_q = fp32.log_softmax(1), given.log_softmax(1)
     truth = fp32.argmax(1) if labels is None else labels.cpu()
     return Comparison(

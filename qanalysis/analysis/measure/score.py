@@ -17,6 +17,7 @@ from qanalysis.analysis.measure.progress import Report
 from qanalysis.data.split import Split
 from qanalysis.kernels.quantize import NotFiniteError
 from qanalysis.schema.base import finite
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.results.common import Score
 from qanalysis.task import Task, logits
 
@@ -69,7 +70,7 @@ def answers(
         split: the samples; those for evaluation if not given.
 
     Raises:
-        ValueError: if the split is empty.
+        UserError: if the split is empty.
         NotFiniteError: if logits are not finite.
     """
     split = task.data.evaluation if split is None else split
@@ -92,7 +93,7 @@ def answers(
         if pending:
             parts.append(_keep(checkpoint, stage, batches, pending))
     if not parts:
-        raise ValueError(f"{task.data.name} has no readable sample to evaluate on.")
+        raise UserError(f"{task.data.name} has no readable sample to evaluate on.")
     stacked = np.concatenate([part["logits"] for part in parts])
     if not np.isfinite(stacked).all():
         raise NotFiniteError(f"logits must be finite, but the model gave NaN or infinity ({stage}).")

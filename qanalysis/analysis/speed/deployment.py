@@ -18,6 +18,7 @@ from qanalysis.nn.fold import Folded, fold_batch_norm
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.nn.residual import ROLES, ResidualQuantizedModel, observe_residuals
 from qanalysis.numerics.calibrate import parse
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.flavours import Residual
 from qanalysis.schema.observations import Observations, RangeTable
 from qanalysis.schema.params.deploy import DeployParams
@@ -35,11 +36,11 @@ def needs(*packages: str) -> None:
     """Refuses to start where a package is missing.
 
     Raises:
-        ValueError: naming the first that is, and how to get it.
+        UserError: naming the first that is, and how to get it.
     """
     for package in packages:
         if importlib.util.find_spec(package) is None:
-            raise ValueError(f"This needs the package {package}: install it with pip install 'qanalysis[engines]'.")
+            raise UserError(f"This needs the package {package}: install it with pip install 'qanalysis[engines]'.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,7 @@ class Deployment:
         """Integers and steps under a plan.
 
         Raises:
-            ValueError: if engines cannot execute the plan.
+            UserError: if engines cannot execute the plan.
         """
         from qanalysis.engines.export.operands import operands
 
@@ -91,7 +92,7 @@ class Deployment:
         """The ONNX network under a plan.
 
         Raises:
-            ValueError: if it cannot be exported, naming the site.
+            UserError: if it cannot be exported, naming the site.
         """
         from qanalysis.engines.export.graph import network
 
@@ -118,7 +119,7 @@ def prepared(params: DeployParams, report: Report) -> Deployment:
     """Loads, checks, calibrates and traces.
 
     Raises:
-        ValueError: with one sentence: bad names, files or data, a plan of another model or one that engines cannot
+        UserError: with one sentence: bad names, files or data, a plan of another model or one that engines cannot
             execute, an operator without an ONNX form, or a missing package.
     """
     needs("onnx", "onnxscript", "onnxruntime")

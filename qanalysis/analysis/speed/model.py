@@ -11,6 +11,7 @@ from qanalysis.engines.export.graph import Network
 from qanalysis.engines.layers import gathered, upstream
 from qanalysis.engines.process import EngineProcess
 from qanalysis.engines.protocol import Source
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.results.speed import Check, Edge, SiteSpeed, SpeedModel, fitted_boundary
 
@@ -41,13 +42,13 @@ def speed_model(
         progress: told of the rounds.
 
     Raises:
-        ValueError: if the engine cannot, or does not tell of its layers.
+        UserError: if the engine cannot, or does not tell of its layers.
     """
     plan = given.plan
     floats = given.float_sites(plan)
     names = [site.name for site in given.observations.coverage.sites if site.name not in floats]
     if not names:
-        raise ValueError("A speed model needs a site in int8, but the plan leaves all of them in floating point.")
+        raise UserError("A speed model needs a site in int8, but the plan leaves all of them in floating point.")
     mixes = _mixes(names)
     plans = {"int8": plan, "float": None, **{f"mix{n}": plan.skipping(*mix) for n, mix in enumerate(mixes)}}
     timed = {name: Timed(opened(given, engine, one, batch, threads, folder)) for name, one in plans.items()}
@@ -62,7 +63,7 @@ def speed_model(
         for one in timed.values():
             one.process.close()
     if not layers["int8"].sites:
-        raise ValueError(f"Engine {engine} does not tell the times of its layers, which a prediction needs.")
+        raise UserError(f"Engine {engine} does not tell the times of its layers, which a prediction needs.")
     best = {name: min(min(times) for times in one.rounds) for name, one in timed.items()}
     edges = _edges(given, batch)
     sites = []

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.deploy import BenchmarkParams
 from qanalysis.schema.results.benchmark import BenchmarkEnvironment, Load
 from qanalysis.task import Task
@@ -29,7 +30,7 @@ def chosen(params: BenchmarkParams) -> tuple[list[Subject], list[str]]:
     """Networks to measure, and sentences on what an engine here cannot do.
 
     Raises:
-        ValueError: if nothing is left.
+        UserError: if nothing is left.
     """
     from qanalysis.engines.registry import ENGINES
 
@@ -48,7 +49,7 @@ def chosen(params: BenchmarkParams) -> tuple[list[Subject], list[str]]:
             else:
                 subjects.append(Subject(name, precision))
     if not subjects:
-        raise ValueError("There is nothing to measure: " + " ".join(notes))
+        raise UserError("There is nothing to measure: " + " ".join(notes))
     return subjects, notes
 
 

@@ -11,6 +11,7 @@ import torch
 from qanalysis.analysis.training.processes import ALONE, Processes
 from qanalysis.data.augment import augment
 from qanalysis.data.split import Split
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.results.qat import QatRecipe
 
 #: Crops are of the image padded by this share of its side: 4 pixels at 32.
@@ -45,7 +46,7 @@ class Batches:
         """Inputs and labels of a step (from 0), this process's part of them, and how many all processes have.
 
         Raises:
-            ValueError: if the samples have no labels, or labels that the network does not know.
+            UserError: if the samples have no labels, or labels that the network does not know.
         """
         epoch, position = divmod(step, self.recipe.steps_per_epoch)
         order = np.random.default_rng([self.seed, epoch]).permutation(self.recipe.samples)
@@ -55,13 +56,13 @@ class Batches:
         if not self.labelled:
             labels = torch.zeros(len(inputs), dtype=torch.int64)
         if labels is None:
-            raise ValueError(
+            raise UserError(
                 "training needs labels, but the training samples have none: use data with labels, or learn the fp32 "
                 "model's answers (teacher)."
             )
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= self.classes:
-            raise ValueError(
+            raise UserError(
                 f"labels must be class numbers from 0 to {self.classes - 1}, which is what the model tells apart, "
                 f"but the training samples have {low if low < 0 else high}."
             )

@@ -23,6 +23,7 @@ from qanalysis.kernels.quantize import NotFiniteError
 from qanalysis.nn.learned import LearnedModel
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.nn.weight_grid import weight_grid
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.qat import QatParams
 from qanalysis.schema.results.qat import Phase, QatEpoch, QatRecipe, QatRun, QatStep, kept
 from qanalysis.schema.results.trace import BINS_PER_CODE, CODES
@@ -74,7 +75,7 @@ def finetune(network: nn.Module, training: Training) -> QatRun:
     was killed and resumed gives the very weights of an unbroken one.
 
     Raises:
-        ValueError: if the loss is not finite or grows before an epoch was done, labels are out of range, or a step
+        UserError: if the loss is not finite or grows before an epoch was done, labels are out of range, or a step
             does not fit into memory (with the number of samples that does).
     """
     device = training.batches.device
@@ -110,7 +111,7 @@ class Loop:
         if state.stopped is not None and state.finite and state.epochs[-1].step < state.step:
             self._measure()
         if state.stopped is not None and not state.finite and state.best is None:
-            raise ValueError(state.stopped)
+            raise UserError(state.stopped)
         self._keep()
         if state.best is not None:
             self.network.load_state_dict(state.best)
@@ -158,7 +159,7 @@ class Loop:
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-            raise ValueError(what_fits(self.network, inputs, labels, self.training.params.accumulate)) from None
+            raise UserError(what_fits(self.network, inputs, labels, self.training.params.accumulate)) from None
         self.scaler.update()
         if isinstance(self.network, LearnedModel):
             self.network.keep_positive()

@@ -4,6 +4,7 @@ import math
 from typing import Any, Literal
 
 from qanalysis.schema.catalog import sample_models
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.qat import QatParams
 from qanalysis.schema.results.qat import QatRecipe
 
@@ -23,12 +24,12 @@ def recipe(params: QatParams, architecture: str, samples: int, steps: int | None
         steps: steps, where they were found out by the clock.
 
     Raises:
-        ValueError: if there are fewer training samples than one step takes in parts.
+        UserError: if there are fewer training samples than one step takes in parts.
     """
     samples = min(samples, params.train_samples)
     batch_size = min(params.train_batch_size, samples)
     if batch_size < params.accumulate:
-        raise ValueError(f"accumulate={params.accumulate} needs as many training samples, but there are {samples}.")
+        raise UserError(f"accumulate={params.accumulate} needs as many training samples, but there are {samples}.")
     per_epoch = max(samples // batch_size, 1)
     original: dict[str, Any] = {}
     record = sample_models().get(architecture)

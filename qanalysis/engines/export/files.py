@@ -1,6 +1,5 @@
 """Files: a network written in the flavours that engines take; whole or not at all."""
 
-import contextlib
 import hashlib
 import json
 import tempfile
@@ -14,21 +13,23 @@ from qanalysis.engines.export.graph import Network
 from qanalysis.engines.export.half import to_half
 from qanalysis.engines.export.operands import Operands
 from qanalysis.engines.export.unsigned import unsigned
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.observations import RangeTable
+from qanalysis.schema.writing import whole
 
 
 def check_writable(folder: Path) -> None:
     """Makes the folder and a file in it, before hours of work end at a missing permission.
 
     Raises:
-        ValueError: if that is not possible.
+        UserError: if that is not possible.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise ValueError(f"The files cannot be written to {folder}: {error.strerror or error}.") from None
+        raise UserError(f"The files cannot be written to {folder}: {error.strerror or error}.") from None
 
 
 def write(
@@ -55,13 +56,14 @@ def write(
 
     Raises:
         OSError: if the disk is full; what was begun is removed.
-        ValueError: if a value does not fit into fp16.
+        UserError: if a value does not fit into fp16.
     """
     written: list[tuple[Path, str]] = []
 
     def keep(name: str, flavour: str, save: Callable[[Path], object]) -> None:
         path = folder / name
-        _whole(path, save)
+        with whole(path) as partial:
+            save(partial)
         written.append((path, flavour))
 
     if "onnx" in flavours:
@@ -86,17 +88,6 @@ def sha256(path: Path) -> str:
     """Digest of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _whole(path: Path, save: Callable[[Path], object]) -> None:
-    partial = path.with_name(path.name + ".part")
-    try:
-        save(partial)
-        partial.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise
 
 
 def _save_onnx(proto: onnx.ModelProto, path: Path, about: dict[str, str]) -> None:

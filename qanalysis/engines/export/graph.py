@@ -10,6 +10,7 @@ from onnx import helper, numpy_helper
 from qanalysis.engines.export.operands import Codes, Operands
 from qanalysis.engines.export.pools import round_before_pools
 from qanalysis.engines.export.trace import DOMAIN, INPUT, OPSET, OUTPUT, Traced, attributes, is_marker
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.site import TensorId
 
 _ZERO = "zero_point"
@@ -56,7 +57,7 @@ def network(traced: Traced, operands: Operands) -> Network:
         operands: what to quantize; sites that are not in it stay in floating point.
 
     Raises:
-        ValueError: naming the site, if a weight to quantize is computed from the network's input.
+        UserError: naming the site, if a weight to quantize is computed from the network's input.
     """
     builder = _Builder(traced, operands)
     for node in traced.proto.graph.node:
@@ -161,7 +162,7 @@ class _Builder:
 
     def _weight(self, site: str, source: str, codes: Codes) -> str:
         if source in self._dependent:
-            raise ValueError(
+            raise UserError(
                 f"Site {site!r} cannot be exported in int8: its weight is computed from the network's input, and int8 "
                 "weights must be constant; skip the site."
             )

@@ -11,6 +11,7 @@ import onnx
 from onnx import TensorProto, defs, helper, numpy_helper
 
 from qanalysis.engines.export.trace import OPSET
+from qanalysis.schema.errors import UserError
 
 _LARGEST = float(np.finfo(np.float16).max)
 _SMALLEST = float(np.finfo(np.float16).smallest_subnormal)
@@ -20,7 +21,7 @@ def to_half(proto: onnx.ModelProto) -> onnx.ModelProto:
     """The same network in fp16 but for its integers; `proto` is not changed.
 
     Raises:
-        ValueError: naming the tensor, if a value does not fit into fp16.
+        UserError: naming the tensor, if a value does not fit into fp16.
     """
     half = onnx.ModelProto()
     half.CopyFrom(proto)
@@ -42,7 +43,7 @@ def to_half(proto: onnx.ModelProto) -> onnx.ModelProto:
 def _half(values: np.ndarray, name: str) -> np.ndarray:
     largest = float(np.abs(values).max(initial=0.0))
     if largest > _LARGEST and np.isfinite(values).all():
-        raise ValueError(f"{name} does not fit into fp16: its largest magnitude is {largest:.3g}, that of fp16 65504.")
+        raise UserError(f"{name} does not fit into fp16: its largest magnitude is {largest:.3g}, that of fp16 65504.")
     small = (values != 0) & (np.abs(values) < _SMALLEST)
     return np.where(small, np.sign(values) * _SMALLEST, values).astype(np.float16)
 

@@ -14,6 +14,7 @@ from qanalysis.nn.fold import Folded, factor
 from qanalysis.nn.residual import PRODUCT, ROLE
 from qanalysis.nn.sites import Call, SiteMode
 from qanalysis.numerics.spec import QuantizerSpec, step_and_zero_point
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.executable import refusal
 from qanalysis.schema.observations import RangeTable
 from qanalysis.schema.plan import Plan
@@ -73,10 +74,10 @@ def check_exportable(plan: Plan, sites: tuple[str, ...]) -> None:
     """Refuses plans that integer kernels do not compute.
 
     Raises:
-        ValueError: naming what the plan asks for instead, and a site.
+        UserError: naming what the plan asks for instead, and a site.
     """
     if sentence := refusal(plan, sites):
-        raise ValueError(sentence)
+        raise UserError(sentence)
 
 
 @torch.no_grad()
@@ -102,7 +103,7 @@ def operands(
         residuals: operands of residual additions to quantize, with the convolution that each addition is around.
 
     Raises:
-        ValueError: if the plan cannot be exported, or an activation has no range.
+        UserError: if the plan cannot be exported, or an activation has no range.
     """
     weights = _weights(module, example)
     check_exportable(plan, tuple(weights.sites))
@@ -129,7 +130,7 @@ def operands(
 def _step(ranges: RangeTable, tensor: TensorId, spec: QuantizerSpec | None) -> np.float32:
     range_ = ranges.ranges.get(tensor)
     if range_ is None or spec is None:
-        raise ValueError(f"{tensor} was not seen during calibration; calibrate with data that reaches it")
+        raise UserError(f"{tensor} was not seen during calibration; calibrate with data that reaches it")
     return np.float32(step_and_zero_point(range_, spec)[0])
 
 
@@ -171,7 +172,7 @@ def _weights(module: nn.Module, example: torch.Tensor) -> _Weights:
         if weight is not None:
             key = (call.site, call.operation.channel_axis)
             if key in found.values and not torch.equal(found.values[key], weight):
-                raise ValueError(
+                raise UserError(
                     f"{call.site}: weights must be constant to be exported in int8, but they change between calls."
                 )
             found.values[key] = weight.detach().clone()

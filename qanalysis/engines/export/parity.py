@@ -20,6 +20,7 @@ from qanalysis.engines.reference import Reference
 from qanalysis.nn.residual import Addition, ResidualMode
 from qanalysis.nn.scores import class_scores
 from qanalysis.nn.sites import Call, SiteMode
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.site import TensorId
 
 #: Relative difference above which two executions of a site are not the same computation; rounding gives 1e-6.
@@ -112,7 +113,7 @@ def differences(
         one entry for each site, in the order of execution, and one named `logits` for what comes after the last.
 
     Raises:
-        ValueError: if the runtime cannot load or execute the file, or the sites are not those of the model.
+        UserError: if the runtime cannot load or execute the file, or the sites are not those of the model.
     """
     real_name = {name: f"{name}{_UNROUNDED}" for pool in network.pools for name in pool.output}
     names = dict.fromkeys(
@@ -141,7 +142,7 @@ def differences(
         if not entries:
             if unused:
                 return deployed.site(call)
-            raise ValueError(f"the file has no execution of site {call.site!r}, but the model has one more")
+            raise UserError(f"the file has no execution of site {call.site!r}, but the model has one more")
         entry = entries[0]
         real = {role: torch.from_numpy(tensors[real_name.get(name, name)]) for role, name in entry.operands.items()}
         before = max(_difference(call.operands[role], x) for role, x in real.items())  # type: ignore[index]

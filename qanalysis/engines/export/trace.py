@@ -22,6 +22,7 @@ from torch import nn
 from qanalysis.nn.residual import Addition, ResidualMode
 from qanalysis.nn.scores import class_scores, every_output, leaves
 from qanalysis.nn.sites import Call
+from qanalysis.schema.errors import UserError
 
 OPSET = 19
 INPUT, OUTPUT = "input", "logits"
@@ -52,7 +53,7 @@ def trace(module: nn.Module, example: torch.Tensor) -> Traced:
         example: a batch of inputs; its other sizes become fixed.
 
     Raises:
-        ValueError: naming the operator that cannot be exported and where it is.
+        UserError: naming the operator that cannot be exported and where it is.
     """
     if example.shape[0] < 2:
         example = example.expand(2, *example.shape[1:])  # a batch of one would be taken for a constant
@@ -66,7 +67,7 @@ def trace(module: nn.Module, example: torch.Tensor) -> Traced:
             )
         except Exception as error:  # the exporter raises whatever the model's code led to
             after = f" after site {marked.seen.last!r}" if marked.seen.last else ""
-            raise ValueError(
+            raise UserError(
                 f"The model cannot be exported: what it computes{after} cannot be traced ({_first(error)})."
             ) from error
         try:
@@ -80,12 +81,12 @@ def trace(module: nn.Module, example: torch.Tensor) -> Traced:
                 output_names=[OUTPUT, *others],
             )
         except Exception as error:
-            raise ValueError(f"The model cannot be exported: {_unsupported(error, program)}.") from error
+            raise UserError(f"The model cannot be exported: {_unsupported(error, program)}.") from error
     assert onnx_program is not None
     try:
         proto = onnx_program.model_proto
     except ValueError as error:  # over the limit of protobuf
-        raise ValueError(
+        raise UserError(
             f"The model cannot be exported: it must be smaller than {_LIMIT / 1e9:.1f} GB ({error})."
         ) from None
     _clean(proto)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.flavours import ENGINES, FLAVOURS, PRECISIONS, Residual
 from qanalysis.schema.params.task import CalibratedParams
 from qanalysis.schema.saved_plan import SavedPlan, find
@@ -11,7 +12,7 @@ from qanalysis.schema.saved_plan import SavedPlan, find
 
 def _known_engine(name: str) -> str:
     if name not in ENGINES:
-        raise ValueError(f"Unknown engine {name!r}; choose from {', '.join(ENGINES)}.")
+        raise UserError(f"Unknown engine {name!r}; choose from {', '.join(ENGINES)}.")
     return name
 
 
@@ -40,7 +41,7 @@ class ExportParams(DeployParams):
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
             if name not in FLAVOURS:
-                raise ValueError(f"Unknown flavour {name!r}; choose from {', '.join(FLAVOURS)}.")
+                raise UserError(f"Unknown flavour {name!r}; choose from {', '.join(FLAVOURS)}.")
         return tuple(dict.fromkeys(names))
 
 
@@ -68,7 +69,7 @@ class BenchmarkParams(DeployParams):
         known = ENGINES if info.field_name == "engines" else PRECISIONS
         for name in names:
             if name not in known:
-                raise ValueError(f"Unknown name {name!r}; choose from {', '.join(known)}.")
+                raise UserError(f"Unknown name {name!r}; choose from {', '.join(known)}.")
         return tuple(dict.fromkeys(names))
 
     @field_validator("plans", mode="before")

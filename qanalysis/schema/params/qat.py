@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from qanalysis.numerics.spec import Scheme
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.task import CalibratedParams
 from qanalysis.schema.plan import Plan
 
@@ -57,11 +58,11 @@ class QatParams(CalibratedParams):
     def _consistent(self) -> "QatParams":
         given = [name for name in ("epochs", "steps", "minutes") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(f"one of epochs, steps and minutes must be given at the most, but got {', '.join(given)}")
+            raise UserError(f"one of epochs, steps and minutes must be given at the most, but got {', '.join(given)}")
         if self.ranges == "learned" and self.effective_plan().activation_scheme != "scale":
-            raise ValueError("learned ranges are symmetric: they need activation_scheme=scale")
+            raise UserError("learned ranges are symmetric: they need activation_scheme=scale")
         if self.train_batch_size % self.accumulate:
-            raise ValueError(
+            raise UserError(
                 f"train_batch_size must be a multiple of accumulate, but {self.train_batch_size} is none of "
                 f"{self.accumulate}"
             )

@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from qanalysis.schema.errors import UserError
+from qanalysis.schema.writing import whole
+
 FORMAT = "qanalysis-trace-1"
 #: Bins of the weights' histogram for each code, and codes on each side of zero that are shown.
 BINS_PER_CODE, CODES = 16, 8
@@ -62,8 +65,7 @@ class Trace:
     def save(self, path: Path) -> None:
         """Writes one compressed .npz, whole or not at all."""
         header = json.dumps({"format": FORMAT, "tensors": self.tensors, "sites": self.sites})
-        partial = path.with_name(path.name + ".part")
-        with partial.open("wb") as file:
+        with whole(path) as partial, partial.open("wb") as file:
             np.savez_compressed(
                 file,
                 allow_pickle=False,
@@ -74,20 +76,19 @@ class Trace:
                 epochs=self.epochs,
                 weights=self.weights,
             )
-        partial.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> "Trace":
         """Reads what `save` wrote.
 
         Raises:
-            ValueError: if the file is missing, damaged or something else.
+            UserError: if the file is missing, damaged or something else.
         """
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 header = json.loads(arrays["header"].tobytes())
                 if header["format"] != FORMAT:
-                    raise ValueError(f"format {header['format']!r} is not {FORMAT!r}")
+                    raise UserError(f"format {header['format']!r} is not {FORMAT!r}")
                 names = ("steps", "ranges", "codes", "epochs", "weights")
                 return cls(
                     tensors=tuple(header["tensors"]),
@@ -95,7 +96,7 @@ class Trace:
                     **{name: arrays[name] for name in names},
                 )
         except _UNREADABLE as error:
-            raise ValueError(f"{path} is not a trace of a fine-tune ({error})") from None
+            raise UserError(f"{path} is not a trace of a fine-tune ({error})") from None
 
 
 _EPOCHS = 12

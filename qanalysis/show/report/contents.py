@@ -14,6 +14,7 @@ from qanalysis.jobs.summary import settings
 from qanalysis.names import imports_code
 from qanalysis.schema.command import command, needs_file, run_file
 from qanalysis.schema.configuration import to_toml
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.task import QuantizationParams
 from qanalysis.schema.results.advice import Advice
 from qanalysis.schema.results.answers import AnswersResult
@@ -48,15 +49,15 @@ def document(results: Sequence[Result]) -> Document:
             as given.
 
     Raises:
-        ValueError: if there is none, or they are of several models or data.
+        UserError: if there is none, or they are of several models or data.
     """
     if not results:
-        raise ValueError("A report needs at least one result.")
+        raise UserError("A report needs at least one result.")
     given = _flat(results)
     about = {(one.params.model, one.params.data) for one in _own(results)}
     if len(about) > 1:
         models = "; ".join(sorted(f"{model} on {data}" for model, data in about))
-        raise ValueError(f"A report is about one model on one data, but the results are of: {models}.")
+        raise UserError(f"A report is about one model on one data, but the results are of: {models}.")
     first = given[0]
     sections = [
         *_workflow(results),

@@ -1,6 +1,5 @@
 """Engines and processors of this machine; and TensorRT elsewhere: what to type there, and what it wrote."""
 
-import sqlite3
 import subprocess
 import sys
 from typing import Any
@@ -12,6 +11,7 @@ from qanalysis.engines.protocol import LayerTime
 from qanalysis.engines.tensorrt import command, profile
 from qanalysis.jobs.store import Store
 from qanalysis.schema.engines import Machine
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.flavours import engine_label
 from qanalysis.ui.parts.selection import Selection
 from qanalysis.ui.parts.text import plain
@@ -25,14 +25,14 @@ def machine() -> Machine:
     """What `qanalysis engines` says: in a process of its own, since engines bring large libraries along.
 
     Raises:
-        ValueError: if that does not work.
+        UserError: if that does not work.
     """
     arguments = [sys.executable, "-m", "qanalysis", "engines", "--json"]
     try:
         done = subprocess.run(arguments, capture_output=True, text=True, timeout=_SECONDS, check=True)
     except (OSError, subprocess.SubprocessError) as error:
         said = str(getattr(error, "stderr", "") or error).strip().splitlines()
-        raise ValueError(f"The engines could not be listed: {said[-1] if said else error}") from None
+        raise UserError(f"The engines could not be listed: {said[-1] if said else error}") from None
     return Machine.model_validate_json(done.stdout)
 
 
@@ -152,12 +152,12 @@ def _text(file: Any) -> str:
     """Content of an uploaded file.
 
     Raises:
-        ValueError: if it is no text.
+        UserError: if it is no text.
     """
     try:
         return str(file.getvalue().decode())
     except UnicodeDecodeError:
-        raise ValueError(f"{file.name} is not a text file: trtexec writes JSON.") from None
+        raise UserError(f"{file.name} is not a text file: trtexec writes JSON.") from None
 
 
 def _shape(chosen: Selection) -> str:
@@ -169,6 +169,6 @@ def _shape(chosen: Selection) -> str:
                 coverage = getattr(store.result(job), "coverage", None)
                 if coverage is not None and coverage.sites:
                     return "x".join(map(str, coverage.sites[0].input_shape[1:]))
-    except (OSError, sqlite3.Error, ValueError):  # it is only a suggestion
+    except (OSError, ValueError):  # it is only a suggestion
         return _IMAGENET
     return _IMAGENET

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import sqlite3
 from html import escape
 
 import numpy as np
@@ -15,6 +14,7 @@ from qanalysis.insight.comparison import Run
 from qanalysis.insight.headline import answers_params
 from qanalysis.jobs.runner import Engine
 from qanalysis.jobs.state import Job
+from qanalysis.schema.errors import StoreError
 from qanalysis.schema.params.accuracy import AnswersParams
 from qanalysis.schema.results.answers import Answers, AnswersResult, Flip, flips, per_class
 from qanalysis.schema.results.qat import QatResult
@@ -38,8 +38,8 @@ def draw(engine: Engine, runs: list[tuple[Job, Run]]) -> None:
     st.header("Which images are answered differently")
     try:
         jobs = {name: engine.store.latest("answers", params) for name, params in wanted.items()}
-    except (OSError, sqlite3.Error, ValueError) as error:
-        st.error(f"The answers cannot be read: {plain(error)}.")
+    except (OSError, ValueError) as error:
+        st.error(plain(error))
         return
     missing = {name: params for name, params in wanted.items() if jobs[name] is None}
     if missing:
@@ -83,7 +83,7 @@ def _watch(engine: Engine, live: dict[str, Job]) -> None:
         try:
             engine.pump()
             shown = {name: engine.store.job(job.id) for name, job in live.items()}
-        except (KeyError, OSError, sqlite3.Error):  # deleted by somebody else, or read again in a moment
+        except (KeyError, OSError, StoreError):  # deleted by somebody else, or read again in a moment
             st.rerun()
         if not all(job.live for job in shown.values()):
             st.rerun()

@@ -1,6 +1,5 @@
 """The comparison page: any number of runs side by side, whatever made them."""
 
-import sqlite3
 import time
 
 import pandas as pd
@@ -44,8 +43,8 @@ def page() -> None:
     try:
         engine = runners.chosen()
         jobs = [job for job in engine.store.jobs(_MOST) if job.state == "finished" and job.analysis in _ANALYSES]
-    except (OSError, sqlite3.Error, ValueError) as error:
-        st.error(f"The runs cannot be read: {plain(error)}.")
+    except (OSError, ValueError) as error:
+        st.error(plain(error))
         return
     if not jobs:
         st.info(

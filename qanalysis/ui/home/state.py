@@ -55,7 +55,7 @@ def standing(store: Store, params: WorkflowParams) -> Standing:
     """Follows the workflow through the results in the store, as far as they reach.
 
     Raises:
-        OSError: if the store cannot be read, as sqlite3.Error or ValueError do.
+        OSError: if the store cannot be read, as StoreError or ValueError do.
     """
     whole = store.latest("workflow", params)
     table: dict[str, Any] = (whole.table or {}) if whole is not None else {}

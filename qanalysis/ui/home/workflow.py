@@ -1,6 +1,5 @@
 """The workflow on the home page: its chart, the button that runs all of it, and what it recommends."""
 
-import sqlite3
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -45,8 +44,8 @@ def section(chosen: Selection) -> None:
     try:
         engine = runners.chosen()
         at = standing(engine.store, params)
-    except (OSError, sqlite3.Error, ValueError) as error:
-        st.error(f"The state of the workflow cannot be read: {plain(error)}.")
+    except (OSError, ValueError) as error:
+        st.error(plain(error))
         return
     st.caption(
         f"After Fig. 5 of the paper: each step is tried only if the one before it loses more than {params.target:g} % "
@@ -132,8 +131,8 @@ def _watch(engine: Engine, params: WorkflowParams, first: Standing) -> None:
         try:
             engine.pump()
             at = standing(engine.store, params)
-        except (OSError, sqlite3.Error, ValueError) as error:
-            st.error(f"The state of the workflow cannot be read: {plain(error)}. It is tried again.")
+        except (OSError, ValueError) as error:
+            st.error(plain(f"{error} It is tried again."))
             return
         if at.live is None or at.live.id != job.id or ("baseline" in at.known.results) != _measured(first):
             st.rerun()

@@ -1,6 +1,5 @@
 """One job on the jobs page: its state and settings, what it printed and made, and what can be done with it."""
 
-import sqlite3
 import time
 from collections.abc import Callable
 from html import escape
@@ -120,7 +119,7 @@ def _note(engine: Engine, job: Job) -> None:
     def write() -> None:
         try:
             engine.store.label(job.id, note=st.session_state[key])
-        except (KeyError, OSError, sqlite3.Error, ValueError) as error:
+        except (KeyError, OSError, ValueError) as error:
             st.toast(f"The note was not kept: {plain(error.args[0])}", icon=":material/error:")
 
     st.text_input(

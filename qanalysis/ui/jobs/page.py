@@ -1,6 +1,5 @@
 """The jobs page: everything that runs, waits or ran, whoever started it, and what can be done with it."""
 
-import sqlite3
 import zlib
 from typing import Any, get_args
 
@@ -12,6 +11,7 @@ from qanalysis.jobs.runner import Engine
 from qanalysis.jobs.state import Job, State
 from qanalysis.jobs.store import Store
 from qanalysis.jobs.summary import duration, settings, size
+from qanalysis.schema.errors import StoreError
 from qanalysis.ui.jobs import details
 from qanalysis.ui.jobs.details import COLOURS, ICONS
 from qanalysis.ui.parts.outcome import JOB
@@ -49,8 +49,8 @@ def page() -> None:
     try:
         engine = runners.chosen()
         live = any(job.live for job in engine.store.jobs(MOST))
-    except (OSError, sqlite3.Error, ValueError) as error:
-        st.error(f"The jobs cannot be read: {plain(error)}.")
+    except (OSError, ValueError) as error:
+        st.error(plain(error))
         return
 
     @st.fragment(run_every=1.0 if live else 5.0)
@@ -58,8 +58,8 @@ def page() -> None:
         try:
             engine.pump()
             jobs = engine.store.jobs(MOST)
-        except (OSError, sqlite3.Error) as error:
-            st.error(f"The jobs cannot be read: {plain(error)}. It is tried again.")
+        except (OSError, StoreError) as error:
+            st.error(plain(f"{error} It is tried again."))
             return
         if any(job.live for job in jobs) != live:
             st.rerun()

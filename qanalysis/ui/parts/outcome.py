@@ -1,6 +1,5 @@
 """The result of an analysis on a page: found in the store, or made by a job while the page shows how far it is."""
 
-import sqlite3
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -13,6 +12,7 @@ from qanalysis.jobs.runner import Engine
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import MEASURED, Store
 from qanalysis.jobs.summary import duration, settings
+from qanalysis.schema.errors import StoreError, sentence
 from qanalysis.schema.params.task import TaskParams
 from qanalysis.schema.results.common import Result
 from qanalysis.ui.parts.text import code, plain
@@ -58,11 +58,8 @@ def outcome(
         st.warning(plain(error.args[0]), icon=":material/search_off:")
         _back()
         return None
-    except (OSError, sqlite3.Error, ValueError) as error:
-        st.error(
-            f"Results cannot be kept: {plain(error)}. Free some space, or start the dashboard with QANALYSIS_HOME set "
-            "to a folder that can be written to."
-        )
+    except (OSError, ValueError) as error:
+        st.error(plain(sentence(error) or error), icon=":material/error:")
         return None
     if job is None:
         if st.button(button, type="primary", key=f"start-{analysis}", icon=":material/play_arrow:"):
@@ -132,8 +129,8 @@ def _watch(
             job = engine.store.job(shown.id)
         except KeyError:  # deleted by somebody else
             st.rerun()
-        except (OSError, sqlite3.Error) as error:
-            st.error(f"The state of this job cannot be read: {plain(error)}. It is tried again.")
+        except (OSError, StoreError) as error:
+            st.error(plain(f"{error} It is tried again."))
             return
         if job.state == "lost" and not looked_again:
             looked_again = True  # the signal that ended a process is noted a moment after its end
@@ -200,7 +197,7 @@ def change(action: Callable[[], object]) -> None:
         action()
     except KeyError as error:
         st.error(plain(error.args[0]))
-    except (OSError, sqlite3.Error, ValueError) as error:
+    except (OSError, ValueError) as error:
         st.error(plain(error))
     else:
         st.rerun()

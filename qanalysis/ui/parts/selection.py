@@ -117,7 +117,7 @@ def _plan() -> None:
     """The choice of a saved plan; not shown as long as none was saved."""
     try:
         names = saved()
-    except OSError:  # pages say that nothing can be kept
+    except (OSError, UserError):  # pages say that nothing can be kept
         return
     if not names:
         return

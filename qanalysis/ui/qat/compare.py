@@ -1,6 +1,5 @@
 """Any number of fine-tunes in one chart."""
 
-import sqlite3
 from urllib.parse import quote
 
 import pandas as pd
@@ -30,8 +29,8 @@ def view(chosen: Selection) -> None:
     try:
         engine = runners.chosen()
         jobs = runs_of(engine.store, chosen.model, chosen.data)
-    except (OSError, sqlite3.Error, ValueError) as error:
-        st.error(f"The runs cannot be read: {plain(error)}.")
+    except (OSError, ValueError) as error:
+        st.error(plain(error))
         return
     if not jobs:
         st.info(
@@ -62,7 +61,7 @@ def view(chosen: Selection) -> None:
             told = [Progress.of(job, engine.store) for job in shown]
         except KeyError:  # deleted by somebody else
             st.rerun()
-        except (OSError, sqlite3.Error, ValueError) as error:
+        except (OSError, ValueError) as error:
             st.error(f"A run cannot be read: {plain(error)}")
             return
         if live and not any(job.live for job in shown):

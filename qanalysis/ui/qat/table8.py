@@ -1,7 +1,5 @@
 """Table 8: fixed and learned ranges, each from max and from the best calibration, started with one button."""
 
-import sqlite3
-
 import pandas as pd
 import streamlit as st
 
@@ -67,8 +65,8 @@ def view(params: QatParams) -> None:
     try:
         engine = runners.chosen()
         jobs = _jobs(engine, grid)
-    except (OSError, sqlite3.Error, ValueError) as error:
-        st.error(f"The runs cannot be read: {plain(error)}.")
+    except (OSError, ValueError) as error:
+        st.error(plain(error))
         return
     wanted = missing(grid, jobs)
     if wanted:
@@ -85,7 +83,7 @@ def view(params: QatParams) -> None:
             engine.pump()
             now = _jobs(engine, grid)
             told = {cell: Progress.of(job, engine.store) for cell, job in now.items() if job is not None}
-        except (OSError, sqlite3.Error, ValueError) as error:
+        except (OSError, ValueError) as error:
             st.error(f"A run cannot be read: {plain(error)}")
             return
         if live and not any(job is not None and job.live for job in now.values()):

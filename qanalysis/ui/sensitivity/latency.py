@@ -1,6 +1,5 @@
 """Latency of a plan made by hand: predicted at once from a benchmark of its model, or measured by a short one."""
 
-import sqlite3
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -174,7 +173,7 @@ def _params(result: SensitivityResult, plan: Plan, speed: SpeedModel) -> Benchma
 def _job(result: SensitivityResult, plan: Plan, speed: SpeedModel) -> Job | None:
     try:
         return Store().latest("benchmark", _params(result, plan, speed))
-    except (OSError, sqlite3.Error, ValueError):
+    except (OSError, ValueError):
         return None
 
 
@@ -191,7 +190,7 @@ def _model(name: str) -> tuple[SpeedModel, float] | None:
     """The newest speed model of a model, and when it was measured; None, too, where the store cannot be read."""
     try:
         return _newest(str(Store().root), name)
-    except (OSError, sqlite3.Error, ValueError):
+    except (OSError, ValueError):
         return None
 
 

@@ -1,6 +1,5 @@
 """The plan made by hand, measured at once by a `trials` job that keeps model and data ready; pins to compare with."""
 
-import sqlite3
 from dataclasses import dataclass
 
 import pandas as pd
@@ -8,6 +7,7 @@ import streamlit as st
 
 from qanalysis.jobs import runners
 from qanalysis.jobs.state import Job
+from qanalysis.schema.errors import UserError, sentence
 from qanalysis.schema.params.accuracy import TrialsParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.requests import request
@@ -47,8 +47,8 @@ def measured(params: TrialsParams, plan: Plan) -> Trial | Job | None:
             job = store.job(engine.submit("trials", params))
         if job.live:
             request(store.folder(job.id), plan)
-    except (OSError, sqlite3.Error) as error:
-        st.error(f"Plans cannot be measured: {plain(error)}. Free some space on the disk of QANALYSIS_HOME.")
+    except (OSError, UserError) as error:
+        st.error(f"Plans cannot be measured. {plain(sentence(error))}")
         return None
     return job
 
