@@ -71,7 +71,8 @@ def run(params: QatParams, report: Report = silent, folder: Path | None = None) 
         qat = study.change(study.answers(QuantizedModel(trained.model, study.plan, ranges)))
         if folder is not None:
             save(folder / CHECKPOINT, trained.model, study.described(ranges))
-    return study.result(run_, control, qat, ranges, time.perf_counter() - start)
+    notes = _training_only(trained.unreached)
+    return study.result(run_, control, qat, ranges, time.perf_counter() - start, notes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,10 +191,11 @@ class _Study:
         qat: Change,
         ranges: RangeTable,
         seconds: float,
+        notes: tuple[str, ...],
     ) -> QatResult:
         """The result."""
         floats = float_sites(self.plan, self.task.coverage, self.table)
-        cards = self.task.cards()
+        cards = self.task.cards(*notes)
         cards["warnings"] = (*cards["warnings"], *(run_.stopped,) * (run_.stopped is not None))
         return QatResult(
             **cards,
@@ -221,6 +223,14 @@ class _Study:
             trace=TRACE if self.folder is not None else None,
             seconds=seconds,
         )
+
+
+def _training_only(sites: set[str]) -> tuple[str, ...]:
+    """What to tell of sites that only training executes, such as those of auxiliary heads."""
+    if not sites:
+        return ()
+    first, more = min(sites), f" and {len(sites) - 1} more" if len(sites) > 1 else ""
+    return (f"{first}{more} are executed in training only: they stay in floating point, and the loss leaves them out.",)
 
 
 def _prepared(

@@ -15,7 +15,9 @@ from qanalysis.schema.plan import Plan
 from qanalysis.schema.site import TensorId
 
 #: The smallest share of its calibrated value that a range may shrink to.
-_LEAST = 1 / 64
+_LEAST = 1 / 16
+#: The largest factor by which a range changes in one step.
+_STEP = 1.25
 
 
 class LearnedModel(QuantizedModel):
@@ -74,14 +76,15 @@ class LearnedModel(QuantizedModel):
 
     @torch.no_grad()
     def keep_positive(self) -> None:
-        """Holds alphas that a step took too far down, to be called after every step of the optimizer.
+        """Holds alphas that a step took too far, to be called after every step of the optimizer.
 
-        Their gradient is a sum over all that is clipped: the smaller the range, the larger it is. In one step an alpha
-        may halve, and it stays above a small share of its calibrated value; at zero nothing would be left to train.
+        Their gradient is a sum over all that is clipped, which may be everything: where batch norm is trained,
+        activations can be far from those calibrated. So an alpha changes by a quarter at the most in one step, and
+        stays above a small share of its calibrated value; at zero nothing would be left to train.
         """
         for alpha, before, start in zip(self._alphas, self._values or self._starts, self._starts, strict=True):
-            torch.nan_to_num_(alpha, nan=before, posinf=before, neginf=before)
-            alpha.clamp_(min=max(before / 2, start * _LEAST))
+            torch.nan_to_num_(alpha, nan=before)
+            alpha.clamp_(max(before / _STEP, start * _LEAST), before * _STEP)
 
     def table(self, calibration: str) -> RangeTable:
         """The ranges as they are now."""

@@ -158,7 +158,9 @@ class Loop:
             loss = math.nan  # the last step made weights that cannot be quantized
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
-                raise
+                reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+                shape = tuple(inputs.shape)
+                raise UserError(f"The network fails in training mode on inputs of shape {shape}: {reason}.") from error
             raise UserError(what_fits(self.network, inputs, labels, self.training.params.accumulate)) from None
         self.scaler.update()
         if isinstance(self.network, LearnedModel):
