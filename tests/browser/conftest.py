@@ -37,9 +37,7 @@ def store(home: Path) -> Store:
 
 @pytest.fixture(scope="module")
 def address(home: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environment = {**os.environ, "QANALYSIS_HOME": str(home)}
     command = [sys.executable, "-m", "streamlit", "run", "dashboard.py", "--server.port", str(port)]
     server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -75,6 +73,14 @@ def page(browser: "Browser") -> Iterator["Page"]:
     assert page.locator("[data-testid=stException]").count() == 0
     assert errors == []
     context.close()
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
 
 
 def newest(store: Store, analysis: str) -> Job:

@@ -2,8 +2,13 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -198,3 +203,26 @@ class TestLayers:
         assert found["stem"] == {"input": ()}
         assert found["block.conv2"] == {"input": ("block.conv1",)}
         assert set(found["depthwise"]["input"]) == {"block.conv2", "stem"}
+
+
+OWNER = """
+import sys, time
+from qanalysis.engines.process import EngineProcess
+from qanalysis.engines.protocol import Source
+process = EngineProcess("onnxruntime", Source(sys.argv[1], "", "fp32", 1, (3, 8, 8), 1))
+print(process.pid, process._folder.name, flush=True)
+time.sleep(60)
+"""
+
+
+def test_an_engine_ends_with_its_owner_and_leaves_nothing(files):
+    owner = subprocess.Popen([sys.executable, "-c", OWNER, files["fp32"][0]], stdout=subprocess.PIPE, text=True)
+    pid, folder = owner.stdout.readline().split()
+    owner.kill()
+    owner.wait()
+    owner.stdout.close()
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(int(pid)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not psutil.pid_exists(int(pid))
+    assert not Path(folder).exists()

@@ -6,7 +6,7 @@ import time
 import psutil
 import pytest
 
-from qanalysis.jobs.state import Event, alive, fold
+from qanalysis.jobs.state import Event, alive, fold, process_identity
 from qanalysis.schema.params.accuracy import DescribeParams
 
 HERE = {"pid": os.getpid(), "process_started": psutil.Process().create_time()}
@@ -91,3 +91,17 @@ def test_time_left_goes_down_between_two_reports():
 def test_a_reused_process_number_is_not_the_same_process():
     assert alive(HERE["pid"], HERE["process_started"])
     assert not alive(HERE["pid"], HERE["process_started"] - 100)
+
+
+def test_a_step_of_the_clock_kills_nobody(monkeypatch):
+    """psutil computes the start of a process from the clock; NTP moves that."""
+    here = process_identity()
+    told = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: told(self) + 3600)
+    assert alive(here["pid"], here["process_started"])
+
+
+def test_a_number_that_was_given_again_is_another_process():
+    here = process_identity()
+    assert not alive(here["pid"], here["process_started"] - 1)
+    assert not alive(2**22 + 1, here["process_started"])

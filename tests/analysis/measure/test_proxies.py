@@ -61,3 +61,11 @@ def test_every_site_has_a_score_or_a_reason(model):
             expected = proxy.name != "weight-mse" or kinds[site] is not None
             assert (value is not None) == expected, (proxy.name, site)
         assert proxy.correlation_kl is None or -1 <= proxy.correlation_kl <= 1
+
+
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_fisher_does_not_depend_on_the_batch_size(given, batch_size):
+    """Its labels are drawn by the sample's number, and its terms are a sample's own."""
+    params = SensitivityParams(model=LINEAR, **{**SMALL, "batch_size": batch_size}, bits=6)
+    other = baseline.measure(params, silent, Checkpoint(None))
+    assert proxies.fisher(other) == pytest.approx(proxies.fisher(given), rel=1e-4)
