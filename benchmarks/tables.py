@@ -20,12 +20,13 @@ import qanalysis
 from benchmarks import sections
 from qanalysis.figures.look.theme import calibration_label
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
+from qanalysis.schema.analyses import ANALYSES
 from qanalysis.schema.catalog import sample_models
 from qanalysis.schema.digest import digest
-from qanalysis.schema.params.accuracy import PARAMS
+from qanalysis.schema.results.accuracy import PtqResult
 from qanalysis.schema.results.common import Result
 from qanalysis.schema.results.sensitivity import Partial, PartialResult, SensitivityResult
-from qanalysis.schema.results.weights import RESULTS, PtqResult, WeightsResult
+from qanalysis.schema.results.weights import WeightsResult
 
 BITS = (8, 6, 4)
 #: Loss that the paper accepts, in % relative to fp32.
@@ -91,10 +92,10 @@ class Runs:
         given: dict[str, Any] = {"model": f"sample:{name}", **self._shared, **params}
         if analysis != "weights":
             given["calibration_samples"] = self._calibration
-        identity = digest(analysis, PARAMS[analysis](**given))
+        identity = digest(analysis, ANALYSES[analysis].params(**given))
         path = self._folder / f"{identity}.json"
         if path.exists():
-            return RESULTS[analysis].load(path)
+            return ANALYSES[analysis].result.load(path)
         print(analysis, name, params, flush=True)
         checkpoint = self._folder / identity  # a run that is stopped goes on from here
         checkpoint.mkdir(exist_ok=True)

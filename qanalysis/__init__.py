@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from qanalysis import names
+from qanalysis.schema.analyses import ANALYSES
 from qanalysis.schema.errors import UserError
-from qanalysis.schema.params.accuracy import PARAMS
 from qanalysis.schema.results.common import Result
 
 __all__ = ["run", "run_file"]
@@ -26,19 +26,19 @@ def run(analysis: str, *, folder: Path | None = None, **params: Any) -> Result:
     """Runs an analysis.
 
     Args:
-        analysis: its name, one of `qanalysis.schema.params.accuracy.PARAMS`.
+        analysis: its name, a key of `qanalysis.schema.analyses.ANALYSES`.
         folder: where to keep its files (histograms; what was measured, from which a run that was stopped goes on).
         params: fields of the analysis' parameters (`qanalysis.schema.params.accuracy`).
 
     Raises:
         UserError: with one sentence, for an unknown analysis, bad parameters, names, files or data.
     """
-    if analysis not in PARAMS:
-        raise UserError(f"Unknown analysis {analysis!r}; choose from {', '.join(PARAMS)}.")
-    from qanalysis.analysis import ANALYSES  # PyTorch is imported here, so that drawing results does not need it
+    if analysis not in ANALYSES:
+        raise UserError(f"Unknown analysis {analysis!r}; choose from {', '.join(ANALYSES)}.")
     from qanalysis.analysis.measure.progress import silent
 
-    return ANALYSES[analysis](PARAMS[analysis](**params), silent, folder)
+    chosen = ANALYSES[analysis]
+    return chosen.run(chosen.params(**params), silent, folder)
 
 
 def run_file(path: str | Path, *, folder: Path | None = None, allow_python: bool = False) -> Result:

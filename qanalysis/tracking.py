@@ -10,10 +10,11 @@ from typing import Any
 
 from qanalysis.insight.headline import headline
 from qanalysis.schema.errors import UserError
+from qanalysis.schema.results.accuracy import PtqResult
 from qanalysis.schema.results.common import Result
 from qanalysis.schema.results.qat import QatResult, QatRun
 from qanalysis.schema.results.sensitivity import PartialResult, SensitivityResult
-from qanalysis.schema.results.weights import PtqResult, WeightsResult
+from qanalysis.schema.results.weights import WeightsResult
 
 #: Longest value that MLflow takes for a parameter.
 _LONGEST = 500

@@ -15,7 +15,7 @@ from qanalysis.numerics.calibrate import parse
 from qanalysis.schema.observations import Observations, RangeTable
 from qanalysis.schema.params.accuracy import CalibrateParams
 from qanalysis.schema.plan import Plan
-from qanalysis.schema.results.weights import CalibrateResult
+from qanalysis.schema.results.calibration import CalibrateResult
 from qanalysis.task import Task
 
 OBSERVATIONS = "observations.npz"

@@ -6,7 +6,7 @@ from pathlib import Path
 from qanalysis import task as tasks
 from qanalysis.analysis.measure.progress import Report, silent
 from qanalysis.schema.params.accuracy import DescribeParams
-from qanalysis.schema.results.weights import DescribeResult
+from qanalysis.schema.results.calibration import DescribeResult
 
 
 def run(params: DescribeParams, report: Report = silent, folder: Path | None = None) -> DescribeResult:

@@ -7,7 +7,7 @@ from qanalysis import task as tasks
 from qanalysis.analysis.measure.progress import Report, silent
 from qanalysis.analysis.measure.score import answers, score
 from qanalysis.schema.params.accuracy import EvaluateParams
-from qanalysis.schema.results.weights import EvaluateResult
+from qanalysis.schema.results.accuracy import EvaluateResult
 
 
 def run(params: EvaluateParams, report: Report = silent, folder: Path | None = None) -> EvaluateResult:

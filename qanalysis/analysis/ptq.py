@@ -17,7 +17,7 @@ from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.schema.digest import digest
 from qanalysis.schema.observations import Observations
 from qanalysis.schema.params.accuracy import PtqParams
-from qanalysis.schema.results.weights import PtqResult, PtqRow
+from qanalysis.schema.results.accuracy import PtqResult, PtqRow
 from qanalysis.task import Task
 
 

@@ -1,23 +1,21 @@
 """Walk: a run through the workflow; each stage is run once, kept, and known from then on."""
 
 import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from qanalysis.analysis import benchmark, evaluate, export, partial, ptq, qat, sensitivity
 from qanalysis.analysis.measure import checkpoint
 from qanalysis.analysis.measure.checkpoint import Checkpoint
 from qanalysis.analysis.measure.progress import Report
 from qanalysis.insight.headline import headline
 from qanalysis.insight.workflow.steps import LEAST_TRAINING, Known, Step
+from qanalysis.schema.analyses import ANALYSES
 from qanalysis.schema.digest import digest
 from qanalysis.schema.params.task import TaskParams
 from qanalysis.schema.params.workflow import WorkflowParams
 from qanalysis.schema.results.common import Result
-from qanalysis.schema.results.weights import RESULTS
 from qanalysis.schema.results.workflow import Stage, StageNote
 
 RESULT = "result.json"
@@ -29,15 +27,6 @@ _TRAINING = 0.7
 #: Stages without which there is nothing to recommend; of others an error is a reason to go on without them.
 _NEEDED = frozenset({"baseline", "ptq"})
 _ORDER: tuple[Stage, ...] = ("baseline", "ptq", "sensitivity", "partial", "speed", "qat", "benchmark", "export")
-_RUNS: Mapping[str, Callable[[Any, Report, Path | None], Result]] = {
-    "evaluate": evaluate.run,
-    "ptq": ptq.run,
-    "sensitivity": sensitivity.run,
-    "partial": partial.run,
-    "qat": qat.run,
-    "benchmark": benchmark.run,
-    "export": export.run,
-}
 
 
 @runtime_checkable
@@ -122,7 +111,7 @@ class Walk:
         for place in places:
             if (place / RESULT).is_file():
                 try:
-                    return place, RESULTS[step.analysis].load(place / RESULT)
+                    return place, ANALYSES[step.analysis].result.load(place / RESULT)
                 except ValueError:  # of another version: measured again
                     continue
         return None
@@ -134,7 +123,7 @@ class Walk:
         began = time.monotonic()
         # without a folder of its own an export goes where `qanalysis export` would put it
         where = None if step.analysis == "export" and not self._kept else folder
-        result = _RUNS[step.analysis](step.params, self._listening(step), where)
+        result = ANALYSES[step.analysis].run(step.params, self._listening(step), where)
         result.save(folder / RESULT)
         checkpoint.remove(folder)  # it is all in the result
         if isinstance(self._report, Shelf):

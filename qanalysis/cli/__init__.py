@@ -18,11 +18,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from qanalysis import names, tracking
 from qanalysis.cli import compare, engines, jobs, plans, report
 from qanalysis.schema import configuration, writing
+from qanalysis.schema.analyses import ANALYSES, COMMANDS
 from qanalysis.schema.catalog import home
 from qanalysis.schema.errors import UserError, fault, sentence
-from qanalysis.schema.params.accuracy import INTERACTIVE, PARAMS
 from qanalysis.schema.params.task import TaskParams
-from qanalysis.schema.results.weights import RESULTS
 from qanalysis.schema.writing import save_text
 from qanalysis.show import terminal
 
@@ -67,7 +66,7 @@ def _run(options: argparse.Namespace) -> int:
         terminal.catalog(_output())
         return 0
     if options.command == "schema":
-        print(json.dumps(RESULTS[options.analysis].model_json_schema(), indent=1))
+        print(json.dumps(ANALYSES[options.analysis].result.model_json_schema(), indent=1))
         return 0
     if options.command == "plans":
         return plans.run(options, _output())
@@ -99,7 +98,7 @@ def params_from(analysis: str, values: dict[str, Any]) -> TaskParams:
         UserError: naming the first option that is out of its domain.
     """
     try:
-        return PARAMS[analysis](**values)
+        return ANALYSES[analysis].params(**values)
     except ValidationError as error:
         first = error.errors()[0]
         message = first["msg"].removeprefix("Value error, ")
@@ -110,7 +109,7 @@ def params_from(analysis: str, values: dict[str, Any]) -> TaskParams:
 
 
 def _given(options: argparse.Namespace) -> TaskParams:
-    fields = PARAMS[options.command].model_fields
+    fields = ANALYSES[options.command].params.model_fields
     given = {name: getattr(options, name) for name in fields if getattr(options, name) is not None}
     return params_from(options.command, given)
 
@@ -120,7 +119,6 @@ def _analyse(options: argparse.Namespace, analysis: str, params: TaskParams) -> 
         tracking.check(options.log)
     if options.json is not None:
         options.json = writing.check(options.json, "--json")
-    from qanalysis.analysis import ANALYSES
     from qanalysis.analysis.measure import checkpoint
     from qanalysis.analysis.training import processes
 
@@ -128,7 +126,7 @@ def _analyse(options: argparse.Namespace, analysis: str, params: TaskParams) -> 
     sole = nullcontext() if options.keep is None or not processes.speaks() else writing.sole_writer(options.keep)
     with sole:
         with _ProgressReport(console, options.quiet) as progress:
-            result = ANALYSES[analysis](params, progress, options.keep)
+            result = ANALYSES[analysis].run(params, progress, options.keep)
         if not processes.speaks():
             return 0
         if options.json is not None:
@@ -183,10 +181,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("models", help="names of models and data")
     schema = commands.add_parser("schema", help="the JSON schema of a result")
-    schema.add_argument("analysis", choices=RESULTS)
-    for name, params in PARAMS.items():
-        if name in INTERACTIVE:
-            continue
+    schema.add_argument("analysis", choices=ANALYSES)
+    for name in COMMANDS:
+        params = ANALYSES[name].params
         summary = (params.__doc__ or "").strip()
         command = commands.add_parser(name, help=summary, description=summary)
         for field_name, field in params.model_fields.items():

@@ -10,9 +10,9 @@ from qanalysis.cli import jobs
 from qanalysis.insight.comparison import Run, differences, shared_ranges
 from qanalysis.jobs import runners
 from qanalysis.schema import paths
+from qanalysis.schema.analyses import ANALYSES
 from qanalysis.schema.errors import UserError
 from qanalysis.schema.reading import json_object
-from qanalysis.schema.results.weights import RESULTS
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -64,9 +64,9 @@ def load(text: str) -> Run:
     path = paths.checked(text)
     if paths.kind(path) != "nothing":
         analysis = json_object(path, "result").get("analysis")
-        if not isinstance(analysis, str) or analysis not in RESULTS:
+        if not isinstance(analysis, str) or analysis not in ANALYSES:
             raise UserError(f"{path} is no result: its analysis is {analysis!r:.80}.")
-        return Run(path.stem, RESULTS[analysis].load(path))
+        return Run(path.stem, ANALYSES[analysis].result.load(path))
     store = runners.chosen().store
     job = store.job(jobs.found(store, text))
     if job.state != "finished":

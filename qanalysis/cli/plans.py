@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.table import Table
 
 from qanalysis.schema import saved_plan
+from qanalysis.schema.analyses import ANALYSES
 from qanalysis.schema.errors import UserError
 from qanalysis.schema.reading import json_object
 from qanalysis.schema.results.sensitivity import PartialResult, PlanResult, SensitivityResult
-from qanalysis.schema.results.weights import RESULTS
 from qanalysis.schema.saved_plan import SavedPlan
 
 
@@ -59,8 +59,8 @@ def read(path: Path, name: str) -> SavedPlan:
     analysis = json_object(path, "plan").get("analysis")
     if analysis is None:
         return SavedPlan.load(path).renamed(name)
-    if isinstance(analysis, str) and analysis in RESULTS:
-        result = RESULTS[analysis].load(path)
+    if isinstance(analysis, str) and analysis in ANALYSES:
+        result = ANALYSES[analysis].result.load(path)
         if isinstance(result, SensitivityResult | PartialResult | PlanResult):
             return result.saved_plan(name)
     raise UserError(f"{path} is a result of {analysis!r:.80}, which holds no plan; sensitivity, partial and plan do.")

@@ -1,18 +1,19 @@
 """Headline: what a result says in one line, in fields that results of different analyses share."""
 
-from collections.abc import Callable
-from typing import Any
+from functools import singledispatch
 
 from qanalysis.schema.base import Record
 from qanalysis.schema.params.accuracy import AnswersParams, PtqParams
 from qanalysis.schema.plan import Plan
+from qanalysis.schema.results.accuracy import EvaluateResult, PtqResult
 from qanalysis.schema.results.answers import AnswersResult, flips
 from qanalysis.schema.results.benchmark import BenchmarkResult, FastestResult
+from qanalysis.schema.results.calibration import CalibrateResult
 from qanalysis.schema.results.common import Metric, Result
 from qanalysis.schema.results.export import ExportResult
 from qanalysis.schema.results.qat import QatResult
 from qanalysis.schema.results.sensitivity import PartialResult, PlanResult, SensitivityResult
-from qanalysis.schema.results.weights import CalibrateResult, EvaluateResult, PtqResult, WeightsResult
+from qanalysis.schema.results.weights import WeightsResult
 from qanalysis.schema.results.workflow import WorkflowResult
 from qanalysis.schema.saved_plan import SavedPlan
 from qanalysis.schema.site import Coverage
@@ -71,10 +72,10 @@ class Headline(Record):
         return ", ".join([*parts, self.what]) if parts else self.what
 
 
+@singledispatch
 def headline(result: Result) -> Headline | None:
-    """The headline of a result; None for an analysis that has none."""
-    make = _MAKERS.get(type(result))
-    return None if make is None else make(result)
+    """The headline of a result; None for an analysis that has none. Each is made by a function registered below."""
+    return None
 
 
 def ranges(result: Result) -> Magnitudes:
@@ -120,15 +121,18 @@ def _plan(name: str, coverage: Coverage, model: str, calibration: str, plan: Pla
     return SavedPlan(name=name, model=model, sites=sites, calibration=calibration, plan=plan)
 
 
+@headline.register
 def _evaluate(result: EvaluateResult) -> Headline:
     fp32 = None if result.fp32 is None else result.fp32.accuracy
     return Headline(what="floating point", metric=result.metric, fp32=fp32, sites=len(result.coverage.sites))
 
 
+@headline.register
 def _calibrate(result: CalibrateResult) -> Headline:
     return Headline(what=f"{result.samples:,} samples seen", sites=len(result.coverage.sites))
 
 
+@headline.register
 def _ptq(result: PtqResult) -> Headline:
     best = next(row for row in result.rows if row.calibration == result.best)
     return Headline(
@@ -143,6 +147,7 @@ def _ptq(result: PtqResult) -> Headline:
     )
 
 
+@headline.register
 def _weights(result: WeightsResult) -> Headline:
     worst = min(result.rows, key=lambda row: row.accuracy)
     folded = ", folded" if worst.folded else ""
@@ -155,6 +160,7 @@ def _weights(result: WeightsResult) -> Headline:
     )
 
 
+@headline.register
 def _sensitivity(result: SensitivityResult) -> Headline:
     first = result.rows[0].site if result.rows else "no site"
     chosen = None
@@ -172,6 +178,7 @@ def _sensitivity(result: SensitivityResult) -> Headline:
     )
 
 
+@headline.register
 def _partial(result: PartialResult) -> Headline:
     step = result.partial.steps[-1 if result.partial.chosen is None else result.partial.chosen]
     return Headline(
@@ -186,6 +193,7 @@ def _partial(result: PartialResult) -> Headline:
     )
 
 
+@headline.register
 def _measured_plan(result: PlanResult) -> Headline:
     return Headline(
         what="one plan",
@@ -199,6 +207,7 @@ def _measured_plan(result: PlanResult) -> Headline:
     )
 
 
+@headline.register
 def _qat(result: QatResult) -> Headline:
     return Headline(
         what=f"{result.params.ranges} ranges from {result.calibration}",
@@ -212,6 +221,7 @@ def _qat(result: QatResult) -> Headline:
     )
 
 
+@headline.register
 def _answers(result: AnswersResult) -> Headline:
     name, last = list(result.quantized.items())[-1]
     truth, count = result.truth, max(len(result.truth), 1)
@@ -226,6 +236,7 @@ def _answers(result: AnswersResult) -> Headline:
     )
 
 
+@headline.register
 def _export(result: ExportResult) -> Headline:
     return Headline(
         what=f"files agree in {result.verification.agreement:.2f} %",
@@ -238,6 +249,7 @@ def _export(result: ExportResult) -> Headline:
     )
 
 
+@headline.register
 def _benchmark(result: BenchmarkResult) -> Headline:
     rows = [row for row in result.rows if row.precision.startswith("int8")] or list(result.rows)
     if not rows:
@@ -257,6 +269,7 @@ def _benchmark(result: BenchmarkResult) -> Headline:
     )
 
 
+@headline.register
 def _fastest(result: FastestResult) -> Headline:
     found = result.measured_ms is not None
     return Headline(
@@ -271,6 +284,7 @@ def _fastest(result: FastestResult) -> Headline:
     )
 
 
+@headline.register
 def _workflow(result: WorkflowResult) -> Headline:
     given = result.recommendation
     best = given.best
@@ -287,20 +301,3 @@ def _workflow(result: WorkflowResult) -> Headline:
         latency_ms=None if given.speed is None else given.speed.int8_ms,
         speedup=None if given.speed is None else given.speed.speedup,
     )
-
-
-_MAKERS: dict[type[Result], Callable[[Any], Headline]] = {
-    EvaluateResult: _evaluate,
-    CalibrateResult: _calibrate,
-    PtqResult: _ptq,
-    WeightsResult: _weights,
-    SensitivityResult: _sensitivity,
-    PartialResult: _partial,
-    PlanResult: _measured_plan,
-    QatResult: _qat,
-    AnswersResult: _answers,
-    ExportResult: _export,
-    BenchmarkResult: _benchmark,
-    FastestResult: _fastest,
-    WorkflowResult: _workflow,
-}

@@ -9,8 +9,8 @@ from qanalysis.insight.headline import headline
 from qanalysis.jobs.database import transaction
 from qanalysis.jobs.state import process_identity
 from qanalysis.jobs.store import MEASURED, RESULT, Store, append, identity, insert
+from qanalysis.schema.analyses import ANALYSES
 from qanalysis.schema.params.task import TaskParams
-from qanalysis.schema.results.weights import RESULTS
 
 
 def found(store: Store, analysis: str, params: TaskParams) -> Path | None:
@@ -36,7 +36,7 @@ def adopt(store: Store, analysis: str, params: TaskParams, folder: Path, seconds
     Raises:
         ValueError: if the folder has no result.
     """
-    result = RESULTS[analysis].load(folder / RESULT)
+    result = ANALYSES[analysis].result.load(folder / RESULT)
     summary = headline(result)
     now = time.time()
     job_id = identity(analysis)

@@ -5,29 +5,9 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
 
-Weight = Literal["light", "interactive", "heavy", "exclusive"]
+from qanalysis.schema.analyses import ANALYSES, Weight
 
-#: What a job asks of its device. Light jobs run beside others, and so do those that mostly wait for a person; of heavy
-#: ones a device runs one at a time; one that measures time needs its device alone.
-WEIGHTS: dict[str, Weight] = {
-    "describe": "light",
-    "evaluate": "light",
-    "calibrate": "light",
-    "answers": "light",
-    "weights": "light",
-    "plan": "light",
-    "trials": "interactive",
-    "ptq": "heavy",
-    "sensitivity": "heavy",
-    "partial": "heavy",
-    "qat": "heavy",
-    "export": "light",
-    "workflow": "heavy",
-    "benchmark": "exclusive",
-    "fastest": "exclusive",
-}
 #: Jobs of a weight that a device runs at the same time.
 MOST: dict[Weight, int] = {"light": 2, "interactive": 4, "heavy": 1, "exclusive": 1}
 
@@ -57,7 +37,8 @@ class Lease:
 
 def weight(analysis: str) -> Weight:
     """What an analysis asks of its device; heavy if nothing else is known."""
-    return WEIGHTS.get(analysis, "heavy")
+    known = ANALYSES.get(analysis)
+    return "heavy" if known is None else known.weight
 
 
 def place(name: str) -> str:

@@ -16,13 +16,12 @@ from qanalysis.jobs import lease
 from qanalysis.jobs.database import connected, transaction
 from qanalysis.jobs.lease import Lease
 from qanalysis.jobs.state import LIFECYCLE, Event, Job, alive, fold
+from qanalysis.schema.analyses import ANALYSES
 from qanalysis.schema.catalog import home
 from qanalysis.schema.digest import digest
 from qanalysis.schema.errors import UnknownJobError, UserError
-from qanalysis.schema.params.accuracy import PARAMS
 from qanalysis.schema.params.task import TaskParams
 from qanalysis.schema.results.common import Result
-from qanalysis.schema.results.weights import RESULTS
 
 RESULT = "result.json"
 LOG = "log.txt"
@@ -160,7 +159,7 @@ class Store:
         path = self.folder(job.id) / RESULT
         if not path.is_file():
             raise UserError(f"The result of {job.id} is gone from {path.parent}; run it again.")
-        return RESULTS[job.analysis].load(path)
+        return ANALYSES[job.analysis].result.load(path)
 
     def log(self, job_id: str) -> str:
         """What the job printed, the last 20,000 bytes."""
@@ -312,7 +311,7 @@ def stopping(database: sqlite3.Connection, job_id: str) -> bool:
 def _params(analysis: str, text: str) -> TaskParams:
     """Parameters as they were written; of another version's job only what every version knows."""
     try:
-        return PARAMS[analysis].model_validate_json(text)
+        return ANALYSES[analysis].params.model_validate_json(text)
     except (KeyError, ValidationError):
         defaults: dict[str, Any] = {name: field.default for name, field in TaskParams.model_fields.items()}
         known: dict[str, Any] = json.loads(text)

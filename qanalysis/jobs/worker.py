@@ -19,6 +19,7 @@ from qanalysis.jobs.runner import Engine
 from qanalysis.jobs.store import MEASURED, RESULT, TEMPORARY, Store
 from qanalysis.names import refuse_from_page
 from qanalysis.schema import paths
+from qanalysis.schema.analyses import ANALYSES
 from qanalysis.schema.errors import StoreError, fault, sentence
 
 
@@ -30,7 +31,7 @@ def work(engine: Engine, job_id: str, analyses: Mapping[str, Callable[..., Any]]
     Args:
         engine: is told when the job has ended, so that the queue goes on without a dashboard.
         job_id: the job.
-        analyses: what the names of analyses mean; by default `qanalysis.analysis.ANALYSES`.
+        analyses: what the names of analyses mean; by default what `schema.analyses` says.
     """
     store = engine.store
     if not queue.claim(store, job_id):
@@ -48,17 +49,12 @@ def work(engine: Engine, job_id: str, analyses: Mapping[str, Callable[..., Any]]
 def _run(store: Store, job_id: str, analyses: Mapping[str, Callable[..., Any]] | None) -> int:
     reporter = Reporter(store, job_id)
     try:
-        if analyses is None:
-            from qanalysis.analysis import (
-                ANALYSES,
-            )  # imports PyTorch, which takes longer than a lease may stay unclaimed
-
-            analyses = ANALYSES
         job = store.job(job_id)
+        run = ANALYSES[job.analysis].run if analyses is None else analyses[job.analysis]
         folder = store.folder(job_id)
         refuse_from_page(job.params.model, job.params.data)
         with paths.confined(), _temporary(folder / TEMPORARY):
-            result = analyses[job.analysis](job.params, reporter, folder)
+            result = run(job.params, reporter, folder)
         reporter.flush()
         result.save(folder / RESULT)
         summary = headline(result)

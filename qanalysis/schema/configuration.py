@@ -19,9 +19,9 @@ import tomli_w
 from pydantic import Field, ValidationError
 
 from qanalysis.schema import paths
+from qanalysis.schema.analyses import ANALYSES, COMMANDS
 from qanalysis.schema.base import Record
 from qanalysis.schema.errors import UserError
-from qanalysis.schema.params.accuracy import INTERACTIVE, PARAMS
 from qanalysis.schema.params.task import TaskParams
 
 #: Larger than any file that was written here; a wrong file is not read into memory.
@@ -69,11 +69,10 @@ def load(path: Path) -> tuple[str, TaskParams]:
         given = Configuration.model_validate(content)
     except ValidationError as error:
         raise UserError(f"{path}: {_first(error)}") from None
-    known = [name for name in PARAMS if name not in INTERACTIVE]
-    if given.analysis not in known:
-        raise UserError(f"{path}: unknown analysis {given.analysis!r}; choose from {', '.join(known)}.")
+    if given.analysis not in COMMANDS:
+        raise UserError(f"{path}: unknown analysis {given.analysis!r}; choose from {', '.join(COMMANDS)}.")
     try:
-        return given.analysis, PARAMS[given.analysis](**given.params)
+        return given.analysis, ANALYSES[given.analysis].params(**given.params)
     except ValidationError as error:
         raise UserError(f"{path}: params: {_first(error)}") from None
 

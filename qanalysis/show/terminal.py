@@ -1,5 +1,7 @@
 """What the command line prints: results as tables."""
 
+from functools import singledispatch
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -7,13 +9,15 @@ from rich.text import Text
 from qanalysis import printing_speed, printing_workflow
 from qanalysis.insight.advice import results
 from qanalysis.schema.catalog import DATA_SOURCES, MODEL_SOURCES, sample_models
+from qanalysis.schema.results.accuracy import EvaluateResult, PtqResult
 from qanalysis.schema.results.answers import AnswersResult, flips, per_class
 from qanalysis.schema.results.benchmark import BenchmarkResult, FastestResult
+from qanalysis.schema.results.calibration import CalibrateResult, DescribeResult
 from qanalysis.schema.results.common import Result
 from qanalysis.schema.results.export import ExportResult
 from qanalysis.schema.results.qat import QatResult
 from qanalysis.schema.results.sensitivity import Partial, PartialResult, PlanResult, SensitivityResult
-from qanalysis.schema.results.weights import CalibrateResult, DescribeResult, EvaluateResult, PtqResult, WeightsResult
+from qanalysis.schema.results.weights import WeightsResult
 from qanalysis.schema.results.workflow import WorkflowResult
 from qanalysis.schema.site import Coverage
 
@@ -22,47 +26,96 @@ def result(console: Console, value: Result) -> None:
     """Prints a result, its warnings last."""
     rest = f" on {value.data.name} ({value.model.origin})"
     console.print(Text.assemble((value.model.name, "bold"), rest))
-    if isinstance(value, DescribeResult):
-        _sites(console, value.coverage)
-    elif isinstance(value, EvaluateResult):
-        if value.fp32 is not None:
-            low, high = value.fp32.interval
-            console.print(
-                f"fp32 accuracy {value.fp32.accuracy:.2f} % on {value.fp32.samples:,} samples "
-                f"(95 % interval {low:.2f} to {high:.2f})"
-            )
-        else:
-            console.print("The data has no labels: accuracy is measured as agreement with the fp32 model.")
-    elif isinstance(value, CalibrateResult):
-        _ranges(console, value)
-    elif isinstance(value, PtqResult):
-        _ptq(console, value)
-    elif isinstance(value, WeightsResult):
-        _weights(console, value)
-    elif isinstance(value, AnswersResult):
-        _answers(console, value)
-    elif isinstance(value, SensitivityResult):
-        _sensitivity(console, value)
-    elif isinstance(value, PartialResult):
-        console.print(f"fp32 {value.fp32:.2f} %, all sites quantized {value.quantized:.2f} %")
-        _partial(console, value.partial, value.params.target)
-    elif isinstance(value, PlanResult):
-        _plan(console, value)
-    elif isinstance(value, ExportResult):
-        _export(console, value)
-    elif isinstance(value, QatResult):
-        _qat(console, value)
-    elif isinstance(value, BenchmarkResult):
-        printing_speed.benchmark(console, value)
-    elif isinstance(value, FastestResult):
-        printing_speed.fastest(console, value)
-    elif isinstance(value, WorkflowResult):
-        printing_workflow.workflow(console, value)
+    body(value, console)
     given = value.advice if isinstance(value, CalibrateResult) else results.of(value)
     printing_workflow.advice(console, given)
     for warning in (*value.warnings, *value.data.warnings):
         console.print(Text.assemble(("Note:", "yellow"), f" {warning}"))
     console.print(f"{value.seconds:.1f} s on {value.environment.device}, {value.environment.threads} threads")
+
+
+@singledispatch
+def body(value: Result, console: Console) -> None:
+    """Prints what a result found; each analysis registers its own."""
+    raise TypeError(f"nothing is known of how to print {type(value).__name__}: register a function here")
+
+
+@body.register
+def _body_of_describe(value: DescribeResult, console: Console) -> None:
+    _sites(console, value.coverage)
+
+
+@body.register
+def _body_of_evaluate(value: EvaluateResult, console: Console) -> None:
+    if value.fp32 is not None:
+        low, high = value.fp32.interval
+        console.print(
+            f"fp32 accuracy {value.fp32.accuracy:.2f} % on {value.fp32.samples:,} samples "
+            f"(95 % interval {low:.2f} to {high:.2f})"
+        )
+    else:
+        console.print("The data has no labels: accuracy is measured as agreement with the fp32 model.")
+
+
+@body.register
+def _body_of_calibrate(value: CalibrateResult, console: Console) -> None:
+    _ranges(console, value)
+
+
+@body.register
+def _body_of_ptq(value: PtqResult, console: Console) -> None:
+    _ptq(console, value)
+
+
+@body.register
+def _body_of_weights(value: WeightsResult, console: Console) -> None:
+    _weights(console, value)
+
+
+@body.register
+def _body_of_answers(value: AnswersResult, console: Console) -> None:
+    _answers(console, value)
+
+
+@body.register
+def _body_of_sensitivity(value: SensitivityResult, console: Console) -> None:
+    _sensitivity(console, value)
+
+
+@body.register
+def _body_of_partial(value: PartialResult, console: Console) -> None:
+    console.print(f"fp32 {value.fp32:.2f} %, all sites quantized {value.quantized:.2f} %")
+    _partial(console, value.partial, value.params.target)
+
+
+@body.register
+def _body_of_plan(value: PlanResult, console: Console) -> None:
+    _plan(console, value)
+
+
+@body.register
+def _body_of_export(value: ExportResult, console: Console) -> None:
+    _export(console, value)
+
+
+@body.register
+def _body_of_qat(value: QatResult, console: Console) -> None:
+    _qat(console, value)
+
+
+@body.register
+def _body_of_benchmark(value: BenchmarkResult, console: Console) -> None:
+    printing_speed.benchmark(console, value)
+
+
+@body.register
+def _body_of_fastest(value: FastestResult, console: Console) -> None:
+    printing_speed.fastest(console, value)
+
+
+@body.register
+def _body_of_workflow(value: WorkflowResult, console: Console) -> None:
+    printing_workflow.workflow(console, value)
 
 
 def catalog(console: Console) -> None:

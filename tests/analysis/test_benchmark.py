@@ -9,7 +9,7 @@ import qanalysis
 from qanalysis.analysis.fastest import Search
 from qanalysis.analysis.speed.rounds import LoadMeter, Timed, measure, speedup, warning
 from qanalysis.cli import main
-from qanalysis.schema.params.accuracy import PARAMS
+from qanalysis.schema.analyses import ANALYSES
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.results.benchmark import BenchmarkResult, FastestResult, Load
 from qanalysis.schema.results.speed import SiteSpeed, SpeedModel
@@ -187,7 +187,7 @@ def search(target: float, gains: dict[str, float], tries: int = 24) -> Search:
     sites = tuple(SiteSpeed(site=site, int8_ms=1.0, float_ms=1.0 + gain) for site, gain in gains.items())
     total = sum(gains.values())
     model = SpeedModel(engine="e", batch=1, threads=1, sites=sites, int8_ms=4.0, float_ms=4.0 + total)
-    params = PARAMS["fastest"](target=target, most_tried=tries)
+    params = ANALYSES["fastest"].params(target=target, most_tried=tries)
     return FakeSearch(params, None, model, None, lambda kind, **body: None)
 
 

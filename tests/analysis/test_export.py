@@ -11,7 +11,7 @@ import qanalysis
 from qanalysis.analysis.export import beyond_half
 from qanalysis.cli import main
 from qanalysis.schema import trained
-from qanalysis.schema.results.weights import RESULTS
+from qanalysis.schema.analyses import ANALYSES
 from qanalysis.schema.site import TensorId
 
 COUNTS = ["--calibration-samples", "16", "--evaluation-samples", "64", "--batch-size", "32"]
@@ -30,7 +30,7 @@ def test_every_flavour_is_written_and_verified(tmp_path, capsys):
     flavours = "onnx,onnx-fp16,onnx-fp32,openvino,calibration,tensorrt-cache"
     given = ["--flavours", flavours, "--output", str(tmp_path / "files"), "--json", str(out)]
     assert main(["export", *COUNTS, *given]) == 0
-    result = RESULTS["export"].load(out)
+    result = ANALYSES["export"].result.load(out)
     assert {file.flavour for file in result.files} == set(flavours.split(","))
     for file in result.files:
         assert (Path(result.folder) / file.name).stat().st_size == file.bytes
@@ -51,12 +51,13 @@ def test_every_flavour_is_written_and_verified(tmp_path, capsys):
 
 
 def test_without_an_output_the_files_go_to_the_jobs_folder(tmp_path):
-    from qanalysis.analysis import ANALYSES
     from qanalysis.analysis.measure.progress import silent
-    from qanalysis.schema.params.accuracy import PARAMS
+    from qanalysis.schema.analyses import ANALYSES
 
-    params = PARAMS["export"](model="sample:vit@none", calibration_samples=8, evaluation_samples=8, skip=("head",))
-    result = ANALYSES["export"](params, silent, tmp_path)
+    params = ANALYSES["export"].params(
+        model="sample:vit@none", calibration_samples=8, evaluation_samples=8, skip=("head",)
+    )
+    result = ANALYSES["export"].run(params, silent, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["vit_none_int8.onnx"]
     assert result.float_sites == {"head": "skipped by the plan"}
     assert len(result.quantized_sites) == 38

@@ -93,7 +93,7 @@ class KilledError(Exception):
 
 
 def test_a_run_that_was_killed_goes_on_and_ends_the_same(result, tmp_path):
-    from qanalysis.analysis import ANALYSES
+    from qanalysis.schema.analyses import ANALYSES
 
     params = SensitivityParams(**SMALL, bits=4, target=0.0, most_skipped=3)
     tables = []
@@ -105,9 +105,9 @@ def test_a_run_that_was_killed_goes_on_and_ends_the_same(result, tmp_path):
                 raise KilledError
 
     with pytest.raises(KilledError):
-        ANALYSES["sensitivity"](params, dies, tmp_path)
+        ANALYSES["sensitivity"].run(params, dies, tmp_path)
     stages = []
-    resumed = ANALYSES["sensitivity"](params, lambda kind, **body: stages.append((kind, body)), tmp_path)
+    resumed = ANALYSES["sensitivity"].run(params, lambda kind, **body: stages.append((kind, body)), tmp_path)
     assert tables == [16, 32]
     assert resumed.rows == result.rows
     assert resumed.partial == result.partial
@@ -116,10 +116,10 @@ def test_a_run_that_was_killed_goes_on_and_ends_the_same(result, tmp_path):
 
 def test_what_is_known_so_far_is_told_after_every_batch():
     told = []
-    from qanalysis.analysis import ANALYSES
+    from qanalysis.schema.analyses import ANALYSES
 
     params = SensitivityParams(**SMALL, bits=4, most_skipped=1, proxies=False)
-    ANALYSES["sensitivity"](params, lambda kind, **body: told.append(body) if kind == "table" else None)
+    ANALYSES["sensitivity"].run(params, lambda kind, **body: told.append(body) if kind == "table" else None)
     assert [body["samples"] for body in told] == [16, 32, 48, 48, 48, 48]
     assert all(len(body["rows"]) == 22 for body in told)
     assert [len(body["partial"]["steps"]) for body in told[3:]] == [2, 2, 2]

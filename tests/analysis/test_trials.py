@@ -80,7 +80,7 @@ def test_the_analysis_answers_what_is_asked_while_it_runs_and_ends_when_nothing_
 
     asker = threading.Thread(target=ask)
     asker.start()
-    result = qanalysis.analysis.ANALYSES["trials"](
+    result = qanalysis.schema.analyses.ANALYSES["trials"].run(
         TrialsParams(**SMALL, bits=4, idle_seconds=3),
         lambda kind, **body: rows.append(body) if kind == "row" else None,
         tmp_path,

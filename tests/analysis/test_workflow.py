@@ -2,7 +2,7 @@
 
 import pytest
 
-from qanalysis.analysis import qat, workflow, workflow_walk
+from qanalysis.analysis import qat, workflow
 from qanalysis.schema.params.workflow import WorkflowParams
 from qanalysis.schema.results.workflow import WorkflowResult
 
@@ -80,7 +80,7 @@ def test_qat_is_tried_where_too_much_would_be_left_in_floating_point(tmp_path, m
         few = {"train_samples": 64, "train_batch_size": 32}
         return qat.run(params.model_copy(update=few), report, folder)
 
-    monkeypatch.setitem(workflow_walk._RUNS, "qat", short)
+    monkeypatch.setattr(qat, "run", short)
     result = run(tmp_path, bits=4, target=0.0, calibrations=("max",), most_skipped=1, least_int8=100.0, epochs=1)
     given = result.recommendation
     assert states(result)["qat"] == "done"
@@ -95,7 +95,7 @@ def test_where_nothing_suffices_the_best_is_named(monkeypatch, tmp_path):
     def refused(params, report, folder):
         raise ValueError("There are no training samples.")
 
-    monkeypatch.setitem(workflow_walk._RUNS, "qat", refused)
+    monkeypatch.setattr(qat, "run", refused)
     result = run(tmp_path, bits=3, target=0.0, most_skipped=1)
     given = result.recommendation
     assert given.end == "none"
@@ -139,7 +139,7 @@ def test_the_time_of_training_is_found_out_once(monkeypatch, tmp_path):
         given.append(params.minutes)
         raise KilledError
 
-    monkeypatch.setitem(workflow_walk._RUNS, "qat", killed)
+    monkeypatch.setattr(qat, "run", killed)
     settings = {"bits": 4, "target": 0.0, "most_skipped": 0, "minutes": 3.0, "calibrations": ("max",)}
     for _ in range(2):
         with pytest.raises(KilledError):

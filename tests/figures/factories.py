@@ -7,16 +7,11 @@ import numpy as np
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.numerics.histogram import Histogram
 from qanalysis.schema.params.accuracy import CalibrateParams, PtqParams, SensitivityParams, WeightsParams
+from qanalysis.schema.results.accuracy import PtqResult, PtqRow
+from qanalysis.schema.results.calibration import CalibrateResult
 from qanalysis.schema.results.common import DataCard, Environment, ModelCard, Score
 from qanalysis.schema.results.sensitivity import Partial, PartialStep, Proxy, SensitivityResult, SensitivityRow
-from qanalysis.schema.results.weights import (
-    CalibrateResult,
-    ChannelStatistics,
-    PtqResult,
-    PtqRow,
-    WeightsResult,
-    WeightsRow,
-)
+from qanalysis.schema.results.weights import ChannelStatistics, WeightsResult, WeightsRow
 from qanalysis.schema.site import Coverage, Site
 
 COMMON = {

@@ -7,15 +7,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import psutil
 import pytest
 
-from qanalysis.jobs import lease, queue
+from qanalysis.jobs import queue
 from qanalysis.jobs.local import LocalEngine
 from qanalysis.jobs.runner import Engine
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import Store
+from qanalysis.schema.analyses import ANALYSES
 from qanalysis.schema.params.accuracy import DescribeParams, PtqParams, WeightsParams
 from qanalysis.schema.params.task import TaskParams
 from tests.jobs.worker import COMMAND, HALF, STEPS
@@ -40,7 +42,7 @@ def alone(does: str) -> TaskParams:
 @pytest.fixture(params=ENGINES)
 def make(request, tmp_path, monkeypatch) -> Iterator[Callable[[], Engine]]:
     """Makes engines over one store; what still runs at the end is ended."""
-    monkeypatch.setitem(lease.WEIGHTS, "weights", "exclusive")
+    monkeypatch.setitem(ANALYSES, "weights", replace(ANALYSES["weights"], weight="exclusive"))
     yield lambda: ENGINES[request.param](Store(tmp_path))
     for held in Store(tmp_path).leases():
         if held.pid is not None and psutil.pid_exists(held.pid):

@@ -1,7 +1,7 @@
 """One result of every analysis, made by hand, with every field filled that may be."""
 
+from qanalysis.schema.analyses import ANALYSES
 from qanalysis.schema.params.accuracy import (
-    PARAMS,
     CalibrateParams,
     PartialParams,
     PlanParams,
@@ -11,6 +11,7 @@ from qanalysis.schema.params.accuracy import (
 )
 from qanalysis.schema.params.qat import QatParams
 from qanalysis.schema.plan import Override, Plan
+from qanalysis.schema.results.accuracy import EvaluateResult, PtqResult, PtqRow
 from qanalysis.schema.results.advice import Advice
 from qanalysis.schema.results.answers import Answers, AnswersResult
 from qanalysis.schema.results.benchmark import (
@@ -28,6 +29,7 @@ from qanalysis.schema.results.benchmark import (
     Roofline,
     SpeedStep,
 )
+from qanalysis.schema.results.calibration import CalibrateResult, DescribeResult
 from qanalysis.schema.results.common import DataCard, Environment, ModelCard, Score
 from qanalysis.schema.results.export import ExportedFile, ExportResult, SiteParity, Verification
 from qanalysis.schema.results.qat import CalibrationScore, QatEpoch, QatRecipe, QatResult, QatRun, QatStep
@@ -44,16 +46,7 @@ from qanalysis.schema.results.sensitivity import (
     TrialsResult,
 )
 from qanalysis.schema.results.speed import Check, Edge, SiteSpeed, SpeedModel
-from qanalysis.schema.results.weights import (
-    CalibrateResult,
-    ChannelStatistics,
-    DescribeResult,
-    EvaluateResult,
-    PtqResult,
-    PtqRow,
-    WeightsResult,
-    WeightsRow,
-)
+from qanalysis.schema.results.weights import ChannelStatistics, WeightsResult, WeightsRow
 from qanalysis.schema.results.workflow import Candidate, Recommendation, Speed, StageNote, WorkflowResult
 from qanalysis.schema.saved_plan import SavedPlan
 from qanalysis.schema.site import Coverage, NotCovered, Site
@@ -128,9 +121,14 @@ SPEED = SpeedModel(
     checks=(Check(skipped=1, measured_ms=2.0, predicted_ms=2.1, fitted=False),),
 )
 INSTANCES = {
-    "describe": DescribeResult(**COMMON, params=PARAMS["describe"](), coverage=COVERAGE),
+    "describe": DescribeResult(**COMMON, params=ANALYSES["describe"].params(), coverage=COVERAGE),
     "evaluate": EvaluateResult(
-        **COMMON, params=PARAMS["evaluate"](), coverage=COVERAGE, metric="accuracy", fp32=SCORE, warnings=("w",)
+        **COMMON,
+        params=ANALYSES["evaluate"].params(),
+        coverage=COVERAGE,
+        metric="accuracy",
+        fp32=SCORE,
+        warnings=("w",),
     ),
     "calibrate": CalibrateResult(
         **COMMON,
@@ -156,7 +154,7 @@ INSTANCES = {
     ),
     "weights": WeightsResult(
         **COMMON,
-        params=PARAMS["weights"](),
+        params=ANALYSES["weights"].params(),
         metric="accuracy",
         fp32=91.25,
         rows=(
@@ -215,7 +213,7 @@ INSTANCES = {
     ),
     "export": ExportResult(
         **COMMON,
-        params=PARAMS["export"](flavours=("onnx", "openvino"), residual="int8"),
+        params=ANALYSES["export"].params(flavours=("onnx", "openvino"), residual="int8"),
         coverage=COVERAGE,
         metric="accuracy",
         folder="/tmp",
@@ -277,7 +275,7 @@ INSTANCES = {
     ),
     "answers": AnswersResult(
         **COMMON,
-        params=PARAMS["answers"](bits=4),
+        params=ANALYSES["answers"].params(bits=4),
         metric="accuracy",
         labels=(0, 1),
         fp32=Answers(classes=(0, 1), confidence=(0.9, 0.8)),
@@ -287,7 +285,7 @@ INSTANCES = {
     ),
     "benchmark": BenchmarkResult(
         **{**COMMON, "environment": BENCHED},
-        params=PARAMS["benchmark"](batches=(1,), plans=(SAVED,)),
+        params=ANALYSES["benchmark"].params(batches=(1,), plans=(SAVED,)),
         coverage=COVERAGE,
         metric="accuracy",
         fp32=91.0,
@@ -350,7 +348,7 @@ INSTANCES = {
     ),
     "fastest": FastestResult(
         **{**COMMON, "environment": BENCHED},
-        params=PARAMS["fastest"](target=0.5),
+        params=ANALYSES["fastest"].params(target=0.5),
         coverage=COVERAGE,
         metric="accuracy",
         fp32=91.0,
@@ -386,7 +384,7 @@ INSTANCES = {
 }
 INSTANCES["workflow"] = WorkflowResult(
     **COMMON,
-    params=PARAMS["workflow"](target=0.5),
+    params=ANALYSES["workflow"].params(target=0.5),
     coverage=COVERAGE,
     metric="accuracy",
     fp32=91.25,

@@ -5,11 +5,9 @@ from typing import get_args
 import pytest
 
 from qanalysis.schema import configuration
-from qanalysis.schema.params.accuracy import INTERACTIVE, PARAMS
+from qanalysis.schema.analyses import ANALYSES, COMMANDS
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.saved_plan import SavedPlan
-
-ANALYSES = [name for name in PARAMS if name not in INTERACTIVE]
 
 
 def written(tmp_path, text: str):
@@ -18,15 +16,15 @@ def written(tmp_path, text: str):
     return path
 
 
-@pytest.mark.parametrize("analysis", ANALYSES)
+@pytest.mark.parametrize("analysis", COMMANDS)
 def test_every_analysis_is_read_as_it_was_written(tmp_path, analysis):
-    params = PARAMS[analysis](model="sample:vit", seed=3)
+    params = ANALYSES[analysis].params(model="sample:vit", seed=3)
     assert configuration.load(written(tmp_path, configuration.to_toml(analysis, params))) == (analysis, params)
 
 
-@pytest.mark.parametrize("analysis", ANALYSES)
+@pytest.mark.parametrize("analysis", COMMANDS)
 def test_none_is_always_a_default_so_that_leaving_it_out_loses_nothing(analysis):
-    for name, field in PARAMS[analysis].model_fields.items():
+    for name, field in ANALYSES[analysis].params.model_fields.items():
         if type(None) in get_args(field.annotation):
             assert field.default is None, name
 
@@ -38,14 +36,14 @@ def test_a_saved_plan_is_written_as_a_value(tmp_path):
         sites=("a", "b"),
         plan=Plan(weight_bits=4, activation_bits=4).skipping("b"),
     )
-    params = PARAMS["ptq"](plan=plan)
+    params = ANALYSES["ptq"].params(plan=plan)
     read = configuration.load(written(tmp_path, configuration.to_toml("ptq", params)))[1]
     assert read.plan == plan
 
 
 def test_what_is_not_in_a_file_is_at_its_default(tmp_path):
     path = written(tmp_path, 'version = 1\nanalysis = "ptq"\n[params]\nbits = 4\n')
-    assert configuration.load(path) == ("ptq", PARAMS["ptq"](bits=4))
+    assert configuration.load(path) == ("ptq", ANALYSES["ptq"].params(bits=4))
 
 
 @pytest.mark.parametrize(

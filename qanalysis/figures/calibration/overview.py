@@ -13,7 +13,7 @@ from qanalysis.numerics.error import quantization_error
 from qanalysis.numerics.histogram import Histogram
 from qanalysis.numerics.spec import QuantizerSpec
 from qanalysis.schema.observations import Observations
-from qanalysis.schema.results.weights import CalibrateResult
+from qanalysis.schema.results.calibration import CalibrateResult
 
 Quantity = Literal["ratio", "sqnr"]
 

@@ -18,7 +18,7 @@ from qanalysis.figures.look.theme import (
 from qanalysis.figures.ptq.bars import Bar, categories, hanging, window
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.schema.paper import PaperRow
-from qanalysis.schema.results.weights import PtqResult, PtqRow
+from qanalysis.schema.results.accuracy import PtqResult, PtqRow
 
 # Of the comparison with the paper, in px.
 _HEIGHT, _TOP, _BOTTOM = 300, 34, 36

@@ -6,10 +6,7 @@ from pydantic import Field, field_validator
 
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.numerics.spec import Scheme
-from qanalysis.schema.params.deploy import BenchmarkParams, ExportParams, FastestParams
-from qanalysis.schema.params.qat import QatParams
 from qanalysis.schema.params.task import CalibratedParams, EvaluationParams, QuantizationParams, TaskParams, canonical
-from qanalysis.schema.params.workflow import WorkflowParams
 from qanalysis.schema.plan import Granularity, Parts, Plan
 
 SensitivityMode = Literal["only", "without"]
@@ -123,25 +120,3 @@ class TrialsParams(OneCalibrationParams):
     """Plans measured one after the other as they are asked for, by a process that keeps model and data ready."""
 
     idle_seconds: float = Field(120.0, gt=0, description="time without a request after which the process ends")
-
-
-#: Analyses that only the dashboard starts: they take requests while they run.
-INTERACTIVE = frozenset({"trials"})
-
-PARAMS: dict[str, type[TaskParams]] = {
-    "describe": DescribeParams,
-    "evaluate": EvaluateParams,
-    "calibrate": CalibrateParams,
-    "ptq": PtqParams,
-    "answers": AnswersParams,
-    "weights": WeightsParams,
-    "sensitivity": SensitivityParams,
-    "partial": PartialParams,
-    "plan": PlanParams,
-    "export": ExportParams,
-    "benchmark": BenchmarkParams,
-    "fastest": FastestParams,
-    "qat": QatParams,
-    "trials": TrialsParams,
-    "workflow": WorkflowParams,
-}

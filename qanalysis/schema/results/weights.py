@@ -1,29 +1,10 @@
-"""Results of the analyses, and the table of them. Every one records what was run, on what, and with which versions."""
+"""The weight-only study (Table 3)."""
 
 from typing import Literal
 
 from qanalysis.schema.base import Record
-from qanalysis.schema.params.accuracy import CalibrateParams, DescribeParams, WeightsParams
-from qanalysis.schema.results.accuracy import EvaluateResult as EvaluateResult
-from qanalysis.schema.results.accuracy import PtqResult as PtqResult
-from qanalysis.schema.results.accuracy import PtqRow as PtqRow
-from qanalysis.schema.results.advice import Advice
-from qanalysis.schema.results.answers import AnswersResult
-from qanalysis.schema.results.benchmark import BenchmarkResult, FastestResult
+from qanalysis.schema.params.accuracy import WeightsParams
 from qanalysis.schema.results.common import Metric, Result
-from qanalysis.schema.results.export import ExportResult
-from qanalysis.schema.results.qat import QatResult
-from qanalysis.schema.results.sensitivity import PartialResult, PlanResult, SensitivityResult, TrialsResult
-from qanalysis.schema.results.workflow import WorkflowResult
-from qanalysis.schema.site import Coverage
-
-
-class DescribeResult(Result):
-    """Sites and coverage of a model."""
-
-    analysis: Literal["describe"] = "describe"
-    params: DescribeParams
-    coverage: Coverage
 
 
 class ChannelStatistics(Record):
@@ -38,25 +19,6 @@ class ChannelStatistics(Record):
     site: str
     amax: tuple[float, ...]
     folded_amax: tuple[float, ...] | None = None
-
-
-class CalibrateResult(Result):
-    """Every calibration from one pass; the histograms are in the file `observations`.
-
-    Attributes:
-        ranges: calibration → activation → largest magnitude represented; None for an all-zero tensor.
-        observations: file name of the histograms, beside the result; None if they were not kept.
-        samples: number of samples seen.
-        advice: what the histograms show.
-    """
-
-    analysis: Literal["calibrate"] = "calibrate"
-    params: CalibrateParams
-    coverage: Coverage
-    ranges: dict[str, dict[str, float | None]]
-    samples: int
-    observations: str | None = None
-    advice: tuple[Advice, ...] = ()
 
 
 class WeightsRow(Record):
@@ -98,22 +60,3 @@ class WeightsResult(Result):
     rows: tuple[WeightsRow, ...]
     channels: tuple[ChannelStatistics, ...]
     folded_pairs: int
-
-
-RESULTS: dict[str, type[Result]] = {
-    "describe": DescribeResult,
-    "evaluate": EvaluateResult,
-    "calibrate": CalibrateResult,
-    "ptq": PtqResult,
-    "answers": AnswersResult,
-    "weights": WeightsResult,
-    "sensitivity": SensitivityResult,
-    "partial": PartialResult,
-    "plan": PlanResult,
-    "export": ExportResult,
-    "benchmark": BenchmarkResult,
-    "fastest": FastestResult,
-    "qat": QatResult,
-    "trials": TrialsResult,
-    "workflow": WorkflowResult,
-}

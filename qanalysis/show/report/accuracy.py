@@ -6,10 +6,12 @@ import pandas as pd
 
 from qanalysis import figures
 from qanalysis.figures.look.theme import calibration_label
+from qanalysis.schema.results.accuracy import PtqResult
 from qanalysis.schema.results.answers import AnswersResult, flips, per_class
+from qanalysis.schema.results.calibration import CalibrateResult
 from qanalysis.schema.results.qat import QatResult
 from qanalysis.schema.results.sensitivity import Partial, PartialResult, PlanResult, SensitivityResult
-from qanalysis.schema.results.weights import CalibrateResult, PtqResult, WeightsResult
+from qanalysis.schema.results.weights import WeightsResult
 from qanalysis.show.document import Block, Figure, Points, Table, Text
 from qanalysis.show.tables.accuracy import ptq_table, qat_table, range_table, sensitivity_table
 

@@ -16,14 +16,16 @@ from qanalysis.schema.command import command, needs_file, run_file
 from qanalysis.schema.configuration import to_toml
 from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.task import QuantizationParams
+from qanalysis.schema.results.accuracy import EvaluateResult, PtqResult
 from qanalysis.schema.results.advice import Advice
 from qanalysis.schema.results.answers import AnswersResult
 from qanalysis.schema.results.benchmark import BenchmarkResult, FastestResult
+from qanalysis.schema.results.calibration import CalibrateResult
 from qanalysis.schema.results.common import Result
 from qanalysis.schema.results.export import ExportResult
 from qanalysis.schema.results.qat import QatResult
 from qanalysis.schema.results.sensitivity import PartialResult, PlanResult, SensitivityResult
-from qanalysis.schema.results.weights import CalibrateResult, EvaluateResult, PtqResult, WeightsResult
+from qanalysis.schema.results.weights import WeightsResult
 from qanalysis.schema.results.workflow import WorkflowResult
 from qanalysis.schema.site import Coverage
 from qanalysis.show.document import Block, Code, Document, Figure, Points, Section, Table, Text

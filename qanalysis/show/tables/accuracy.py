@@ -3,9 +3,11 @@
 import pandas as pd
 
 from qanalysis.figures.look.theme import calibration_label
+from qanalysis.schema.results.accuracy import PtqResult
+from qanalysis.schema.results.calibration import CalibrateResult
 from qanalysis.schema.results.qat import QatResult
 from qanalysis.schema.results.sensitivity import SensitivityResult
-from qanalysis.schema.results.weights import CalibrateResult, PtqResult, WeightsResult
+from qanalysis.schema.results.weights import WeightsResult
 
 
 def range_table(result: CalibrateResult) -> pd.DataFrame:

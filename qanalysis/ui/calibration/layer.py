@@ -15,7 +15,7 @@ from qanalysis.numerics.error import QuantizationError, quantization_error
 from qanalysis.numerics.histogram import Histogram
 from qanalysis.numerics.spec import QuantizerSpec
 from qanalysis.schema.observations import Observations
-from qanalysis.schema.results.weights import CalibrateResult
+from qanalysis.schema.results.calibration import CalibrateResult
 from qanalysis.schema.site import TensorId
 from qanalysis.ui.parts.chart import chart, theme
 

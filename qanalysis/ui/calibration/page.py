@@ -8,7 +8,8 @@ from qanalysis.figures.calibration.overview import Quantity
 from qanalysis.figures.look.theme import Theme
 from qanalysis.numerics.spec import Scheme
 from qanalysis.schema.params.accuracy import CalibrateParams, WeightsParams
-from qanalysis.schema.results.weights import CalibrateResult, WeightsResult
+from qanalysis.schema.results.calibration import CalibrateResult
+from qanalysis.schema.results.weights import WeightsResult
 from qanalysis.show.tables.accuracy import channel_table, range_table
 from qanalysis.ui.calibration import layer
 from qanalysis.ui.parts import advice, selection

@@ -14,7 +14,8 @@ from qanalysis.numerics.spec import QuantizerSpec, Range
 from qanalysis.schema.catalog import sample_models
 from qanalysis.schema.paper import paper
 from qanalysis.schema.params.accuracy import CalibrateParams, WeightsParams
-from qanalysis.schema.results.weights import CalibrateResult, WeightsResult
+from qanalysis.schema.results.calibration import CalibrateResult
+from qanalysis.schema.results.weights import WeightsResult
 from qanalysis.schema.site import TensorId
 from qanalysis.ui.calibration import layer
 from qanalysis.ui.learn.calibration import errors

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from qanalysis.jobs.store import Store
 from qanalysis.schema.params.accuracy import WeightsParams
 from qanalysis.schema.params.task import QuantizationParams, TaskParams
+from qanalysis.schema.results.accuracy import PtqResult
 from qanalysis.schema.results.common import Result
 from qanalysis.schema.results.qat import QatResult
 from qanalysis.schema.results.sensitivity import Partial, PartialResult, SensitivityResult
-from qanalysis.schema.results.weights import PtqResult, WeightsResult
+from qanalysis.schema.results.weights import WeightsResult
 
 #: Newest jobs that are looked at.
 _MOST = 300

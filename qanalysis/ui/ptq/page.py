@@ -10,7 +10,7 @@ from qanalysis.insight.advice import results
 from qanalysis.jobs.state import Job
 from qanalysis.schema.paper import paper_row
 from qanalysis.schema.params.accuracy import PtqParams
-from qanalysis.schema.results.weights import PtqResult
+from qanalysis.schema.results.accuracy import PtqResult
 from qanalysis.show.tables.accuracy import ptq_table
 from qanalysis.ui.parts import advice, selection
 from qanalysis.ui.parts.chart import chart, theme

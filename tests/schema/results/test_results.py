@@ -6,25 +6,26 @@ import math
 import pytest
 from pydantic import ValidationError
 
+from qanalysis.schema.analyses import ANALYSES
 from qanalysis.schema.base import Record, finite
 from qanalysis.schema.paper import paper, paper_row
-from qanalysis.schema.params.accuracy import PARAMS, CalibrateParams, PtqParams
+from qanalysis.schema.params.accuracy import CalibrateParams, PtqParams
 from qanalysis.schema.params.task import TaskParams
+from qanalysis.schema.results.accuracy import EvaluateResult
 from qanalysis.schema.results.common import Score
-from qanalysis.schema.results.weights import RESULTS, EvaluateResult
 from tests.schema.instances import INSTANCES, SCORE
 
 
 def test_every_analysis_has_params_a_result_and_an_instance_here():
-    assert PARAMS.keys() == RESULTS.keys() == INSTANCES.keys()
-    assert all(type(INSTANCES[name]) is RESULTS[name] for name in INSTANCES)
+    assert ANALYSES.keys() == INSTANCES.keys()
+    assert all(type(INSTANCES[name]) is ANALYSES[name].result for name in INSTANCES)
 
 
 @pytest.mark.parametrize("name", INSTANCES)
 def test_json_round_trip_keeps_every_digit(name, tmp_path):
     path = tmp_path / "result.json"
     INSTANCES[name].save(path)
-    assert RESULTS[name].load(path) == INSTANCES[name]
+    assert ANALYSES[name].result.load(path) == INSTANCES[name]
     assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
 
 
@@ -123,12 +124,12 @@ class TestParams:
         assert plan.weight_scheme == plan.activation_scheme == "affine"
         assert plan.skip == {"fc"}
 
-    @pytest.mark.parametrize("name", PARAMS)
+    @pytest.mark.parametrize("name", ANALYSES)
     def test_defaults_are_complete_and_described(self, name):
-        params = PARAMS[name]()
+        params = ANALYSES[name].params()
         assert isinstance(params, TaskParams)
-        assert all(field.description for field in PARAMS[name].model_fields.values())
-        assert PARAMS[name].model_validate_json(params.model_dump_json()) == params
+        assert all(field.description for field in ANALYSES[name].params.model_fields.values())
+        assert ANALYSES[name].params.model_validate_json(params.model_dump_json()) == params
 
 
 class TestPaper:
