@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from qanalysis import names, tracking
-from qanalysis.cli import compare, engines, jobs, plans, report
+from qanalysis.cli import compare, dashboard, engines, jobs, plans, report
 from qanalysis.schema import configuration, writing
 from qanalysis.schema.analyses import ANALYSES, COMMANDS
 from qanalysis.schema.catalog import home
@@ -72,6 +72,8 @@ def _run(options: argparse.Namespace) -> int:
         return plans.run(options, _output())
     if options.command == "engines":
         return engines.run(options, _output())
+    if options.command == "dashboard":
+        return dashboard.run(options)
     if options.command == "jobs":
         return jobs.run(options, _output())
     if options.command == "compare":
@@ -194,6 +196,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--allow-python", action="store_true", help="names in the file may import code (python:)")
     _add_outcome(command)
     plans.add(commands)
+    dashboard.add(commands)
     jobs.add(commands)
     engines.add(commands)
     compare.add(commands)

@@ -92,13 +92,13 @@ def clipped_gradient(gradient: torch.Tensor, x: torch.Tensor, edge: float) -> tu
 @lru_cache(maxsize=1)
 def _fake_quantize() -> Compiled | None:
     arguments = [_POINTER, _POINTER, _SIZE, *[_FLOAT] * 5, _THREADS]
-    return load("qanalysis.numerics._rounding", "qanalysis_fake_quantize", arguments)
+    return load("qanalysis.kernels._rounding", "qanalysis_fake_quantize", arguments)
 
 
 @lru_cache(maxsize=1)
 def _clip_gradient() -> Compiled | None:
     arguments = [_POINTER, _POINTER, _POINTER, _SIZE, _FLOAT, _THREADS]
-    return load("qanalysis.numerics._rounding", "qanalysis_clip_gradient", arguments, ctypes.c_double)
+    return load("qanalysis.kernels._rounding", "qanalysis_clip_gradient", arguments, ctypes.c_double)
 
 
 def _layout(x: torch.Tensor) -> torch.memory_format:

@@ -41,7 +41,7 @@ def count(values: torch.Tensor, exponent: int, signed: bool) -> Counts:
 def compiled_count() -> Compiled | None:
     """The function compiled from `_counting.c`; None where it was not compiled, or PyTorch uses another OpenMP."""
     arguments = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_void_p, ctypes.c_int]
-    return load("qanalysis.nn._counting", "qanalysis_count", arguments)
+    return load("qanalysis.kernels._counting", "qanalysis_count", arguments)
 
 
 def _by_c(compiled: Compiled, values: torch.Tensor, exponent: int) -> Counts:

@@ -22,9 +22,16 @@ DATA_SOURCES = {
 }
 
 
+def beside(name: str) -> Path:
+    """A folder of the repository's top level: there in a checkout, within the package where a wheel was installed."""
+    package = Path(__file__).parents[1]
+    inside = package / name
+    return inside if inside.is_dir() else package.parent / name
+
+
 def samples_folder() -> Path:
-    """The folder of the sample models: `QANALYSIS_SAMPLES`, or `sample_models` beside the package."""
-    return Path(os.environ.get("QANALYSIS_SAMPLES") or Path(__file__).parents[2] / "sample_models")
+    """The folder of the sample models: `QANALYSIS_SAMPLES`, or the one that comes with the program."""
+    return Path(os.environ.get("QANALYSIS_SAMPLES") or beside("sample_models"))
 
 
 def sample_models() -> dict[str, dict[str, object]]:

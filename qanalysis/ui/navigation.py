@@ -1,12 +1,13 @@
 """The pages, in the order of the paper's workflow; links between them keep the choice of model and data."""
 
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-_FOLDER = Path(__file__).parents[2] / "pages"
+from qanalysis.schema.catalog import beside
+
+_FOLDER = beside("pages")
 _GOING = "going-to"
 
 

@@ -111,5 +111,5 @@ def test_gradients_in_another_layout_are_left_to_pytorch():
 
 
 def test_a_module_that_was_not_compiled_is_none():
-    assert compiled.load("qanalysis.numerics._nothing", "f", []) is None
+    assert compiled.load("qanalysis.kernels._nothing", "f", []) is None
     assert compiled.load("qanalysis.numerics.spec", "f", []) is None  # not of C

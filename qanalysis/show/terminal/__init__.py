@@ -6,7 +6,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from qanalysis import printing_speed, printing_workflow
 from qanalysis.insight.advice import results
 from qanalysis.schema.catalog import DATA_SOURCES, MODEL_SOURCES, sample_models
 from qanalysis.schema.results.accuracy import EvaluateResult, PtqResult
@@ -20,6 +19,7 @@ from qanalysis.schema.results.sensitivity import Partial, PartialResult, PlanRes
 from qanalysis.schema.results.weights import WeightsResult
 from qanalysis.schema.results.workflow import WorkflowResult
 from qanalysis.schema.site import Coverage
+from qanalysis.show.terminal import speed, workflow
 
 
 def result(console: Console, value: Result) -> None:
@@ -28,7 +28,7 @@ def result(console: Console, value: Result) -> None:
     console.print(Text.assemble((value.model.name, "bold"), rest))
     body(value, console)
     given = value.advice if isinstance(value, CalibrateResult) else results.of(value)
-    printing_workflow.advice(console, given)
+    workflow.advice(console, given)
     for warning in (*value.warnings, *value.data.warnings):
         console.print(Text.assemble(("Note:", "yellow"), f" {warning}"))
     console.print(f"{value.seconds:.1f} s on {value.environment.device}, {value.environment.threads} threads")
@@ -105,17 +105,17 @@ def _body_of_qat(value: QatResult, console: Console) -> None:
 
 @body.register
 def _body_of_benchmark(value: BenchmarkResult, console: Console) -> None:
-    printing_speed.benchmark(console, value)
+    speed.benchmark(console, value)
 
 
 @body.register
 def _body_of_fastest(value: FastestResult, console: Console) -> None:
-    printing_speed.fastest(console, value)
+    speed.fastest(console, value)
 
 
 @body.register
 def _body_of_workflow(value: WorkflowResult, console: Console) -> None:
-    printing_workflow.workflow(console, value)
+    workflow.workflow(console, value)
 
 
 def catalog(console: Console) -> None:
