@@ -36,7 +36,9 @@ def main() -> None:
         venv.create(folder / "venv", with_pip=False)
         scripts = "Scripts" if os.name == "nt" else "bin"
         python = folder / "venv" / scripts / "python"
-        site = subprocess.check_output([python, "-c", "import site; print(site.getsitepackages()[0])"], text=True).strip()
+        site = subprocess.check_output(
+            [python, "-c", "import site; print(site.getsitepackages()[0])"], text=True
+        ).strip()
         subprocess.run([*pip, "--python", str(python), "install", "--quiet", "--no-deps", str(wheel)], check=True)
         others = [path for path in sys.path if path.endswith("site-packages")]
         Path(site, "dependencies.pth").write_text("\n".join(others) + "\n")
@@ -44,7 +46,9 @@ def main() -> None:
         environment.pop("PYTHONPATH", None)
         command = str(folder / "venv" / scripts / "qanalysis")
         run = {"cwd": folder, "env": environment, "check": True}
-        where = subprocess.check_output([python, "-c", "import qanalysis; print(qanalysis.__file__)"], text=True, cwd=folder)
+        where = subprocess.check_output(
+            [python, "-c", "import qanalysis; print(qanalysis.__file__)"], text=True, cwd=folder
+        )
         assert where.startswith(site), where
         subprocess.run([command, "dashboard", "--help"], **run, stdout=subprocess.DEVNULL)
         subprocess.run([command, "describe", "--model", "sample:resnet20"], **run, stdout=subprocess.DEVNULL)

@@ -16,7 +16,7 @@ from statistics import median
 from streamlit.testing.v1 import AppTest
 
 import qanalysis
-from qanalysis.jobs.local import LocalEngine
+from qanalysis.jobs.local import LocalRunner
 from qanalysis.jobs.store import Store
 from qanalysis.schema.params.accuracy import CalibrateParams
 
@@ -27,7 +27,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["QANALYSIS_HOME"] = folder
         store = Store()
-        job = LocalEngine(store).submit("calibrate", CalibrateParams(calibration_samples=64))
+        job = LocalRunner(store).submit("calibrate", CalibrateParams(calibration_samples=64))
         while store.job(job).live:
             time.sleep(0.2)
         app = AppTest.from_file(str(Path(qanalysis.__file__).parent / "ui" / "main.py"), default_timeout=60)

@@ -19,7 +19,7 @@ from statistics import median
 from streamlit.testing.v1 import AppTest
 
 import qanalysis
-from qanalysis.jobs.local import LocalEngine
+from qanalysis.jobs.local import LocalRunner
 from qanalysis.jobs.store import Store
 from qanalysis.schema.params.accuracy import CalibrateParams, PtqParams
 
@@ -43,7 +43,7 @@ WIDGETS: dict[str, tuple[str, str, list[object]]] = {
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["QANALYSIS_HOME"] = folder
-        engine = LocalEngine(Store())
+        engine = LocalRunner(Store())
         jobs = [
             engine.submit("calibrate", CalibrateParams(model="sample:vit")),
             engine.submit("ptq", PtqParams(calibration_samples=16, evaluation_samples=64)),

@@ -1,1 +1,1 @@
-"""The analyses, one module a question: `run(params, report, folder) -> result`; they are listed in `schema.analyses`."""
+"""The analyses, one module a question: `run(params, report, folder) -> result`; `schema.analyses` lists them."""

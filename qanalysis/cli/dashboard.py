@@ -49,12 +49,10 @@ def run(options: argparse.Namespace) -> int:
         environment["QANALYSIS_ALLOW_PYTHON"] = "1"
     script = Path(__file__).parents[1] / "ui" / "app.py"
     place = ["--server.port", str(options.port), "--server.address", options.address]
-    try:
-        return subprocess.call(
-            [sys.executable, "-m", "streamlit", "run", str(script), *_settings(), *place], env=environment
-        )
-    except KeyboardInterrupt:  # the server has had it, too
-        return 0
+    command = [sys.executable, "-m", "streamlit", "run", str(script), *_settings(), *place]
+    if os.name == "posix":  # the server takes this process' place, and its signals
+        os.execve(sys.executable, command, environment)
+    return subprocess.call(command, env=environment)
 
 
 def _settings() -> list[str]:

@@ -12,7 +12,7 @@ _log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def heartbeat(seconds: float = 2.0) -> AsyncIterator[None]:
-    """Pumps the engine in the background as long as the context is open."""
+    """Pumps the runner in the background as long as the context is open."""
     beating = asyncio.create_task(_beat(seconds))
     try:
         yield

@@ -25,8 +25,8 @@ _WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
 @dataclass(frozen=True)
-class LocalEngine:
-    """See `engine.Engine`.
+class LocalRunner:
+    """See `runner.Runner`.
 
     Attributes:
         store: where the jobs are.
@@ -37,14 +37,14 @@ class LocalEngine:
     worker: tuple[str, ...] = WORKER
 
     def submit(self, analysis: str, params: TaskParams) -> str:
-        """See `Engine.submit`."""
+        """See `Runner.submit`."""
         self.store.hold_reserve()
         job_id = self.store.create(analysis, params)
         self.pump()
         return job_id
 
     def submit_first(self, analysis: str, params: TaskParams) -> str | None:
-        """See `Engine.submit_first`."""
+        """See `Runner.submit_first`."""
         job_id = self.store.create_first(analysis, params)
         if job_id is not None:
             self.store.hold_reserve()
@@ -52,7 +52,7 @@ class LocalEngine:
         return job_id
 
     def cancel(self, job_id: str) -> None:
-        """See `Engine.cancel`; a process that does not end when it is asked to is ended after a few seconds."""
+        """See `Runner.cancel`; a process that does not end when it is asked to is ended after a few seconds."""
         held = queue.cancel(self.store, job_id)
         if held is not None:
             _signal(held, signal.SIGTERM)
@@ -60,21 +60,21 @@ class LocalEngine:
         self.pump()
 
     def resume(self, job_id: str) -> None:
-        """See `Engine.resume`."""
+        """See `Runner.resume`."""
         queue.requeue(self.store, job_id, "resumed")
         self.pump()
 
     def retry(self, job_id: str) -> None:
-        """See `Engine.retry`."""
+        """See `Runner.retry`."""
         queue.requeue(self.store, job_id, "retried")
         self.pump()
 
     def delete(self, job_id: str) -> None:
-        """See `Engine.delete`."""
+        """See `Runner.delete`."""
         self.store.delete(job_id)
 
     def pump(self) -> None:
-        """See `Engine.pump`."""
+        """See `Runner.pump`."""
         moves = queue.settle(self.store)
         for held in moves.kill:
             _signal(held, signal.SIGKILL)
@@ -82,11 +82,11 @@ class LocalEngine:
             self._start(job_id)
 
     def logs(self, job_id: str) -> str:
-        """See `Engine.logs`."""
+        """See `Runner.logs`."""
         return self.store.log(job_id)
 
     def devices(self) -> tuple[str, ...]:
-        """See `Engine.devices`."""
+        """See `Runner.devices`."""
         return lease.devices()
 
     def _start(self, job_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Engine: what runs jobs. One is built in (`jobs.local`); a distributed one needs no more than these methods."""
+"""Runner: what runs jobs. One is built in (`jobs.local`); a distributed one needs no more than these methods."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -7,10 +7,10 @@ from qanalysis.jobs.store import Store
 from qanalysis.schema.params.task import TaskParams
 
 
-class Engine(Protocol):
+class Runner(Protocol):
     """Starts and stops the processes of jobs; what they are and what they say is in the store.
 
-    Every job is one process of `qanalysis job ID`, wherever the engine runs it. Any number of engines, in any number of
+    Every job is one process of `qanalysis job ID`, wherever the runner runs it. Any number of engines, in any number of
     processes, may work on one store.
     """
 

@@ -15,7 +15,7 @@ from qanalysis.insight.headline import headline
 from qanalysis.jobs import queue
 from qanalysis.jobs.database import DISK_FULL
 from qanalysis.jobs.reporter import Reporter
-from qanalysis.jobs.runner import Engine
+from qanalysis.jobs.runner import Runner
 from qanalysis.jobs.store import MEASURED, RESULT, TEMPORARY, Store
 from qanalysis.names import refuse_from_page
 from qanalysis.schema import paths
@@ -23,17 +23,17 @@ from qanalysis.schema.analyses import ANALYSES
 from qanalysis.schema.errors import StoreError, fault, sentence
 
 
-def work(engine: Engine, job_id: str, analyses: Mapping[str, Callable[..., Any]] | None = None) -> int:
+def work(runner: Runner, job_id: str, analyses: Mapping[str, Callable[..., Any]] | None = None) -> int:
     """Runs a job to its end; returns the exit code.
 
     Every ending is an event: `finished`, or `failed` with the error's own sentence.
 
     Args:
-        engine: is told when the job has ended, so that the queue goes on without a dashboard.
+        runner: is told when the job has ended, so that the queue goes on without a dashboard.
         job_id: the job.
         analyses: what the names of analyses mean; by default what `schema.analyses` says.
     """
-    store = engine.store
+    store = runner.store
     if not queue.claim(store, job_id):
         print(f"It is not the turn of {job_id}: it was cancelled, or another process runs it.", file=sys.stderr)
         return 1
@@ -42,7 +42,7 @@ def work(engine: Engine, job_id: str, analyses: Mapping[str, Callable[..., Any]]
         code = _run(store, job_id, analyses)
     finally:
         with contextlib.suppress(StoreError, OSError):  # who watches the queue pumps, too
-            engine.pump()
+            runner.pump()
     return code
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from qanalysis.cli import main
 from qanalysis.jobs import queue
-from qanalysis.jobs.local import LocalEngine
+from qanalysis.jobs.local import LocalRunner
 from qanalysis.jobs.store import Store
 from qanalysis.schema.params.accuracy import DescribeParams, PtqParams
 
@@ -19,7 +19,7 @@ def store(tmp_path, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def _no_processes(monkeypatch):
-    monkeypatch.setattr(LocalEngine, "_start", lambda self, job_id: None)
+    monkeypatch.setattr(LocalRunner, "_start", lambda self, job_id: None)
 
 
 @pytest.fixture
@@ -91,6 +91,6 @@ def test_the_worker_s_own_command_refuses_a_job_that_it_was_not_given(store, cap
 
 
 def test_an_unknown_engine_is_a_sentence(store, monkeypatch, capsys):
-    monkeypatch.setenv("QANALYSIS_ENGINE", "moon")
+    monkeypatch.setenv("QANALYSIS_RUNNER", "moon")
     assert main(["jobs", "list"]) == 1
-    assert "Unknown engine 'moon' in QANALYSIS_ENGINE; choose from local." in capsys.readouterr().err
+    assert "Unknown runner 'moon' in QANALYSIS_RUNNER; choose from local." in capsys.readouterr().err

@@ -7,7 +7,7 @@ import time
 import pytest
 
 import qanalysis
-from qanalysis.jobs.local import LocalEngine
+from qanalysis.jobs.local import LocalRunner
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import Store
 from qanalysis.schema.params.accuracy import DescribeParams, PtqParams
@@ -18,10 +18,10 @@ MEASURED = {"rows", "ranges", "fp32", "best", "coverage"}
 
 @pytest.fixture
 def engine(tmp_path):
-    return LocalEngine(Store(tmp_path))
+    return LocalRunner(Store(tmp_path))
 
 
-def wait(engine: LocalEngine, job_id: str, state: str, seconds: float = 120) -> Job:
+def wait(engine: LocalRunner, job_id: str, state: str, seconds: float = 120) -> Job:
     deadline = time.monotonic() + seconds
     while (job := engine.store.job(job_id)).state != state:
         assert job.live, f"{job.state}: {job.error}\n{engine.logs(job_id)}"

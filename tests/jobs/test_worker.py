@@ -6,7 +6,7 @@ import pytest
 
 from qanalysis.jobs import queue, worker
 from qanalysis.jobs.database import DISK_FULL
-from qanalysis.jobs.local import LocalEngine
+from qanalysis.jobs.local import LocalRunner
 from qanalysis.jobs.store import Store
 from qanalysis.schema.errors import StoreError, UserError
 from qanalysis.schema.params.accuracy import DescribeParams
@@ -33,7 +33,7 @@ def work(store: Store, error: Exception) -> str:
     def run(params, report, folder):
         raise error
 
-    assert worker.work(LocalEngine(store), job_id, {"describe": run}) == 1
+    assert worker.work(LocalRunner(store), job_id, {"describe": run}) == 1
     return job_id
 
 

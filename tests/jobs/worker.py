@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from qanalysis.jobs.local import LocalEngine
+from qanalysis.jobs.local import LocalRunner
 from qanalysis.jobs.store import Store
 from qanalysis.jobs.worker import work
 from qanalysis.schema.errors import UserError
@@ -60,4 +60,4 @@ if __name__ == "__main__":
     if os.environ.get("TEST_WORKER") == "does not come up":
         sys.exit(3)
     analyses = dict.fromkeys(("describe", "evaluate", "ptq", "sensitivity", "weights"), run)
-    sys.exit(work(LocalEngine(Store(), COMMAND), sys.argv[1], analyses))
+    sys.exit(work(LocalRunner(Store(), COMMAND), sys.argv[1], analyses))

@@ -4,7 +4,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import qanalysis.ui.main
-from qanalysis.jobs.local import LocalEngine
+from qanalysis.jobs.local import LocalRunner
 from qanalysis.jobs.store import Store
 
 
@@ -24,5 +24,5 @@ def app(home_folder, monkeypatch):
 def store(tmp_path, monkeypatch) -> Store:
     """A store of its own for one test, whose jobs are not started: no process is needed to draw a page."""
     monkeypatch.setenv("QANALYSIS_HOME", str(tmp_path))
-    monkeypatch.setattr(LocalEngine, "_start", lambda self, job_id: None)
+    monkeypatch.setattr(LocalRunner, "_start", lambda self, job_id: None)
     return Store(tmp_path)

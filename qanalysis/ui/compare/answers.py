@@ -12,7 +12,7 @@ from PIL import Image
 from qanalysis import figures
 from qanalysis.insight.comparison import Run
 from qanalysis.insight.headline import answers_params
-from qanalysis.jobs.runner import Engine
+from qanalysis.jobs.runner import Runner
 from qanalysis.jobs.state import Job
 from qanalysis.schema.errors import StoreError
 from qanalysis.schema.params.accuracy import AnswersParams
@@ -29,15 +29,15 @@ _SECONDS = 0.7
 _ENDED = ("failed", "cancelled", "lost")
 
 
-def draw(engine: Engine, runs: list[tuple[Job, Run]]) -> None:
+def draw(runner: Runner, runs: list[tuple[Job, Run]]) -> None:
     """Draws the two figures, or what has to be run for them."""
-    asked = {run.name: _params(engine, job, run) for job, run in runs}
+    asked = {run.name: _params(runner, job, run) for job, run in runs}
     wanted = {name: params for name, params in asked.items() if params is not None}
     if not wanted:
         return
     st.header("Which images are answered differently")
     try:
-        jobs = {name: engine.store.latest("answers", params) for name, params in wanted.items()}
+        jobs = {name: runner.store.latest("answers", params) for name, params in wanted.items()}
     except (OSError, ValueError) as error:
         st.error(plain(error))
         return
@@ -46,30 +46,30 @@ def draw(engine: Engine, runs: list[tuple[Job, Run]]) -> None:
         st.markdown("Runs keep accuracies, not answers. They are asked for once, and kept.")
         count = "this run" if len(missing) == 1 else f"these {len(missing)} runs"
         if st.button(f"Ask {count} for every answer", type="primary", key="start-answers", icon=":material/quiz:"):
-            change(lambda: [engine.submit("answers", params) for params in missing.values()])
+            change(lambda: [runner.submit("answers", params) for params in missing.values()])
     live = {name: job for name, job in jobs.items() if job is not None and job.live}
     if live:
-        _watch(engine, live)
+        _watch(runner, live)
     failed = {job.id: (name, job) for name, job in jobs.items() if job is not None and job.state in _ENDED}
     for name, job in failed.values():
-        ended(engine, job, f"Asking {name}")
-    known = {name: _result(engine, job) for name, job in jobs.items() if job is not None and job.state == "finished"}
+        ended(runner, job, f"Asking {name}")
+    known = {name: _result(runner, job) for name, job in jobs.items() if job is not None and job.state == "finished"}
     found = {name: one for name, one in known.items() if one is not None}
     if found:
-        _two(engine, {name: (job, found[name]) for name, job in jobs.items() if job is not None and name in found})
+        _two(runner, {name: (job, found[name]) for name, job in jobs.items() if job is not None and name in found})
 
 
-def _params(engine: Engine, job: Job, run: Run) -> AnswersParams | None:
+def _params(runner: Runner, job: Job, run: Run) -> AnswersParams | None:
     checkpoint = None
     if isinstance(run.result, QatResult) and run.result.checkpoint is not None:
-        path = engine.store.folder(job.id) / run.result.checkpoint
+        path = runner.store.folder(job.id) / run.result.checkpoint
         checkpoint = str(path) if path.is_file() else None
     return answers_params(run.result, checkpoint)
 
 
-def _result(engine: Engine, job: Job) -> AnswersResult | None:
+def _result(runner: Runner, job: Job) -> AnswersResult | None:
     try:
-        result = engine.store.result(job)
+        result = runner.store.result(job)
     except ValueError as error:
         st.error(plain(error))
         return None
@@ -77,12 +77,12 @@ def _result(engine: Engine, job: Job) -> AnswersResult | None:
     return result
 
 
-def _watch(engine: Engine, live: dict[str, Job]) -> None:
+def _watch(runner: Runner, live: dict[str, Job]) -> None:
     @st.fragment(run_every=_SECONDS)
     def panel() -> None:
         try:
-            engine.pump()
-            shown = {name: engine.store.job(job.id) for name, job in live.items()}
+            runner.pump()
+            shown = {name: runner.store.job(job.id) for name, job in live.items()}
         except (KeyError, OSError, StoreError):  # deleted by somebody else, or read again in a moment
             st.rerun()
         if not all(job.live for job in shown.values()):
@@ -93,7 +93,7 @@ def _watch(engine: Engine, live: dict[str, Job]) -> None:
     panel()
 
 
-def _two(engine: Engine, found: dict[str, tuple[Job, AnswersResult]]) -> None:
+def _two(runner: Runner, found: dict[str, tuple[Job, AnswersResult]]) -> None:
     """Two models to choose, and what changed between them."""
     models: dict[str, tuple[Job, AnswersResult, Answers]] = {}
     for name, (job, result) in found.items():
@@ -127,18 +127,18 @@ def _two(engine: Engine, found: dict[str, tuple[Job, AnswersResult]]) -> None:
         file="compare-classes",
         how_to_read=figures.compare.HOW_TO_READ["classes"],
     )
-    pictures = _pictures(engine, [models[before][:2], models[after][:2]])
+    pictures = _pictures(runner, [models[before][:2], models[after][:2]])
     _gallery(changed, names, pictures, len(first.truth))
 
 
-def _pictures(engine: Engine, runs: list[tuple[Job, AnswersResult]]) -> dict[int, NDArray[np.uint8]]:
+def _pictures(runner: Runner, runs: list[tuple[Job, AnswersResult]]) -> dict[int, NDArray[np.uint8]]:
     """Sample → its small image, from both runs' files."""
     found: dict[int, NDArray[np.uint8]] = {}
     for job, result in runs:
         if result.images is None:
             continue
         try:
-            with np.load(engine.store.folder(job.id) / result.images, allow_pickle=False) as file:
+            with np.load(runner.store.folder(job.id) / result.images, allow_pickle=False) as file:
                 found.update(zip(result.pictured, file["images"], strict=True))
         except (OSError, ValueError, KeyError) as error:
             st.caption(f"The images of {job.id} cannot be read ({plain(error)}): run it again.")

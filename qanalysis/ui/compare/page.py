@@ -11,7 +11,7 @@ from qanalysis.figures.look.theme import calibration_label
 from qanalysis.insight import comparison
 from qanalysis.insight.comparison import Run
 from qanalysis.jobs import runners
-from qanalysis.jobs.runner import Engine
+from qanalysis.jobs.runner import Runner
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.summary import settings
 from qanalysis.schema.params.task import QuantizationParams
@@ -41,8 +41,8 @@ def page() -> None:
     )
     chosen = selection.current()
     try:
-        engine = runners.chosen()
-        jobs = [job for job in engine.store.jobs(_MOST) if job.state == "finished" and job.analysis in _ANALYSES]
+        runner = runners.chosen()
+        jobs = [job for job in runner.store.jobs(_MOST) if job.state == "finished" and job.analysis in _ANALYSES]
     except (OSError, ValueError) as error:
         st.error(plain(error))
         return
@@ -55,7 +55,7 @@ def page() -> None:
         navigation.link(navigation.ptq(), "Open PTQ")
         return
     picked = _choice(jobs, chosen)
-    runs, broken = _loaded(engine, picked)
+    runs, broken = _loaded(runner, picked)
     for sentence in broken:
         st.warning(plain(sentence), icon=":material/heart_broken:")
     if len(runs) < 2:
@@ -64,7 +64,7 @@ def page() -> None:
     _numbers(runs)
     _settings(runs)
     _ranges(runs)
-    answers.draw(engine, runs)
+    answers.draw(runner, runs)
     _report(runs)
 
 
@@ -96,11 +96,11 @@ def _choice(jobs: list[Job], chosen: selection.Selection) -> list[Job]:
     return [by_id[job] for job in picked]
 
 
-def _loaded(engine: Engine, picked: list[Job]) -> tuple[list[tuple[Job, Run]], list[str]]:
+def _loaded(runner: Runner, picked: list[Job]) -> tuple[list[tuple[Job, Run]], list[str]]:
     loaded, broken = [], []
     for job in picked:
         try:
-            loaded.append((job, engine.store.result(job)))
+            loaded.append((job, runner.store.result(job)))
         except ValueError as error:
             broken.append(plain(error))
     told = _short([job for job, _ in loaded])

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from streamlit.navigation.page import StreamlitPage
 
 from qanalysis.jobs import runners
-from qanalysis.jobs.runner import Engine
+from qanalysis.jobs.runner import Runner
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.summary import duration
 from qanalysis.schema.params.workflow import WorkflowParams
@@ -42,8 +42,8 @@ def section(chosen: Selection) -> None:
     if params is None:
         return
     try:
-        engine = runners.chosen()
-        at = standing(engine.store, params)
+        runner = runners.chosen()
+        at = standing(runner.store, params)
     except (OSError, ValueError) as error:
         st.error(plain(error))
         return
@@ -52,10 +52,10 @@ def section(chosen: Selection) -> None:
         "of fp32's accuracy. Run it step by step, or all of it at once."
     )
     if at.live is None:
-        _draw(engine, at)
+        _draw(runner, at)
         end.draw(at)
     else:
-        _watch(engine, params, at)
+        _watch(runner, params, at)
 
 
 def _settings(chosen: Selection) -> WorkflowParams | None:
@@ -98,7 +98,7 @@ def _settings(chosen: Selection) -> WorkflowParams | None:
         0.1,
         key="wf-speedup",
         bind="query-params",
-        help="Over fp32 in the engine, with layers in floating point. 0 does not ask.",
+        help="Over fp32 in the runner, with layers in floating point. 0 does not ask.",
     )
     evaluation = columns[0].number_input("Evaluation images", 1, 100_000, 2000, key="eval-samples", bind="query-params")
     calibrating = columns[1].number_input("Calibration images", 1, 100_000, 512, key="cal-samples", bind="query-params")
@@ -121,7 +121,7 @@ def _settings(chosen: Selection) -> WorkflowParams | None:
         return None
 
 
-def _watch(engine: Engine, params: WorkflowParams, first: Standing) -> None:
+def _watch(runner: Runner, params: WorkflowParams, first: Standing) -> None:
     """The chart while a job runs, drawn again every second."""
     job = first.live
     assert job is not None
@@ -129,14 +129,14 @@ def _watch(engine: Engine, params: WorkflowParams, first: Standing) -> None:
     @st.fragment(run_every=_SECONDS)
     def panel() -> None:
         try:
-            engine.pump()
-            at = standing(engine.store, params)
+            runner.pump()
+            at = standing(runner.store, params)
         except (OSError, ValueError) as error:
             st.error(plain(f"{error} It is tried again."))
             return
         if at.live is None or at.live.id != job.id or ("baseline" in at.known.results) != _measured(first):
             st.rerun()
-        _draw(engine, at)
+        _draw(runner, at)
 
     panel()
 
@@ -145,7 +145,7 @@ def _measured(at: Standing) -> bool:
     return "baseline" in at.known.results
 
 
-def _draw(engine: Engine, at: Standing) -> None:
+def _draw(runner: Runner, at: Standing) -> None:
     links = {key: _address(at, key) for key in STAGES if key != "baseline"}
     addresses = {key: f"{_page(key).url_path}?{urlencode(query)}" for key, query in links.items()}
     opened, run = flowchart(nodes(at), addresses, idle=at.live is None)
@@ -154,15 +154,15 @@ def _draw(engine: Engine, at: Standing) -> None:
         st.switch_page(_page(opened), query_params={JOB: links[opened][JOB]} if JOB in links[opened] else {})
     step = at.step
     if run is not None and step is not None and at.live is None and step.stage in STAGES.get(run, ()):
-        change(lambda: engine.submit(step.analysis, step.params))
+        change(lambda: runner.submit(step.analysis, step.params))
     job = at.live
     if job is not None:
-        _progress(engine, at, job)
+        _progress(runner, at, job)
     else:
-        _start(engine, at)
+        _start(runner, at)
 
 
-def _progress(engine: Engine, at: Standing, job: Job) -> None:
+def _progress(runner: Runner, at: Standing, job: Job) -> None:
     if job.analysis == "evaluate":
         return  # the page has its progress already
     columns = st.columns([6, 1], vertical_alignment="bottom")
@@ -177,21 +177,21 @@ def _progress(engine: Engine, at: Standing, job: Job) -> None:
     if columns[1].button(
         "Stop", key="stop-workflow", width="stretch", help="What was measured is kept; it can go on from there."
     ):
-        change(lambda: engine.cancel(job.id))
+        change(lambda: runner.cancel(job.id))
 
 
-def _start(engine: Engine, at: Standing) -> None:
+def _start(runner: Runner, at: Standing) -> None:
     """The button that runs everything that is left, or what became of the last run and how it goes on."""
     whole = at.whole
     if whole is not None and whole.state in ("failed", "cancelled", "lost"):
-        ended(engine, whole, "The workflow")
+        ended(runner, whole, "The workflow")
         return
     if at.step is not None:
         left = "Run it all" if "ptq" not in at.known.results else "Run what is left"
         time = f"It ends within about {at.params.minutes:g} minutes." if at.params.minutes else ""
         with st.container(horizontal=True, vertical_alignment="center"):
             if st.button(left, type="primary", key="start-workflow", icon=":material/play_arrow:"):
-                change(lambda: engine.submit("workflow", at.params))
+                change(lambda: runner.submit("workflow", at.params))
             st.caption(f"Nothing else to decide. {time} You can stop it and go on later.", width="content")
 
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from qanalysis.jobs.runner import Engine
+from qanalysis.jobs.runner import Runner
 from qanalysis.jobs.state import Job, State
 from qanalysis.jobs.store import LONGEST_NOTE, MEASURED, RESULT
 from qanalysis.jobs.summary import duration, settings, size
@@ -48,10 +48,10 @@ _PAGES: dict[str, tuple[Callable[[], StreamlitPage], dict[str, str]]] = {
 }
 
 
-def draw(engine: Engine, job_id: str) -> None:
+def draw(runner: Runner, job_id: str) -> None:
     """Draws a job."""
     try:
-        job = engine.store.job(job_id)
+        job = runner.store.job(job_id)
     except KeyError as error:  # deleted by somebody else in this moment
         st.warning(plain(error.args[0]))
         return
@@ -62,14 +62,14 @@ def draw(engine: Engine, job_id: str) -> None:
         _progress(job)
         if job.headline:
             st.markdown(f":material/flag: {plain(job.headline)}")
-        _buttons(engine, job)
-        _note(engine, job)
+        _buttons(runner, job)
+        _note(runner, job)
         columns = st.columns(2)
         with columns[0]:
             _facts(job)
         with columns[1]:
-            _files(engine, job)
-        if log := engine.logs(job.id):
+            _files(runner, job)
+        if log := runner.logs(job.id):
             with st.expander("What it printed", icon=":material/terminal:"):
                 st.code(log, language="text", height=320)
 
@@ -82,8 +82,8 @@ def _progress(job: Job) -> None:
         show(job.error)
 
 
-def _buttons(engine: Engine, job: Job) -> None:
-    kept = (engine.store.folder(job.id) / MEASURED).is_dir()
+def _buttons(runner: Runner, job: Job) -> None:
+    kept = (runner.store.folder(job.id) / MEASURED).is_dir()
     with st.container(horizontal=True, vertical_alignment="center"):
         if job.analysis in _PAGES:
             page, more = _PAGES[job.analysis]
@@ -92,7 +92,7 @@ def _buttons(engine: Engine, job: Job) -> None:
             )
         if job.live:
             if st.button("Cancel", key=f"cancel-{job.id}", icon=":material/stop_circle:"):
-                change(lambda: engine.cancel(job.id))
+                change(lambda: runner.cancel(job.id))
             return
         if (
             job.state != "finished"
@@ -101,24 +101,24 @@ def _buttons(engine: Engine, job: Job) -> None:
                 "Resume", key=f"resume-{job.id}", icon=":material/resume:", help="Goes on from what was measured."
             )
         ):
-            change(lambda: engine.resume(job.id))
+            change(lambda: runner.resume(job.id))
         if st.button("Start over", key=f"retry-{job.id}", icon=":material/refresh:"):
-            change(lambda: engine.retry(job.id))
+            change(lambda: runner.retry(job.id))
         pin = "Unpin" if job.pinned else "Pin"
         if st.button(pin, key=f"pin-{job.id}", icon=":material/push_pin:", help="Pinned jobs come first and stay."):
-            change(lambda: engine.store.label(job.id, pinned=not job.pinned))
+            change(lambda: runner.store.label(job.id, pinned=not job.pinned))
         with st.popover("Delete", icon=":material/delete:", disabled=job.pinned):
             st.markdown("Delete this job, its result and its files? This cannot be undone.")
             if st.button("Delete for good", key=f"delete-{job.id}", type="primary"):
-                change(lambda: _delete(engine, job.id))
+                change(lambda: _delete(runner, job.id))
 
 
-def _note(engine: Engine, job: Job) -> None:
+def _note(runner: Runner, job: Job) -> None:
     key = f"note-{job.id}"
 
     def write() -> None:
         try:
-            engine.store.label(job.id, note=st.session_state[key])
+            runner.store.label(job.id, note=st.session_state[key])
         except (KeyError, OSError, ValueError) as error:
             st.toast(f"The note was not kept: {plain(error.args[0])}", icon=":material/error:")
 
@@ -134,8 +134,8 @@ def _note(engine: Engine, job: Job) -> None:
     )
 
 
-def _delete(engine: Engine, job_id: str) -> None:
-    engine.delete(job_id)
+def _delete(runner: Runner, job_id: str) -> None:
+    runner.delete(job_id)
     st.query_params.pop(JOB, None)
 
 
@@ -155,10 +155,10 @@ def _facts(job: Job) -> None:
     _list("Settings", {**facts, **settings(job.params)})
 
 
-def _files(engine: Engine, job: Job) -> None:
-    files = engine.store.files(job.id)
+def _files(runner: Runner, job: Job) -> None:
+    files = runner.store.files(job.id)
     _list("Files", {name: size(count) for name, count in files.items()} or {"none yet": ""})
-    folder = engine.store.folder(job.id)
+    folder = runner.store.folder(job.id)
     st.caption(f"In {code(folder)}")
     path = folder / RESULT
     if job.state == "finished" and path.is_file():

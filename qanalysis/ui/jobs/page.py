@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from qanalysis.jobs import runners
-from qanalysis.jobs.runner import Engine
+from qanalysis.jobs.runner import Runner
 from qanalysis.jobs.state import Job, State
 from qanalysis.jobs.store import Store
 from qanalysis.jobs.summary import duration, settings, size
@@ -47,8 +47,8 @@ def page() -> None:
         label_visibility="collapsed",
     )
     try:
-        engine = runners.chosen()
-        live = any(job.live for job in engine.store.jobs(MOST))
+        runner = runners.chosen()
+        live = any(job.live for job in runner.store.jobs(MOST))
     except (OSError, ValueError) as error:
         st.error(plain(error))
         return
@@ -56,26 +56,26 @@ def page() -> None:
     @st.fragment(run_every=1.0 if live else 5.0)
     def panel() -> None:
         try:
-            engine.pump()
-            jobs = engine.store.jobs(MOST)
+            runner.pump()
+            jobs = runner.store.jobs(MOST)
         except (OSError, StoreError) as error:
             st.error(plain(f"{error} It is tried again."))
             return
         if any(job.live for job in jobs) != live:
             st.rerun()
-        _panel(engine, jobs, [job for job in jobs if _wanted(job, states, text)])
+        _panel(runner, jobs, [job for job in jobs if _wanted(job, states, text)])
 
     panel()
 
 
-def _panel(engine: Engine, jobs: list[Job], shown: list[Job]) -> None:
+def _panel(runner: Runner, jobs: list[Job], shown: list[Job]) -> None:
     if not jobs:
         st.info(
             "Nothing has been run yet. Open a page of the workflow, for example PTQ, and start it there.",
             icon=":material/inbox:",
         )
         return
-    _numbers(engine.store, jobs)
+    _numbers(runner.store, jobs)
     if not shown:
         st.info("No job fits this filter.", icon=":material/filter_alt_off:")
         return
@@ -83,7 +83,7 @@ def _panel(engine: Engine, jobs: list[Job], shown: list[Job]) -> None:
     if chosen not in [job.id for job in jobs]:
         chosen = shown[0].id
     _table(shown, chosen)
-    details.draw(engine, chosen)
+    details.draw(runner, chosen)
 
 
 def _wanted(job: Job, states: list[State] | None, text: str) -> bool:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from qanalysis.figures.look.theme import calibration_label
 from qanalysis.jobs import runners
-from qanalysis.jobs.runner import Engine
+from qanalysis.jobs.runner import Runner
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import MEASURED, Store
 from qanalysis.jobs.summary import duration, settings
@@ -32,7 +32,7 @@ def outcome(
     what: str,
     auto: bool = False,
     live: Callable[[Job], None] | None = None,
-    actions: Callable[[Engine, Job], None] | None = None,
+    actions: Callable[[Runner, Job], None] | None = None,
 ) -> tuple[R, Job] | None:
     """The finished result and its job, or None after drawing what there is instead: a button, progress, an error.
 
@@ -49,11 +49,11 @@ def outcome(
         actions: draws what else can be done with a live job, beside the button that cancels it.
     """
     try:
-        engine = runners.chosen()
-        opened = _opened(engine.store, analysis)
+        runner = runners.chosen()
+        opened = _opened(runner.store, analysis)
         if opened is None and auto:
-            engine.submit_first(analysis, params)
-        job = opened or engine.store.latest(analysis, params)
+            runner.submit_first(analysis, params)
+        job = opened or runner.store.latest(analysis, params)
     except KeyError as error:
         st.warning(plain(error.args[0]), icon=":material/search_off:")
         _back()
@@ -63,21 +63,21 @@ def outcome(
         return None
     if job is None:
         if st.button(button, type="primary", key=f"start-{analysis}", icon=":material/play_arrow:"):
-            change(lambda: engine.submit(analysis, params))
+            change(lambda: runner.submit(analysis, params))
         return None
     if opened is not None:
         _own_settings(job)
     if job.live:
-        _watch(engine, job, what, live, actions)
+        _watch(runner, job, what, live, actions)
         return None
     if job.state != "finished":
-        ended(engine, job, what)
+        ended(runner, job, what)
         return None
     try:
         return cast(R, _load(job.id, job.ended)), job
     except ValueError as error:
         st.error(plain(error))
-        _again(engine, job)
+        _again(runner, job)
         return None
 
 
@@ -113,11 +113,11 @@ def _back() -> None:
 
 
 def _watch(
-    engine: Engine,
+    runner: Runner,
     shown: Job,
     what: str,
     live: Callable[[Job], None] | None,
-    actions: Callable[[Engine, Job], None] | None,
+    actions: Callable[[Runner, Job], None] | None,
 ) -> None:
     looked_again = False
 
@@ -125,8 +125,8 @@ def _watch(
     def panel() -> None:
         nonlocal looked_again
         try:
-            engine.pump()
-            job = engine.store.job(shown.id)
+            runner.pump()
+            job = runner.store.job(shown.id)
         except KeyError:  # deleted by somebody else
             st.rerun()
         except (OSError, StoreError) as error:
@@ -140,9 +140,9 @@ def _watch(
         columns[0].progress(job.progress, text=f"{what} · {told(job)}")
         if actions is not None:
             with columns[1]:
-                actions(engine, job)
+                actions(runner, job)
         if columns[-1].button("Cancel", key=f"cancel-{job.id}", width="stretch"):
-            change(lambda: engine.cancel(job.id))
+            change(lambda: runner.cancel(job.id))
         if live is not None and (job.rows or job.table is not None):
             live(job)
 
@@ -160,7 +160,7 @@ def told(job: Job) -> str:
     return " · ".join(parts)
 
 
-def ended(engine: Engine, job: Job, what: str) -> None:
+def ended(runner: Runner, job: Job, what: str) -> None:
     """What became of a job that gave no result, and how to go on."""
     message = f"{what} {_ENDED[job.state]}." + (f" {plain(job.error)}" if job.error else "")
     if job.state == "cancelled":
@@ -169,15 +169,15 @@ def ended(engine: Engine, job: Job, what: str) -> None:
         st.warning(message, icon=":material/power_off:")
     else:
         st.error(message, icon=":material/error:")
-    _again(engine, job)
-    if job.state != "cancelled" and (log := engine.logs(job.id)):
+    _again(runner, job)
+    if job.state != "cancelled" and (log := runner.logs(job.id)):
         with st.expander("What the job printed", icon=":material/terminal:"):
             st.code(log, language="text", height=320)
 
 
-def _again(engine: Engine, job: Job) -> None:
+def _again(runner: Runner, job: Job) -> None:
     """Buttons that go on from what was measured, where something was, or start over."""
-    kept = (engine.store.folder(job.id) / MEASURED).is_dir() and job.state != "finished"
+    kept = (runner.store.folder(job.id) / MEASURED).is_dir() and job.state != "finished"
     with st.container(horizontal=True):
         if kept and st.button(
             "Resume",
@@ -186,9 +186,9 @@ def _again(engine: Engine, job: Job) -> None:
             icon=":material/resume:",
             help="Goes on from what was measured.",
         ):
-            change(lambda: engine.resume(job.id))
+            change(lambda: runner.resume(job.id))
         if st.button("Start over" if kept else "Run again", key=f"retry-{job.id}", icon=":material/refresh:"):
-            change(lambda: engine.retry(job.id))
+            change(lambda: runner.retry(job.id))
 
 
 def change(action: Callable[[], object]) -> None:

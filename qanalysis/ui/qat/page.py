@@ -3,7 +3,7 @@
 import streamlit as st
 
 from qanalysis.figures.look.theme import calibration_label
-from qanalysis.jobs.runner import Engine
+from qanalysis.jobs.runner import Runner
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import Store
 from qanalysis.jobs.summary import duration
@@ -52,9 +52,9 @@ def page() -> None:
             result.finished(*found)
 
 
-def _stop_button(engine: Engine, job: Job) -> None:
+def _stop_button(runner: Runner, job: Job) -> None:
     """Ends training early and keeps what it has."""
-    folder = engine.store.folder(job.id)
+    folder = runner.store.folder(job.id)
     asked = requests.stop_asked(folder)
     trains = job.state == "running" and job.stage.startswith("training")
     if st.button(

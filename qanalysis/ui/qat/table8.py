@@ -7,7 +7,7 @@ from qanalysis import figures
 from qanalysis.figures.look.theme import calibration_label
 from qanalysis.figures.qat.accuracy import Run
 from qanalysis.jobs import runners
-from qanalysis.jobs.runner import Engine
+from qanalysis.jobs.runner import Runner
 from qanalysis.jobs.state import Job
 from qanalysis.schema.params.qat import BEST, QatParams, Ranges
 from qanalysis.ui.parts.chart import chart, theme
@@ -63,8 +63,8 @@ def view(params: QatParams) -> None:
         st.caption("Learned ranges are symmetric: these runs use scale activations, whatever the settings say.")
     grid = cells(params)
     try:
-        engine = runners.chosen()
-        jobs = _jobs(engine, grid)
+        runner = runners.chosen()
+        jobs = _jobs(runner, grid)
     except (OSError, ValueError) as error:
         st.error(plain(error))
         return
@@ -72,7 +72,7 @@ def view(params: QatParams) -> None:
     if wanted:
         what = f"these {len(grid)}" if len(wanted) == len(grid) else f"the missing {len(wanted)} of these {len(grid)}"
         if st.button(f"Run {what}", type="primary", key="qat-grid-start", icon=":material/play_arrow:"):
-            change(lambda: _start(engine, wanted))
+            change(lambda: _start(runner, wanted))
     if all(job is None for job in jobs.values()):
         return
     live = any(job is not None and job.live for job in jobs.values())
@@ -80,30 +80,30 @@ def view(params: QatParams) -> None:
     @st.fragment(run_every=_SECONDS if live else None)
     def panel() -> None:
         try:
-            engine.pump()
-            now = _jobs(engine, grid)
-            told = {cell: Progress.of(job, engine.store) for cell, job in now.items() if job is not None}
+            runner.pump()
+            now = _jobs(runner, grid)
+            told = {cell: Progress.of(job, runner.store) for cell, job in now.items() if job is not None}
         except (OSError, ValueError) as error:
             st.error(f"A run cannot be read: {plain(error)}")
             return
         if live and not any(job is not None and job.live for job in now.values()):
             st.rerun()
         if live and st.button("Cancel all", key="qat-grid-cancel", icon=":material/stop_circle:"):
-            change(lambda: _cancel(engine, now))
+            change(lambda: _cancel(runner, now))
         _draw(now, told)
 
     panel()
 
 
-def _start(engine: Engine, wanted: list[QatParams]) -> None:
+def _start(runner: Runner, wanted: list[QatParams]) -> None:
     for params in wanted:
-        engine.submit("qat", params)
+        runner.submit("qat", params)
 
 
-def _cancel(engine: Engine, jobs: dict[Cell, Job | None]) -> None:
+def _cancel(runner: Runner, jobs: dict[Cell, Job | None]) -> None:
     for job in reversed(jobs.values()):  # those that wait first, or each would start for a moment
         if job is not None and job.live:
-            engine.cancel(job.id)
+            runner.cancel(job.id)
 
 
 def missing(grid: dict[Cell, QatParams], jobs: dict[Cell, Job | None]) -> list[QatParams]:
@@ -115,11 +115,11 @@ def missing(grid: dict[Cell, QatParams], jobs: dict[Cell, Job | None]) -> list[Q
     return wanted if controlled else [wanted[0].model_copy(update={"control": True}), *wanted[1:]]
 
 
-def _jobs(engine: Engine, grid: dict[Cell, QatParams]) -> dict[Cell, Job | None]:
+def _jobs(runner: Runner, grid: dict[Cell, QatParams]) -> dict[Cell, Job | None]:
     """The newest job of each cell, with the control or without: one that ended well or runs before any other."""
     found: dict[Cell, Job | None] = {}
     for cell, params in grid.items():
-        kinds = [engine.store.latest("qat", params.model_copy(update={"control": one})) for one in (True, False)]
+        kinds = [runner.store.latest("qat", params.model_copy(update={"control": one})) for one in (True, False)]
         jobs = [job for job in kinds if job is not None]
         well = [job for job in jobs if job.live or job.state == "finished"]
         found[cell] = next(iter([*well, *jobs]), None)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from qanalysis.jobs.local import LocalEngine
+from qanalysis.jobs.local import LocalRunner
 from qanalysis.jobs.store import Store
 from qanalysis.numerics.spec import QuantizerSpec
 from qanalysis.schema.paper import TABLES, paper
@@ -241,7 +241,7 @@ class TestNetworks:
 @pytest.fixture(scope="module")
 def finished(home_folder):
     """A store in which what the lessons look for has been measured, on few samples where the settings may differ."""
-    engine = LocalEngine(Store(home_folder))
+    engine = LocalRunner(Store(home_folder))
     jobs = [
         engine.submit("calibrate", CalibrateParams(model="sample:vit", data=DATA)),
         engine.submit("weights", WeightsParams(model=MODEL, data=DATA, evaluation_samples=64)),
