@@ -1,3 +1,3 @@
-from qanalysis.ui.home import page
+from qanalysis.ui.home.page import page
 
-page.page()
+page()

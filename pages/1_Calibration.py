@@ -1,3 +1,3 @@
-from qanalysis.ui.calibration import page
+from qanalysis.ui.calibration.page import page
 
-page.page()
+page()

@@ -1,3 +1,3 @@
-from qanalysis.ui.ptq import page
+from qanalysis.ui.ptq.page import page
 
-page.page()
+page()

@@ -1,3 +1,3 @@
-from qanalysis.ui.sensitivity import page
+from qanalysis.ui.sensitivity.page import page
 
-page.page()
+page()

@@ -1,3 +1,3 @@
-from qanalysis.ui.qat import page
+from qanalysis.ui.qat.page import page
 
-page.page()
+page()

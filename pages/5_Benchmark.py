@@ -1,3 +1,3 @@
-from qanalysis.ui.benchmark import page
+from qanalysis.ui.benchmark.page import page
 
-page.page()
+page()

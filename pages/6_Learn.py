@@ -1,3 +1,3 @@
-from qanalysis.ui.learn import page
+from qanalysis.ui.learn.page import page
 
-page.page()
+page()

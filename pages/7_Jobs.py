@@ -1,3 +1,3 @@
-from qanalysis.ui.jobs import page
+from qanalysis.ui.jobs.page import page
 
-page.page()
+page()

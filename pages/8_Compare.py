@@ -1,3 +1,3 @@
-from qanalysis.ui.compare import page
+from qanalysis.ui.compare.page import page
 
-page.page()
+page()

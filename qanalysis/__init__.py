@@ -6,38 +6,127 @@
     print(result.fp32, [(row.calibration, row.accuracy) for row in result.rows])
     again = qanalysis.run_file("ptq.toml")  # a configuration file, as every page of the dashboard offers it
 
-`run` is what the command line and the dashboard call, too. The parts it is made of are public as well:
-`qanalysis.numerics` (histograms, calibration, quantization), `qanalysis.nn` (sites, observation, quantized models,
-folding), `qanalysis.models` and `qanalysis.data` (loading by name), `qanalysis.figures` (results as Plotly figures).
+`run` is what the command line and the dashboard call, too. The parts it is made of are public as well, all under their
+names here (docs/python.md). They are imported when they are first used: drawing results does not need PyTorch.
 """
 
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qanalysis import names
+from qanalysis.schema import configuration
 from qanalysis.schema.analyses import ANALYSES
-from qanalysis.schema.errors import UserError
+from qanalysis.schema.errors import StoreError, UserError
 from qanalysis.schema.results.common import Result
 
-__all__ = ["run", "run_file"]
+if TYPE_CHECKING:
+    from qanalysis import figures as figures
+    from qanalysis.data import load as load_data
+    from qanalysis.data.loaded import LoadedData
+    from qanalysis.models import load as load_model
+    from qanalysis.models.loaded import LoadedModel
+    from qanalysis.nn.fold import fold_batch_norm
+    from qanalysis.nn.learned import LearnedModel
+    from qanalysis.nn.observe import coverage, observe
+    from qanalysis.nn.quantized import QuantizedModel
+    from qanalysis.nn.replay import Replay
+    from qanalysis.numerics.calibrate import Entropy, Max, Mse, Percentile
+    from qanalysis.numerics.histogram import Histogram
+    from qanalysis.numerics.spec import QuantizerSpec, Range
+    from qanalysis.schema.observations import Observations, RangeTable
+    from qanalysis.schema.plan import Override, Plan
+    from qanalysis.schema.saved_plan import SavedPlan
+
+#: Public names that are imported when they are first asked for, and where they are.
+_LATER = {
+    "Entropy": "qanalysis.numerics.calibrate:Entropy",
+    "Histogram": "qanalysis.numerics.histogram:Histogram",
+    "LearnedModel": "qanalysis.nn.learned:LearnedModel",
+    "LoadedData": "qanalysis.data.loaded:LoadedData",
+    "LoadedModel": "qanalysis.models.loaded:LoadedModel",
+    "Max": "qanalysis.numerics.calibrate:Max",
+    "Mse": "qanalysis.numerics.calibrate:Mse",
+    "Observations": "qanalysis.schema.observations:Observations",
+    "Override": "qanalysis.schema.plan:Override",
+    "Percentile": "qanalysis.numerics.calibrate:Percentile",
+    "Plan": "qanalysis.schema.plan:Plan",
+    "QuantizedModel": "qanalysis.nn.quantized:QuantizedModel",
+    "QuantizerSpec": "qanalysis.numerics.spec:QuantizerSpec",
+    "Range": "qanalysis.numerics.spec:Range",
+    "RangeTable": "qanalysis.schema.observations:RangeTable",
+    "Replay": "qanalysis.nn.replay:Replay",
+    "SavedPlan": "qanalysis.schema.saved_plan:SavedPlan",
+    "coverage": "qanalysis.nn.observe:coverage",
+    "fold_batch_norm": "qanalysis.nn.fold:fold_batch_norm",
+    "load_data": "qanalysis.data:load",
+    "load_model": "qanalysis.models:load",
+    "observe": "qanalysis.nn.observe:observe",
+}
+
+__all__ = [
+    "ANALYSES",
+    "Entropy",
+    "Histogram",
+    "LearnedModel",
+    "LoadedData",
+    "LoadedModel",
+    "Max",
+    "Mse",
+    "Observations",
+    "Override",
+    "Percentile",
+    "Plan",
+    "QuantizedModel",
+    "QuantizerSpec",
+    "Range",
+    "RangeTable",
+    "Replay",
+    "Result",
+    "SavedPlan",
+    "StoreError",
+    "UserError",
+    "coverage",
+    "figures",
+    "fold_batch_norm",
+    "load_data",
+    "load_model",
+    "observe",
+    "run",
+    "run_file",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, imported now."""
+    if name == "figures":
+        return import_module("qanalysis.figures")
+    if name not in _LATER:
+        raise AttributeError(f"module 'qanalysis' has no attribute {name!r}")
+    module, _, attribute = _LATER[name].partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def run(analysis: str, *, folder: Path | None = None, **params: Any) -> Result:
     """Runs an analysis.
 
     Args:
-        analysis: its name, a key of `qanalysis.schema.analyses.ANALYSES`.
+        analysis: its name, a key of `ANALYSES`.
         folder: where to keep its files (histograms; what was measured, from which a run that was stopped goes on).
-        params: fields of the analysis' parameters (`qanalysis.schema.params.accuracy`).
+        params: fields of the analysis' parameters (`ANALYSES[analysis].params`).
 
     Raises:
-        UserError: with one sentence, for an unknown analysis, bad parameters, names, files or data.
+        UserError: with one sentence, for an unknown analysis, bad names, files or data.
+        ValueError: pydantic's, for bad parameters.
     """
     if analysis not in ANALYSES:
         raise UserError(f"Unknown analysis {analysis!r}; choose from {', '.join(ANALYSES)}.")
-    from qanalysis.analysis.measure.progress import silent
-
     chosen = ANALYSES[analysis]
+    silent = import_module("qanalysis.analysis.measure.progress").silent  # with PyTorch, which drawing does not need
     return chosen.run(chosen.params(**params), silent, folder)
 
 
@@ -53,8 +142,6 @@ def run_file(path: str | Path, *, folder: Path | None = None, allow_python: bool
         UserError: with one sentence, for a file that is not good or names code, and whatever `run` raises it for.
         OSError: if the file cannot be read.
     """
-    from qanalysis.schema import configuration
-
     analysis, params = configuration.load(Path(path))
     if not allow_python:
         remedy = "if you trust it, say allow_python=True."

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NoReturn, get_args
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -20,7 +20,7 @@ from qanalysis.cli import compare, dashboard, engines, jobs, plans, report
 from qanalysis.schema import configuration, writing
 from qanalysis.schema.analyses import ANALYSES, COMMANDS
 from qanalysis.schema.catalog import home
-from qanalysis.schema.errors import UserError, fault, sentence
+from qanalysis.schema.errors import UserError, fault, sentence, shortened
 from qanalysis.schema.params.task import TaskParams
 from qanalysis.schema.writing import save_text
 from qanalysis.show import terminal
@@ -175,8 +175,16 @@ class _ProgressReport:
         self._progress.update(self._stages[stage], completed=body["done"])
 
 
+class _Parser(argparse.ArgumentParser):
+    """As argparse's, but its errors are sentences like all others, with the same exit code."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the program with the sentence."""
+        self.exit(1, f"qanalysis: {shortened(message, 250)}; see {self.prog} --help.\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("qanalysis", description="See what int8 quantization does to a network.")
+    parser: argparse.ArgumentParser = _Parser("qanalysis", description="See what int8 quantization does to a network.")
     parser.add_argument(
         "--debug", action="store_true", help="print the traceback of an error, too (before the command)"
     )

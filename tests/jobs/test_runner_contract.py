@@ -191,7 +191,7 @@ class TestRunner:
         store = make().store
         submit = (
             "from pathlib import Path\nfrom tests.jobs.test_runner_contract import *\n"
-            f"engine = LocalRunner(Store(Path({str(store.root)!r})), COMMAND)\n"
+            f"runner = LocalRunner(Store(Path({str(store.root)!r})), COMMAND)\n"
             "print(runner.submit('ptq', heavy('wait')), runner.submit('ptq', heavy('wait', 1)), flush=True)\n"
             "os.kill(os.getpid(), signal.SIGKILL)"
         )
