@@ -1,3 +1,7 @@
 """The dashboard: `streamlit run dashboard.py`. Pages are in `pages/`, their parts in `qanalysis.ui`."""
 
-from qanalysis.ui.app import app as app
+import streamlit as st
+
+from qanalysis.ui.serving import SCRIPT, SERVING
+
+app = st.App(SCRIPT, **SERVING)

@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         environment["QANALYSIS_ROOTS"] = os.pathsep.join(str(root.resolve()) for root in options.root)
     if options.allow_python:
         environment["QANALYSIS_ALLOW_PYTHON"] = "1"
-    script = Path(__file__).parents[1] / "ui" / "app.py"
+    script = Path(__file__).parents[1] / "ui" / "start" / "app.py"
     place = ["--server.port", str(options.port), "--server.address", options.address]
     command = [sys.executable, "-m", "streamlit", "run", str(script), *_settings(), *place]
     if os.name == "posix":  # the server takes this process' place, and its signals

@@ -76,9 +76,11 @@ def test_partial_quantization_is_tried_where_ptq_loses_too_much():
 
 
 def test_qat_is_tried_where_too_much_would_be_left_in_floating_point(tmp_path, monkeypatch):
+    whole = qat.run
+
     def short(params, report, folder):
         few = {"train_samples": 64, "train_batch_size": 32}
-        return qat.run(params.model_copy(update=few), report, folder)
+        return whole(params.model_copy(update=few), report, folder)
 
     monkeypatch.setattr(qat, "run", short)
     result = run(tmp_path, bits=4, target=0.0, calibrations=("max",), most_skipped=1, least_int8=100.0, epochs=1)

@@ -52,8 +52,8 @@ def test_gradient_to_alpha_is_that_of_clipping(seed, alpha, bits):
 
 @pytest.mark.parametrize("alpha", [0.7, 1.9, 50.0])
 def test_values_are_those_of_a_fixed_range(alpha):
-    x = torch.randn(2000)
-    y, _, to_alpha = learned(x, alpha, torch.ones(2000))
+    x = torch.randn(2000, generator=torch.Generator().manual_seed(3))
+    y, _, to_alpha = learned(x, alpha, x.sign())  # what is cut off on either side adds up
     fixed = fake_quantize(x, per_tensor(Range(-alpha, alpha), QuantizerSpec(4)))
     differs = (y - fixed).abs() > 1e-6 * alpha  # on a tie the last bit of the scale decides
     assert differs.sum() <= 2
