@@ -17,9 +17,10 @@ from qanalysis.analysis.measure.baseline import Baseline
 from qanalysis.analysis.measure.checkpoint import Checkpoint
 from qanalysis.analysis.measure.comparison import change
 from qanalysis.analysis.measure.progress import Report, Snapshot, silent, staged
-from qanalysis.analysis.measure.score import Answers, answers, relative, score
+from qanalysis.analysis.measure.score import Answers, answers, score
 from qanalysis.analysis.speed.deployment import Deployment, needs, prepared
 from qanalysis.analysis.speed.subjects import environment
+from qanalysis.numerics.change import relative
 from qanalysis.schema.digest import digest
 from qanalysis.schema.params.deploy import FastestParams
 from qanalysis.schema.plan import Plan

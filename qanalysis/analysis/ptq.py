@@ -12,8 +12,9 @@ from qanalysis.analysis.calibrate import OBSERVATIONS, folded, magnitudes, obser
 from qanalysis.analysis.measure.baseline import float_sites, unreached_note
 from qanalysis.analysis.measure.checkpoint import Checkpoint
 from qanalysis.analysis.measure.progress import Report, silent, staged
-from qanalysis.analysis.measure.score import Answers, answers, paired_interval, relative, score, sqnr
+from qanalysis.analysis.measure.score import Answers, answers, paired_interval, score, sqnr
 from qanalysis.nn.quantized import QuantizedModel
+from qanalysis.numerics.change import relative
 from qanalysis.schema.digest import digest
 from qanalysis.schema.observations import Observations
 from qanalysis.schema.params.accuracy import PtqParams

@@ -8,10 +8,11 @@ from torch import nn
 
 from qanalysis import task as tasks
 from qanalysis.analysis.measure.progress import Report, silent
-from qanalysis.analysis.measure.score import answers, paired_interval, relative, score
+from qanalysis.analysis.measure.score import answers, paired_interval, score
 from qanalysis.nn.fold import fold_batch_norm
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.nn.sites import Call, SiteMode
+from qanalysis.numerics.change import relative
 from qanalysis.schema.params.accuracy import WeightsParams
 from qanalysis.schema.plan import Granularity, Plan
 from qanalysis.schema.results.weights import ChannelStatistics, WeightsResult, WeightsRow

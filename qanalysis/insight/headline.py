@@ -2,12 +2,14 @@
 
 from functools import singledispatch
 
+from qanalysis.insight.words import counted
+from qanalysis.numerics.change import relative
 from qanalysis.schema.base import Record
 from qanalysis.schema.params.accuracy import AnswersParams, PtqParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.results.accuracy import EvaluateResult, PtqResult
 from qanalysis.schema.results.answers import AnswersResult, flips
-from qanalysis.schema.results.benchmark import BenchmarkResult, FastestResult
+from qanalysis.schema.results.benchmark import BenchmarkResult, FastestResult, int8_row
 from qanalysis.schema.results.calibration import CalibrateResult
 from qanalysis.schema.results.common import Metric, Result
 from qanalysis.schema.results.export import ExportResult
@@ -52,9 +54,7 @@ class Headline(Record):
     @property
     def relative(self) -> float | None:
         """100 (accuracy - fp32) / fp32, in %."""
-        if self.accuracy is None or not self.fp32:
-            return None
-        return 100 * (self.accuracy - self.fp32) / self.fp32
+        return None if self.accuracy is None or self.fp32 is None else relative(self.accuracy, self.fp32)
 
     @property
     def line(self) -> str:
@@ -182,7 +182,7 @@ def _sensitivity(result: SensitivityResult) -> Headline:
 def _partial(result: PartialResult) -> Headline:
     step = result.partial.steps[-1 if result.partial.chosen is None else result.partial.chosen]
     return Headline(
-        what="target not reached" if result.partial.chosen is None else f"{len(step.skipped)} sites skipped",
+        what="target not reached" if result.partial.chosen is None else f"{counted(len(step.skipped), 'site')} skipped",
         metric=result.metric,
         fp32=result.fp32,
         accuracy=step.accuracy,
@@ -251,10 +251,9 @@ def _export(result: ExportResult) -> Headline:
 
 @headline.register
 def _benchmark(result: BenchmarkResult) -> Headline:
-    rows = [row for row in result.rows if row.precision.startswith("int8")] or list(result.rows)
-    if not rows:
+    first = int8_row(result.rows) or next(iter(result.rows), None)
+    if first is None:
         return Headline(what="no engine ran it", metric=result.metric, fp32=result.fp32)
-    first = min((row for row in rows if row.batch == rows[0].batch), key=lambda row: row.latency_ms.median)
     agreeing = [row for row in result.agreement if (row.engine, row.precision) == (first.engine, first.precision)]
     return Headline(
         what=f"{first.engine} {first.precision}, batch {first.batch}",

@@ -132,10 +132,12 @@ class Store:
             held = leases(database)
             return [self._readable(database, row, held) for row in rows]
 
-    def _readable(self, database: sqlite3.Connection, row: tuple[Any, ...], held: list[Lease]) -> Job:
+    def _readable(
+        self, database: sqlite3.Connection, row: tuple[Any, ...], held: list[Lease], kinds: str = _SUMMARY
+    ) -> Job:
         """The job of a row; one whose record is damaged hides no other, and can be deleted."""
         try:
-            return self._fold(database, row, held, _SUMMARY)
+            return self._fold(database, row, held, kinds)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             created = row[4] if isinstance(row[4], float) else 0.0
             told = f"Its record in the store is damaged ({type(error).__name__}): delete the job."
@@ -148,7 +150,7 @@ class Store:
             row = database.execute(
                 "select * from jobs where digest = ? order by created desc limit 1", (digest(analysis, params),)
             ).fetchone()
-            return None if row is None else self._fold(database, row, leases(database), _EVENTS)
+            return None if row is None else self._readable(database, row, leases(database), _EVENTS)
 
     def result(self, job: Job) -> Result:
         """The result of a finished job.

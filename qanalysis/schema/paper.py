@@ -7,6 +7,7 @@ is recomputed by tests: relative changes, best rows, and what tables say about e
 from functools import lru_cache
 from pathlib import Path
 
+from qanalysis.numerics.change import relative
 from qanalysis.schema.base import Record
 
 _FILE = Path(__file__).with_name("paper_tables.json")
@@ -46,7 +47,7 @@ class PaperRow(Record):
 
     def relative(self) -> tuple[float, ...]:
         """100 (accuracy - fp32) / fp32 of each column, in %."""
-        return tuple(100 * (accuracy - self.fp32) / self.fp32 for accuracy in self.accuracies)
+        return tuple(relative(accuracy, self.fp32) for accuracy in self.accuracies)
 
 
 class PaperTable(Record):

@@ -174,6 +174,6 @@ def sensitivity(
         else (),
         float_sites={},
         fp32_seconds=1.0,
-        total_seconds=2.0,
+        sites_seconds=2.0,
         replayed_bytes=1,
     )

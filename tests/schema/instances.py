@@ -184,7 +184,7 @@ INSTANCES = {
         proxies=(Proxy(name="fisher", values={"fc": None}, correlation_kl=None, correlation_accuracy=-0.5),),
         float_sites={"conv1": "skipped by the plan"},
         fp32_seconds=1.5,
-        total_seconds=9.0,
+        sites_seconds=9.0,
         replayed_bytes=2**20,
     ),
     "partial": PartialResult(

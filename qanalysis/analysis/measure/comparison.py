@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from qanalysis.analysis.measure.score import paired_interval, relative
+from qanalysis.analysis.measure.score import paired_interval
+from qanalysis.numerics.change import relative
 from qanalysis.schema.base import finite
 from qanalysis.schema.errors import UserError
 

@@ -159,8 +159,3 @@ def sqnr(quantized: Answers, reference: Answers) -> float | None:
     signal = float(np.square(reference.logits, dtype=np.float64).sum())
     noise = float(np.square(quantized.logits.astype(np.float64) - reference.logits).sum())
     return finite(10 * math.log10(signal / noise)) if noise > 0 and signal > 0 else None
-
-
-def relative(accuracy: float, fp32: float) -> float:
-    """100 (accuracy - fp32) / fp32, in % (Table 4)."""
-    return 100 * (accuracy - fp32) / fp32 if fp32 else 0.0

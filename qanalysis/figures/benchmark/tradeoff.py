@@ -11,6 +11,7 @@ from qanalysis.figures.look.labels import ROOM, across, beside, beside_points, m
 from qanalysis.figures.look.theme import PALETTES, Theme, axis, blank, faded, layout, line, precision_colour
 from qanalysis.figures.ptq.bars import WORDS, window
 from qanalysis.figures.sensitivity.curves import NOUNS, references
+from qanalysis.numerics.change import relative
 from qanalysis.schema.results.common import Metric
 from qanalysis.schema.results.speed import Check, pareto_front
 
@@ -235,13 +236,12 @@ def _marks(
 
 
 def _hover(point: Point, fp32: float, metric: Metric) -> str:
-    change = point.accuracy - fp32
-    relative = f", {100 * change / fp32:+.2f} % of fp32" if fp32 else ""
+    change, share = point.accuracy - fp32, relative(point.accuracy, fp32)
     return "<br>".join(
         [
             f"<b>{point.name}</b>",
             f"{point.ms:.4g} ms, {'measured' if point.measured else 'predicted'}",
-            f"{NOUNS[metric]} {point.accuracy:.2f} %: {change:+.2f} points{relative}",
+            f"{NOUNS[metric]} {point.accuracy:.2f} %: {change:+.2f} points, {share:+.2f} % of fp32",
             f"{point.floats} of {point.sites} layers in floating point",
         ]
     )

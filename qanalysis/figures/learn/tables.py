@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from qanalysis.figures.learn.look import axis, layout, words
 from qanalysis.figures.look.theme import PALETTES, Theme, blank, calibration_colour, calibration_label, line
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
+from qanalysis.numerics.change import relative
 
 Shown = Literal["relative", "accuracy"]
 
@@ -48,7 +49,7 @@ class Line:
     def shown(self, column: str, shown: Shown) -> float:
         """What is drawn for a column, in %."""
         accuracy = self.accuracies[column]
-        return accuracy if shown == "accuracy" else 100 * (accuracy - self.fp32) / self.fp32
+        return accuracy if shown == "accuracy" else relative(accuracy, self.fp32)
 
 
 def table(

@@ -20,6 +20,7 @@ from qanalysis.figures.qat.steps import Course as Course
 from qanalysis.figures.qat.steps import loss as loss
 from qanalysis.figures.qat.steps import pace as pace
 from qanalysis.figures.qat.weights import weights as weights
+from qanalysis.numerics.change import relative
 from qanalysis.schema.results.common import Metric
 from qanalysis.schema.results.qat import Phase, QatEpoch
 
@@ -133,7 +134,7 @@ def accuracy(
 
 
 def _told(epoch: QatEpoch, phase: Phase, fp32: float | None) -> str:
-    change = "" if not fp32 else f" ({100 * (epoch.accuracy - fp32) / fp32:+.2f} % of fp32)"
+    change = "" if fp32 is None else f" ({relative(epoch.accuracy, fp32):+.2f} % of fp32)"
     when = "before training" if epoch.epoch == 0 else f"after epoch {epoch.epoch}, step {epoch.step:,}"
     lines = [f"<b>{NAMES[phase]}</b> {when}", f"{epoch.accuracy:.2f} %{change}"]
     if epoch.validation_accuracy is not None:

@@ -10,6 +10,7 @@ from qanalysis.figures.calibration.cutoffs import text_width
 from qanalysis.figures.look.labels import ROOM, ROW, Level, across, margin
 from qanalysis.figures.look.theme import PALETTES, Theme, annotation, axis, layout, line, precision_colour
 from qanalysis.figures.ptq.bars import DEEPEST, WORDS, window
+from qanalysis.numerics.change import relative
 from qanalysis.schema.results.common import Metric
 from qanalysis.schema.results.sensitivity import Partial
 
@@ -136,10 +137,9 @@ def drawn(
 def told(measured: Measured, fp32: float, metric: Metric) -> list[str]:
     """The measured accuracy in words, in lines of a hover text."""
     low, high = measured.interval
-    change = measured.accuracy - fp32
-    relative = f", {100 * change / fp32:+.2f} % of fp32" if fp32 else ""
+    change, share = measured.accuracy - fp32, relative(measured.accuracy, fp32)
     return [
-        f"{NOUNS[metric]} {measured.accuracy:.2f} %: {change:+.2f} points{relative}",
+        f"{NOUNS[metric]} {measured.accuracy:.2f} %: {change:+.2f} points, {share:+.2f} % of fp32",
         f"95 % interval of the change {low:+.2f} to {high:+.2f} points" + (": no measurable loss" if high >= 0 else ""),
     ]
 

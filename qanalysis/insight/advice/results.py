@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from qanalysis.numerics.change import relative
 from qanalysis.schema.results.accuracy import PtqResult
 from qanalysis.schema.results.advice import Advice
 from qanalysis.schema.results.benchmark import BenchmarkResult
@@ -52,12 +53,13 @@ def of_qat(result: QatResult) -> tuple[Advice, ...]:
                 severity="warning",
             )
         )
-    if result.qat.interval[0] <= result.ptq.interval[1] and result.qat.accuracy <= result.ptq.accuracy:
+    if result.qat.interval[0] <= result.ptq.interval[1]:
         given.append(
             Advice(
                 rule="no-gain",
-                symptom="Training gained nothing.",
-                evidence=f"{result.qat.accuracy:.2f} % after it, {result.ptq.accuracy:.2f} % before.",
+                symptom="Training gained nothing that could be measured.",
+                evidence=f"{result.qat.accuracy:.2f} % after it, {result.ptq.accuracy:.2f} % before, and the intervals "
+                "of both changes against fp32 overlap (95 %).",
                 remedy="Where PTQ loses little there is little to gain; else train longer, or with a higher rate.",
                 source="section 5.2, Table 7",
             )
@@ -159,6 +161,11 @@ def outliers(ranges: Mapping[str, Mapping[str, float | None]]) -> Iterable[Advic
         )
 
 
+def entropy_is_max(entropy: float, amax: float) -> bool:
+    """Whether entropy calibration kept the maximum, up to its last bin."""
+    return entropy >= 0.999 * amax
+
+
 def degenerate(ranges: Mapping[str, Mapping[str, float | None]]) -> Iterable[Advice]:
     """Activations for which entropy found nothing better than the maximum, although nearly all values are smaller."""
     if "max" not in ranges or "entropy" not in ranges or _TAIL not in ranges:
@@ -166,7 +173,7 @@ def degenerate(ranges: Mapping[str, Mapping[str, float | None]]) -> Iterable[Adv
     found = []
     for key, amax in ranges["max"].items():
         entropy, tail = ranges["entropy"].get(key), ranges[_TAIL].get(key)
-        if amax and entropy and tail and entropy >= 0.999 * amax and tail <= amax / 2:
+        if amax and entropy and tail and entropy_is_max(entropy, amax) and tail <= amax / 2:
             found.append(key)
     if found:
         first = found[0]
@@ -200,7 +207,7 @@ def _per_tensor(coverage: Coverage, params: Any) -> Iterable[Advice]:
 
 def _undecided(result: PtqResult) -> Iterable[Advice]:
     best = next(row for row in result.rows if row.calibration == result.best)
-    low = 100 * best.difference_interval[0] / result.fp32 if result.fp32 else 0.0
+    low = relative(result.fp32 + best.difference_interval[0], result.fp32)
     samples = result.fp32_score.samples
     if best.relative >= -_TARGET > low:
         yield Advice(

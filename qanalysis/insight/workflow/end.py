@@ -5,7 +5,7 @@ from pathlib import Path
 
 from qanalysis.schema.executable import refusal
 from qanalysis.schema.params.workflow import WorkflowParams
-from qanalysis.schema.results.benchmark import BUSY, BenchmarkResult
+from qanalysis.schema.results.benchmark import BUSY, BenchmarkResult, fp32_row, int8_row
 from qanalysis.schema.results.common import Result
 from qanalysis.schema.results.export import ExportResult
 from qanalysis.schema.results.workflow import Candidate, End, Recommendation, Speed, Stage
@@ -63,8 +63,8 @@ def speed(result: Result | None) -> Speed | None:
     """What a benchmark says of the plan."""
     if not isinstance(result, BenchmarkResult):
         return None
-    fp32 = next((row for row in result.rows if row.precision == "fp32"), None)
-    int8 = next((row for row in result.rows if row.precision == "int8"), None)
+    int8 = int8_row(result.rows)
+    fp32 = None if int8 is None else fp32_row(result.rows, int8)
     if fp32 is None or int8 is None or int8.speedup is None:
         return None
     return Speed(

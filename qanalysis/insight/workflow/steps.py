@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from qanalysis.insight.words import counted
 from qanalysis.insight.workflow.candidates import after_partial, after_ptq, after_qat
 from qanalysis.insight.workflow.end import not_for_engines, speed
 from qanalysis.schema.params.accuracy import EvaluateParams, PartialParams, PtqParams, SensitivityParams
@@ -216,7 +217,7 @@ def _partial(
         return None, f"No step of partial quantization keeps {params.least_int8:g} % of the work in integers."
     if not candidate.within(params.target):
         refused = known.refused.get("partial", "")
-        skipped = _layers(len(candidate.skipped))
+        skipped = counted(len(candidate.skipped), "layer")
         still = f"With {skipped} in floating point the loss is still {-candidate.relative:.2f} %."
         return candidate, f"{still} {refused}".strip()
     if params.least_speedup:
@@ -244,13 +245,9 @@ def _told(candidate: Candidate) -> str:
         kind, _, percent = candidate.plan.calibration.partition(":")
         return f"PTQ with {f'{percent} %' if percent else kind} calibration {loses}"
     if candidate.way == "partial":
-        layers = _layers(len(candidate.skipped))
+        layers = counted(len(candidate.skipped), "layer")
         return f"With {layers} in floating point the network {loses}"
     return f"After QAT the network {loses}"
-
-
-def _layers(count: int) -> str:
-    return "1 layer" if count == 1 else f"{count} layers"
 
 
 def _shared(params: WorkflowParams, kind: type[TaskParams]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from qanalysis.schema.base import Record
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.accuracy import AnswersParams
 from qanalysis.schema.results.common import Metric, Result
 
@@ -144,4 +145,4 @@ def flips(truth: tuple[int, ...], before: Answers, after: Answers) -> tuple[Flip
 def _check(truth: tuple[int, ...], before: Answers, after: Answers) -> None:
     counts = {len(truth), len(before.classes), len(after.classes)}
     if len(counts) > 1:
-        raise ValueError(f"answers must be to the same samples, but they are to {sorted(counts)} of them.")
+        raise UserError(f"answers must be to the same samples, but they are to {sorted(counts)} of them.")

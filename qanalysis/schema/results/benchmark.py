@@ -1,5 +1,6 @@
 """What a benchmark measured: times side by side, agreement, layers, and what the machine can do at best."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -109,6 +110,20 @@ class BenchmarkRow(Record):
     memory_mb: float
     file_mb: float | None
     compile_seconds: float
+
+
+def int8_row(rows: Sequence[BenchmarkRow]) -> BenchmarkRow | None:
+    """The row that stands for the plan in force: of its engines the one that really runs most of it in int8, and of
+    those the fastest; at the first batch size among the rows. None where no engine ran it.
+    """
+    wanted = [row for row in rows if row.plan == "plan" and row.batch == rows[0].batch]
+    return max(wanted, key=lambda row: (row.int8_sites, -row.latency_ms.median), default=None)
+
+
+def fp32_row(rows: Sequence[BenchmarkRow], row: BenchmarkRow) -> BenchmarkRow | None:
+    """The row in floating point of the same engine and batch size as `row`; None where it was not measured."""
+    same = (one for one in rows if (one.engine, one.batch, one.precision) == (row.engine, row.batch, "fp32"))
+    return next(same, None)
 
 
 class AgreementRow(Record):

@@ -1,6 +1,8 @@
 """Results of sensitivity analysis, of partial quantization, and of one plan (section 5.1, Fig. 3, Table 6)."""
 
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import model_validator
 
 from qanalysis.schema.base import Record
 from qanalysis.schema.params.accuracy import (
@@ -112,9 +114,8 @@ class SensitivityResult(Result):
         partial: partial quantization in that order; None with `mode` without.
         proxies: cheap scores beside the measured truth; empty if they were not asked for.
         float_sites: sites that stayed in floating point throughout, with the reason.
-        seconds: time of the loop over sites, recording included.
+        sites_seconds: time of the loop over sites, recording included.
         fp32_seconds: time of one evaluation in floating point, same samples and batches.
-        total_seconds: time of everything.
         replayed_bytes: most memory that recorded outputs took.
     """
 
@@ -129,9 +130,19 @@ class SensitivityResult(Result):
     partial: Partial | None
     proxies: tuple[Proxy, ...]
     float_sites: dict[str, str]
+    sites_seconds: float
     fp32_seconds: float
-    total_seconds: float
     replayed_bytes: int
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier(cls, data: Any) -> Any:
+        """Reads results in which `seconds` was the loop over sites, and `total_seconds` everything."""
+        if isinstance(data, dict) and "total_seconds" in data:
+            loop, whole = data["seconds"], data["total_seconds"]
+            rest = {name: value for name, value in data.items() if name != "total_seconds"}
+            return rest | {"sites_seconds": loop, "seconds": whole}
+        return data
 
     def saved_plan(self, name: str) -> SavedPlan:
         """The plan of the chosen step of partial quantization, or with all sites quantized where none was chosen."""

@@ -6,6 +6,7 @@ import pandas as pd
 
 from qanalysis import figures
 from qanalysis.figures.look.theme import calibration_label
+from qanalysis.insight.words import counted
 from qanalysis.schema.results.accuracy import PtqResult
 from qanalysis.schema.results.answers import AnswersResult, flips, per_class
 from qanalysis.schema.results.calibration import CalibrateResult
@@ -105,8 +106,9 @@ def _steps(partial: Partial, result: SensitivityResult | PartialResult, target: 
     verdict = (
         f"No step is within {target:g} % of fp32."
         if chosen is None
-        else f"{len(chosen.skipped)} layers in floating point are enough for {target:g} %: {chosen.accuracy:.2f} % "
-        f"({chosen.relative:+.2f} %), with {chosen.int8_mac_share:.1f} % of the work in integers."
+        else f"{counted(len(chosen.skipped), 'layer')} in floating point for a loss of at most {target:g} %: "
+        f"{chosen.accuracy:.2f} % ({chosen.relative:+.2f} %), with {chosen.int8_mac_share:.1f} % of the work "
+        "in integers."
     )
     rows = [
         {

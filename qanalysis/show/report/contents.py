@@ -10,6 +10,7 @@ from qanalysis import figures
 from qanalysis.figures.look.theme import calibration_label
 from qanalysis.insight.advice import results as advice_rules
 from qanalysis.insight.headline import headline
+from qanalysis.insight.words import counted
 from qanalysis.jobs.summary import settings
 from qanalysis.names import imports_code
 from qanalysis.schema.command import command, needs_file, run_file
@@ -173,8 +174,8 @@ def _model(given: Sequence[Any]) -> Section:
 def _coverage(coverage: Coverage) -> list[Block]:
     blocks: list[Block] = [
         Text(
-            f"{len(coverage.sites)} layers multiply and accumulate: {coverage.macs / 1e6:,.1f} million times for one "
-            "image. They are what is quantized."
+            f"{counted(len(coverage.sites), 'layer')} with multiply-accumulates: {coverage.macs / 1e6:,.1f} million "
+            "for one image. They are what is quantized."
         ),
         Figure(figures.model.macs(coverage), "Where the work is.", figures.model.HOW_TO_READ["macs"]),
     ]
@@ -214,7 +215,7 @@ def _workflow(results: Sequence[Result]) -> list[Section]:
         blocks: list[Block] = [
             Text(end.reason),
             Text(
-                f"Recommended: {best.model}, {len(best.skipped)} layers in floating point, "
+                f"Recommended: {best.model}, {counted(len(best.skipped), 'layer')} in floating point, "
                 f"{calibration_label(best.plan.calibration)} calibration: {best.accuracy:.2f} % "
                 f"({best.relative:+.2f} %, 95 % interval {best.interval[0]:+.2f} to {best.interval[1]:+.2f} points) "
                 f"on {best.samples:,} images."

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from qanalysis import figures
+from qanalysis.insight.words import counted
 from qanalysis.schema.flavours import engine_label
 from qanalysis.schema.results.benchmark import BenchmarkResult, FastestResult
 from qanalysis.schema.results.export import ExportResult
@@ -21,8 +22,8 @@ def export(result: ExportResult) -> Sequence[Block]:
     ]
     return [
         Text(
-            f"{len(result.quantized_sites)} layers in int8, {len(result.float_sites)} in floating point. Run by "
-            f"{check.runtime} on {check.samples:,} images, the file gives the simulation's answer in "
+            f"{counted(len(result.quantized_sites), 'layer')} in int8, {len(result.float_sites)} in floating point. "
+            f"Run by {check.runtime} on {check.samples:,} images, the file gives the simulation's answer in "
             f"{check.agreement:.2f} % of them: {check.measured:.2f} % accuracy, {check.simulated:.2f} % simulated."
         ),
         Table(pd.DataFrame(rows), f"Files in {result.folder}"),
@@ -53,9 +54,9 @@ def benchmark(result: BenchmarkResult) -> Sequence[Block]:
         names = ", ".join(row.site for row in slow)
         blocks.append(
             Text(
-                f"Of {len(result.layers.rows)} layers, int8 does not pay for {len(slow)}: {names}."
+                f"Of {counted(len(result.layers.rows), 'layer')}, int8 does not pay for {len(slow)}: {names}."
                 if slow
-                else f"Int8 is faster for all of the {len(result.layers.rows)} layers that were timed."
+                else f"Int8 is faster for all that were timed, {counted(len(result.layers.rows), 'layer')}."
             )
         )
     return blocks
@@ -74,7 +75,7 @@ def fastest(result: FastestResult) -> Sequence[Block]:
     return [
         Text(
             f"Within {result.params.target:g} % of fp32, the fastest of {len(result.steps)} plans has "
-            f"{len(floats)} layers in floating point{': ' + ', '.join(floats) if floats else ''}."
+            f"{counted(len(floats), 'layer')} in floating point{': ' + ', '.join(floats) if floats else ''}."
         ),
         Table(pd.DataFrame(rows), f"Measured side by side in {engine_label(result.params.engine)}"),
     ]

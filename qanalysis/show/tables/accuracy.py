@@ -3,6 +3,7 @@
 import pandas as pd
 
 from qanalysis.figures.look.theme import calibration_label
+from qanalysis.numerics.change import relative
 from qanalysis.schema.results.accuracy import PtqResult
 from qanalysis.schema.results.calibration import CalibrateResult
 from qanalysis.schema.results.qat import QatResult
@@ -74,9 +75,7 @@ def qat_table(result: QatResult) -> pd.DataFrame:
             "epoch": epoch.epoch,
             "step": epoch.step,
             f"{result.metric} %": round(epoch.accuracy, 2),
-            "relative %": round(100 * (epoch.accuracy - result.fp32.accuracy) / result.fp32.accuracy, 2)
-            if result.fp32.accuracy
-            else None,
+            "relative %": round(relative(epoch.accuracy, result.fp32.accuracy), 2),
             "set aside %": None if epoch.validation_accuracy is None else round(epoch.validation_accuracy, 2),
             "loss set aside, nats": epoch.validation_loss,
             "kept": "★" if epoch.epoch == run.best_epoch else "",

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qanalysis.insight.advice import results
+from qanalysis.insight.words import counted
 from qanalysis.schema.catalog import DATA_SOURCES, MODEL_SOURCES, sample_models
 from qanalysis.schema.results.accuracy import EvaluateResult, PtqResult
 from qanalysis.schema.results.answers import AnswersResult, flips, per_class
@@ -139,7 +140,9 @@ def _sites(console: Console, coverage: Coverage) -> None:
         share = f"{100 * site.macs / max(coverage.macs, 1):.1f} %"
         table.add_row(site.name, kind, "×".join(map(str, site.input_shape[1:])), weight, f"{site.macs:,}", share)
     console.print(table)
-    console.print(f"{len(coverage.sites)} sites, {coverage.macs / 1e6:,.1f} M multiply-accumulates per sample")
+    console.print(
+        f"{counted(len(coverage.sites), 'site')}, {coverage.macs / 1e6:,.1f} M multiply-accumulates per sample"
+    )
     for entry in coverage.not_covered:
         console.print(f"not covered: {entry.operation} in {entry.module}: {entry.reason}", highlight=False)
 
@@ -213,7 +216,7 @@ def _answers(console: Console, value: AnswersResult) -> None:
 
 def _sensitivity(console: Console, value: SensitivityResult) -> None:
     quantized = "alone" if value.params.mode == "only" else "without it"
-    table = Table("site", title=f"{value.params.calibration}, each site quantized {quantized}")
+    table = Table("site", title=f"{value.params.effective_calibration}, each site quantized {quantized}")
     for heading in (f"{value.metric} %", "relative %", "change, points (95 %)", "KL, nats", "SQNR dB", "MACs"):
         table.add_column(heading, justify="right")
     for row in value.rows:
@@ -232,8 +235,9 @@ def _sensitivity(console: Console, value: SensitivityResult) -> None:
             console.print(f"{proxy.name} ranks like the measured divergence to {proxy.correlation_kl:.2f} (Spearman)")
     for site, reason in value.stopped.items():
         console.print(f"not measured further: {site} ({reason})", highlight=False)
-    cost = value.seconds / max(value.fp32_seconds, 1e-9) / max(len(value.rows), 1)
-    console.print(f"{value.seconds:.1f} s for {len(value.rows)} sites: {cost:.2f} of an fp32 evaluation each")
+    cost = value.sites_seconds / max(value.fp32_seconds, 1e-9) / max(len(value.rows), 1)
+    sites = counted(len(value.rows), "site")
+    console.print(f"{value.sites_seconds:.1f} s for {sites}: {cost:.2f} of an fp32 evaluation each")
 
 
 def _partial(console: Console, partial: Partial, target: float) -> None:

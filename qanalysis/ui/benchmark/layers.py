@@ -3,6 +3,7 @@
 import streamlit as st
 
 from qanalysis import figures
+from qanalysis.insight.words import counted
 from qanalysis.schema.flavours import engine_label
 from qanalysis.schema.results.benchmark import BenchmarkResult, LayerRow, Layers
 from qanalysis.show.tables.speed import layer_table
@@ -110,15 +111,16 @@ def _remarks(layers: Layers) -> None:
         listed = ", ".join(f"{code(row.site)} ({row.speedup:.2f} ×)" for row in slow[:6])
         more = f" and {len(slow) - 6} more" if len(slow) > 6 else ""
         st.warning(
-            f"Int8 does not pay in {len(slow)} of {len(layers.rows)} layers: {listed}{more}. Together they would save "
-            f"{sum(_lost(row) for row in slow):.3g} ms in floating point, if the changes of precision cost nothing.",
+            f"Int8 does not pay in {len(slow)} of {counted(len(layers.rows), 'layer')}: {listed}{more}. Together they "
+            f"would save {sum(_lost(row) for row in slow):.3g} ms in floating point, if the changes of precision cost "
+            "nothing.",
             icon=":material/trending_down:",
         )
     wrong = [row for row in layers.rows if row.planned and row.ran.get("int8") not in (None, "", "int8")]
     if wrong:
         listed = ", ".join(f"{code(row.site)} in {row.ran['int8']}" for row in wrong[:6])
         st.warning(
-            f"{len(wrong)} layers of the plan did not run in int8, though the file asks for it: {listed}.",
+            f"{counted(len(wrong), 'layer')} of the plan did not run in int8, though the file asks for it: {listed}.",
             icon=":material/warning:",
         )
 

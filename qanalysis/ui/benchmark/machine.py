@@ -40,7 +40,7 @@ def view(chosen: Selection) -> None:
     """Draws the view."""
     try:
         here = machine()
-    except ValueError as error:
+    except UserError as error:
         st.error(plain(error))
         return
     _engines(here)
@@ -111,7 +111,7 @@ def _tensorrt(chosen: Selection) -> None:
         return
     try:
         found = profile(_text(times), _text(layers) if layers is not None else "")
-    except ValueError as error:
+    except UserError as error:
         st.error(plain(error))
         return
     _profile(found)
@@ -169,6 +169,6 @@ def _shape(chosen: Selection) -> str:
                 coverage = getattr(store.result(job), "coverage", None)
                 if coverage is not None and coverage.sites:
                     return "x".join(map(str, coverage.sites[0].input_shape[1:]))
-    except (OSError, ValueError):  # it is only a suggestion
+    except (OSError, UserError):  # it is only a suggestion
         return _IMAGENET
     return _IMAGENET

@@ -5,6 +5,7 @@ from pydantic import ValidationError
 
 from qanalysis.figures.benchmark.tradeoff import Point
 from qanalysis.schema import saved_plan
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.results.benchmark import BenchmarkResult, FastestResult
 from qanalysis.schema.saved_plan import SavedPlan
@@ -69,7 +70,7 @@ def _open(floats: list[str]) -> None:
 def _same(name: str, plan: Plan, model: str) -> bool:
     try:
         known = saved_plan.find(name)
-    except ValueError:
+    except UserError:
         return False
     return known.plan == plan and known.model == model
 

@@ -6,7 +6,7 @@ from qanalysis import figures
 from qanalysis.insight.advice import results
 from qanalysis.jobs.state import Job
 from qanalysis.schema.flavours import engine_label
-from qanalysis.schema.results.benchmark import BUSY, AgreementRow, BenchmarkResult, BenchmarkRow
+from qanalysis.schema.results.benchmark import BUSY, AgreementRow, BenchmarkResult, BenchmarkRow, fp32_row, int8_row
 from qanalysis.show.tables.speed import agreement_table, row_table
 from qanalysis.ui.benchmark import layers
 from qanalysis.ui.parts import advice
@@ -86,14 +86,8 @@ def _notes(result: BenchmarkResult) -> None:
             st.warning(plain(warning), icon=":material/info:")
 
 
-def best_int8(rows: list[BenchmarkRow]) -> BenchmarkRow | None:
-    """The row of the plan in force in the engine that really runs most of it in int8; the fastest of those."""
-    wanted = [row for row in rows if row.plan == "plan"]
-    return max(wanted, key=lambda row: (row.int8_sites, -row.latency_ms.median), default=None)
-
-
 def _numbers(result: BenchmarkResult, rows: list[BenchmarkRow]) -> None:
-    row = best_int8(rows)
+    row = int8_row(rows)
     columns = st.columns(5)
     if row is None:
         quickest = min(rows, key=lambda one: one.latency_ms.median, default=None)
@@ -101,7 +95,7 @@ def _numbers(result: BenchmarkResult, rows: list[BenchmarkRow]) -> None:
             label = f"Fastest: {figures.benchmark.latency.name_of(quickest)}"
             columns[0].metric(label, f"{quickest.latency_ms.median:.3g} ms")
         return
-    base = _fp32_of(rows, row)
+    base = fp32_row(rows, row)
     columns[0].metric(
         f"{row.precision} in {engine_label(row.engine)}",
         f"{row.latency_ms.median:.3g} ms",
@@ -138,7 +132,7 @@ def _numbers(result: BenchmarkResult, rows: list[BenchmarkRow]) -> None:
 
 
 def _verdict(result: BenchmarkResult, rows: list[BenchmarkRow]) -> None:
-    row = best_int8(rows)
+    row = int8_row(rows)
     if row is None:
         st.info("No engine here was asked for int8, or none can: the rows below are all in floating point.")
         return
@@ -240,10 +234,6 @@ def _prediction(result: BenchmarkResult, name: str) -> None:
             f"tensor that crosses between the precisions costs {1000 * result.speed.boundary_ms_per_mb:.2g} µs "
             f"for each MB. On the Sensitivity page every switch of a layer shows the predicted latency at once."
         )
-
-
-def _fp32_of(rows: list[BenchmarkRow], row: BenchmarkRow) -> BenchmarkRow | None:
-    return next((one for one in rows if one.engine == row.engine and one.precision == "fp32"), None)
 
 
 def _agreement_of(result: BenchmarkResult, row: BenchmarkRow) -> AgreementRow | None:

@@ -5,13 +5,13 @@ from typing import Any, TypeVar
 import streamlit as st
 from pydantic import ValidationError
 
-from qanalysis.figures.look.theme import calibration_label
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.flavours import ENGINES, FLAVOURS, PRECISIONS, engine_label
 from qanalysis.schema.params.deploy import BenchmarkParams, ExportParams, FastestParams
 from qanalysis.schema.params.task import TaskParams
 from qanalysis.schema.saved_plan import find, saved
 from qanalysis.ui.benchmark.machine import machine
-from qanalysis.ui.parts import selection
+from qanalysis.ui.parts import fields
 from qanalysis.ui.parts.selection import Selection
 
 P = TypeVar("P", bound=TaskParams)
@@ -125,18 +125,7 @@ def fastest(chosen: Selection, shared: BenchmarkParams, engine: str, batch: int)
 def _deployed(chosen: Selection) -> dict[str, Any]:
     """What is deployed, and how it is checked."""
     columns = st.columns(4)
-    planned = chosen.plan is not None
-    if planned:
-        assert chosen.plan is not None
-        calibration = chosen.plan.calibration
-        columns[0].selectbox(
-            "Calibration",
-            [calibration_label(calibration)],
-            disabled=True,
-            help="Given by the plan that is in force.",
-        )
-    else:
-        calibration = selection.calibration(columns[0], chosen)
+    calibration = fields.calibration(columns[0], chosen)
     residual = columns[1].selectbox(
         "Skip connections",
         list(_RESIDUALS),
@@ -176,18 +165,18 @@ def _available() -> dict[str, bool]:
     """Engine → whether it is here; nothing where that cannot be told."""
     try:
         return {card.engine: card.available for card in machine().engines}
-    except ValueError:
+    except UserError:
         return {}
 
 
 def _fitting(chosen: Selection) -> list[str]:
     """Saved plans of this model, the one in force aside."""
     fitting = []
-    try:
-        for name in saved():
+    for name in saved():
+        try:
             plan = find(name)
-            if plan.model == chosen.model and (chosen.plan is None or chosen.plan.name != name):
-                fitting.append(name)
-    except (OSError, ValueError):  # a damaged plan is told of where it is chosen
-        return fitting
+        except UserError:  # a damaged plan is told of where it is chosen, and hides no other
+            continue
+        if plan.model == chosen.model and (chosen.plan is None or chosen.plan.name != name):
+            fitting.append(name)
     return fitting

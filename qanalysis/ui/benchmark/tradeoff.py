@@ -5,6 +5,7 @@ import streamlit as st
 from qanalysis import figures
 from qanalysis.figures.benchmark.tradeoff import Point
 from qanalysis.jobs.state import Job
+from qanalysis.numerics.change import relative
 from qanalysis.schema.flavours import engine_label
 from qanalysis.schema.params.deploy import BenchmarkParams
 from qanalysis.schema.plan import Plan
@@ -243,7 +244,7 @@ def _answer(answer: FastestResult) -> None:
     )
     st.success(
         f"{answer.float_ms / answer.measured_ms:.2f} times as fast as fp32 for "
-        f"{100 * (answer.accuracy - answer.fp32) / answer.fp32 if answer.fp32 else 0.0:+.2f} % relative accuracy, "
+        f"{relative(answer.accuracy, answer.fp32):+.2f} % relative accuracy, "
         f"{kept}.",
         icon=":material/check_circle:",
     )

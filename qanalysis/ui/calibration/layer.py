@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from qanalysis import figures
+from qanalysis.insight.advice import results
 from qanalysis.jobs.store import Store
 from qanalysis.numerics.calibrate import DivergenceCurve, clipped_at, kl_divergence_curve
 from qanalysis.numerics.error import QuantizationError, quantization_error
@@ -183,13 +184,13 @@ def _facts(layer: Layer) -> None:
     """What a newcomer might miss in the figures."""
     amax, entropy = layer.histogram.amax, layer.cutoffs.get("entropy")
     tail = layer.cutoffs.get("percentile:99.99")
-    if tail and amax > 16 * tail:
+    if tail and amax >= results.FAR * tail:
         st.info(
             f"A few values are far out: the maximum is {amax / tail:.0f} × the 99.99 % point. With max calibration "
             "almost all values share a few codes.",
             icon=":material/lightbulb:",
         )
-    if entropy is not None and entropy >= amax:
+    if entropy is not None and results.entropy_is_max(entropy, amax):
         st.info(
             "Entropy chose the maximum here. Its divergence is infinite wherever the last kept bin is empty, so a far "
             "outlier leaves it nothing else to choose.",

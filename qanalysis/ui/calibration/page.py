@@ -12,13 +12,11 @@ from qanalysis.schema.results.calibration import CalibrateResult
 from qanalysis.schema.results.weights import WeightsResult
 from qanalysis.show.tables.accuracy import channel_table, range_table
 from qanalysis.ui.calibration import layer
-from qanalysis.ui.parts import advice, selection
+from qanalysis.ui.parts import advice, fields, selection
 from qanalysis.ui.parts.chart import chart, theme
 from qanalysis.ui.parts.outcome import notes, outcome
 from qanalysis.ui.parts.reproduce import reproduce
 
-_SCHEMES: tuple[Scheme, ...] = ("scale", "affine")
-_FROM_PLAN = "Set by the plan in the sidebar; choose none there to set it here."
 _VIEWS = ("One layer", "All layers", "Weights")
 
 
@@ -70,24 +68,13 @@ def page() -> None:
 
 
 def _settings(chosen: selection.Selection) -> CalibrateParams:
-    plan = None if chosen.plan is None else chosen.plan.plan
     with st.expander("Settings", icon=":material/settings:"):
         columns = st.columns(4)
         samples = columns[0].number_input(
             "Calibration images", 1, 100_000, 512, key="samples", bind="query-params", help="The paper uses 1024."
         )
-        with columns[1]:
-            bits = _bits("Bits", "bits", None if plan is None else plan.activation_bits)
-        scheme: Scheme = columns[2].selectbox(
-            "Scheme",
-            _SCHEMES if plan is None else (plan.activation_scheme,),
-            key="scheme" if plan is None else None,
-            bind="query-params" if plan is None else None,
-            disabled=plan is not None,
-            help="Scale is symmetric around zero; affine adds a zero point and uses one-sided ranges fully."
-            if plan is None
-            else _FROM_PLAN,
-        )
+        bits = fields.activation_bits(columns[1], chosen.plan, label="Bits", key="bits")
+        scheme = fields.activation_scheme(columns[2], chosen.plan, label="Scheme", key="scheme")
         fold = columns[3].toggle(
             "Fold batch norm", key="fold", bind="query-params", help="Move batch norm into the layer before it first."
         )
@@ -100,14 +87,6 @@ def _settings(chosen: selection.Selection) -> CalibrateParams:
         activation_scheme=scheme,
         fold_bn=fold,
     )
-
-
-def _bits(label: str, key: str, of_plan: int | None) -> int:
-    """The slider of bits, or the plan's bits, which it then only shows."""
-    if of_plan is None:
-        return int(st.slider(label, 2, 8, 8, key=key, bind="query-params"))
-    st.slider(label, 2, 8, of_plan, disabled=True, help=_FROM_PLAN)
-    return of_plan
 
 
 def _overview(job_id: str, result: CalibrateResult) -> None:
@@ -147,7 +126,7 @@ def _heatmap(job_id: str, shown: Quantity, theme: Theme, _result: CalibrateResul
 
 def _weights(chosen: selection.Selection) -> None:
     plan = None if chosen.plan is None else chosen.plan.plan
-    bits = _bits("Bits of the weights", "weight-bits", None if plan is None else plan.weight_bits)
+    bits = fields.weight_bits(st.container(), chosen.plan, label="Bits of the weights", key="weight-bits")
     scheme: Scheme = "scale" if plan is None else plan.weight_scheme
     if plan is not None:
         st.caption(

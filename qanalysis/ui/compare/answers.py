@@ -14,7 +14,7 @@ from qanalysis.insight.comparison import Run
 from qanalysis.insight.headline import answers_params
 from qanalysis.jobs.runner import Runner
 from qanalysis.jobs.state import Job
-from qanalysis.schema.errors import StoreError
+from qanalysis.schema.errors import StoreError, UserError
 from qanalysis.schema.params.accuracy import AnswersParams
 from qanalysis.schema.results.answers import Answers, AnswersResult, Flip, flips, per_class
 from qanalysis.schema.results.qat import QatResult
@@ -38,7 +38,7 @@ def draw(runner: Runner, runs: list[tuple[Job, Run]]) -> None:
     st.header("Which images are answered differently")
     try:
         jobs = {name: runner.store.latest("answers", params) for name, params in wanted.items()}
-    except (OSError, ValueError) as error:
+    except (OSError, UserError) as error:
         st.error(plain(error))
         return
     missing = {name: params for name, params in wanted.items() if jobs[name] is None}
@@ -70,7 +70,7 @@ def _params(runner: Runner, job: Job, run: Run) -> AnswersParams | None:
 def _result(runner: Runner, job: Job) -> AnswersResult | None:
     try:
         result = runner.store.result(job)
-    except ValueError as error:
+    except UserError as error:
         st.error(plain(error))
         return None
     assert isinstance(result, AnswersResult)
@@ -111,7 +111,7 @@ def _two(runner: Runner, found: dict[str, tuple[Job, AnswersResult]]) -> None:
     _, second, right = models[after]
     try:
         changed, rows = flips(first.truth, left, right), per_class(first.truth, left, right)
-    except ValueError as error:
+    except UserError as error:
         st.warning(f"These two cannot be compared image by image: {plain(error)}", icon=":material/info:")
         return
     if first.truth != second.truth and first.labels is not None:
@@ -140,7 +140,7 @@ def _pictures(runner: Runner, runs: list[tuple[Job, AnswersResult]]) -> dict[int
         try:
             with np.load(runner.store.folder(job.id) / result.images, allow_pickle=False) as file:
                 found.update(zip(result.pictured, file["images"], strict=True))
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, UserError, KeyError) as error:
             st.caption(f"The images of {job.id} cannot be read ({plain(error)}): run it again.")
     return found
 

@@ -14,6 +14,7 @@ from qanalysis.jobs import runners
 from qanalysis.jobs.runner import Runner
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.summary import settings
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.task import QuantizationParams
 from qanalysis.ui import navigation
 from qanalysis.ui.compare import answers
@@ -43,7 +44,7 @@ def page() -> None:
     try:
         runner = runners.chosen()
         jobs = [job for job in runner.store.jobs(_MOST) if job.state == "finished" and job.analysis in _ANALYSES]
-    except (OSError, ValueError) as error:
+    except (OSError, UserError) as error:
         st.error(plain(error))
         return
     if not jobs:
@@ -101,7 +102,7 @@ def _loaded(runner: Runner, picked: list[Job]) -> tuple[list[tuple[Job, Run]], l
     for job in picked:
         try:
             loaded.append((job, runner.store.result(job)))
-        except ValueError as error:
+        except UserError as error:
             broken.append(plain(error))
     told = _short([job for job, _ in loaded])
     return [(job, Run(name, result)) for name, (job, result) in zip(told, loaded, strict=True)], broken

@@ -6,9 +6,11 @@ import streamlit as st
 
 from qanalysis.figures.look.theme import calibration_label
 from qanalysis.insight.advice import results
+from qanalysis.insight.words import counted
 from qanalysis.insight.workflow.end import recommendation
 from qanalysis.schema import saved_plan
 from qanalysis.schema.command import command
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.flavours import engine_label
 from qanalysis.schema.results.workflow import Recommendation
 from qanalysis.ui.home.state import Standing
@@ -72,7 +74,7 @@ def _numbers(given: Recommendation) -> None:
     columns[1].metric(
         "Work in integers",
         f"{best.int8_mac_share:.1f} %",
-        f"{len(best.plan.sites) - len(best.skipped)} of {len(best.plan.sites)} layers",
+        f"{len(best.plan.sites) - len(best.skipped)} of {counted(len(best.plan.sites), 'layer')}",
         delta_color="off",
         delta_arrow="off",
     )
@@ -116,7 +118,7 @@ def _save(at: Standing, given: Recommendation) -> None:
     if st.button("Save the plan", key="save-recommended", icon=":material/bookmark:"):
         try:
             saved_plan.save(given.best.plan.renamed(name))
-        except (OSError, ValueError) as error:
+        except (OSError, UserError) as error:
             st.error(f"The plan cannot be saved: {plain(error)}")
         else:
             st.toast(f"Saved as {name}: choose it in the sidebar.", icon=":material/bookmark:")

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from qanalysis.figures.look.theme import calibration_label
+from qanalysis.insight.words import counted
 from qanalysis.insight.workflow.candidates import after_partial, after_ptq, after_qat
 from qanalysis.insight.workflow.end import speed
 from qanalysis.insight.workflow.steps import partial_of
@@ -177,8 +178,7 @@ def _change(candidate: Candidate) -> str:
 
 def _how(candidate: Candidate) -> str:
     if candidate.way == "partial":
-        layers = "1 layer" if len(candidate.skipped) == 1 else f"{len(candidate.skipped)} layers"
-        return f"{layers} skipped, {candidate.int8_mac_share:.0f} % in integers"
+        return f"{counted(len(candidate.skipped), 'layer')} skipped, {candidate.int8_mac_share:.0f} % in integers"
     if candidate.way == "qat":
         return f"{candidate.plan.plan.weight_bits}/{candidate.plan.plan.activation_bits} bits, trained"
     return f"best calibration: {calibration_label(candidate.plan.calibration)}"

@@ -5,6 +5,7 @@ import streamlit as st
 
 from qanalysis import figures
 from qanalysis.jobs.store import Store
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.accuracy import EvaluateParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.results.accuracy import EvaluateResult
@@ -93,7 +94,7 @@ def _may_be_measured(params: EvaluateParams) -> bool:
     """Whether nothing is known to be wrong with the model and its data."""
     try:
         job = Store().latest("evaluate", params)
-    except (OSError, ValueError):  # told above
+    except (OSError, UserError):  # told above
         return False
     return job is None or job.live
 

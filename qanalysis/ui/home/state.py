@@ -8,6 +8,7 @@ import streamlit as st
 from qanalysis.insight.workflow.steps import Ending, Known, Step, deploy, follow
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import Store
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.workflow import WorkflowParams
 from qanalysis.schema.results.common import Result
 from qanalysis.schema.results.workflow import Stage, WorkflowResult
@@ -95,7 +96,7 @@ def _loaded(store: Store, job: Job) -> Result | None:
     """The result of a finished job; None if its file is gone or of another version."""
     try:
         return _result(str(store.root), job.id, job.ended)
-    except ValueError:
+    except UserError:
         return None
 
 

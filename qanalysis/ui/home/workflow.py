@@ -10,6 +10,7 @@ from qanalysis.jobs import runners
 from qanalysis.jobs.runner import Runner
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.summary import duration
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.workflow import WorkflowParams
 from qanalysis.ui import navigation
 from qanalysis.ui.home import end
@@ -44,7 +45,7 @@ def section(chosen: Selection) -> None:
     try:
         runner = runners.chosen()
         at = standing(runner.store, params)
-    except (OSError, ValueError) as error:
+    except (OSError, UserError) as error:
         st.error(plain(error))
         return
     st.caption(
@@ -131,7 +132,7 @@ def _watch(runner: Runner, params: WorkflowParams, first: Standing) -> None:
         try:
             runner.pump()
             at = standing(runner.store, params)
-        except (OSError, ValueError) as error:
+        except (OSError, UserError) as error:
             st.error(plain(f"{error} It is tried again."))
             return
         if at.live is None or at.live.id != job.id or ("baseline" in at.known.results) != _measured(first):

@@ -12,6 +12,7 @@ from qanalysis.jobs.runner import Runner
 from qanalysis.jobs.state import Job, State
 from qanalysis.jobs.store import LONGEST_NOTE, MEASURED, RESULT
 from qanalysis.jobs.summary import duration, settings, size
+from qanalysis.schema.errors import UserError
 from qanalysis.ui import navigation
 from qanalysis.ui.parts.outcome import JOB, change, told
 from qanalysis.ui.parts.text import code, plain
@@ -119,7 +120,7 @@ def _note(runner: Runner, job: Job) -> None:
     def write() -> None:
         try:
             runner.store.label(job.id, note=st.session_state[key])
-        except (KeyError, OSError, ValueError) as error:
+        except (KeyError, OSError, UserError) as error:
             st.toast(f"The note was not kept: {plain(error.args[0])}", icon=":material/error:")
 
     st.text_input(

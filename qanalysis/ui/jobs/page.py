@@ -11,7 +11,7 @@ from qanalysis.jobs.runner import Runner
 from qanalysis.jobs.state import Job, State
 from qanalysis.jobs.store import Store
 from qanalysis.jobs.summary import duration, settings, size
-from qanalysis.schema.errors import StoreError
+from qanalysis.schema.errors import StoreError, UserError
 from qanalysis.ui.jobs import details
 from qanalysis.ui.jobs.details import COLOURS, ICONS
 from qanalysis.ui.parts.outcome import JOB
@@ -49,7 +49,7 @@ def page() -> None:
     try:
         runner = runners.chosen()
         live = any(job.live for job in runner.store.jobs(MOST))
-    except (OSError, ValueError) as error:
+    except (OSError, UserError) as error:
         st.error(plain(error))
         return
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from qanalysis.jobs.store import Store
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.accuracy import WeightsParams
 from qanalysis.schema.params.task import QuantizationParams, TaskParams
 from qanalysis.schema.results.accuracy import PtqResult
@@ -73,7 +74,7 @@ def _results(analyses: tuple[str, ...], model: str, data: str, store: Store) -> 
             continue
         try:
             yield store.result(job)
-        except ValueError:  # its file is gone
+        except UserError:  # its file is gone
             continue
 
 

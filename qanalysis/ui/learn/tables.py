@@ -8,6 +8,7 @@ from qanalysis.figures.learn.tables import Line
 from qanalysis.figures.look.theme import calibration_label
 from qanalysis.jobs.store import Store
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.paper import TABLES, PaperTable, paper
 from qanalysis.ui.learn import own
 from qanalysis.ui.learn.lesson import Lesson
@@ -104,7 +105,7 @@ def _own(number: str) -> Line | None:
         return None
     try:
         found = own.own(number, str(model), str(data), Store())
-    except (OSError, ValueError):  # the Jobs page says what is wrong
+    except (OSError, UserError):  # the Jobs page says what is wrong
         return None
     if found is None:
         return None

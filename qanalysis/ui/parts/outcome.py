@@ -12,7 +12,7 @@ from qanalysis.jobs.runner import Runner
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import MEASURED, Store
 from qanalysis.jobs.summary import duration, settings
-from qanalysis.schema.errors import StoreError, sentence
+from qanalysis.schema.errors import StoreError, UserError, sentence
 from qanalysis.schema.params.task import TaskParams
 from qanalysis.schema.results.common import Result
 from qanalysis.ui.parts.text import code, plain
@@ -58,7 +58,7 @@ def outcome(
         st.warning(plain(error.args[0]), icon=":material/search_off:")
         _back()
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, UserError) as error:
         st.error(plain(sentence(error) or error), icon=":material/error:")
         return None
     if job is None:
@@ -75,7 +75,7 @@ def outcome(
         return None
     try:
         return cast(R, _load(job.id, job.ended)), job
-    except ValueError as error:
+    except UserError as error:
         st.error(plain(error))
         _again(runner, job)
         return None
@@ -197,7 +197,7 @@ def change(action: Callable[[], object]) -> None:
         action()
     except KeyError as error:
         st.error(plain(error.args[0]))
-    except (OSError, ValueError) as error:
+    except (OSError, UserError) as error:
         st.error(plain(error))
     else:
         st.rerun()

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
-from qanalysis.figures.look.theme import calibration_label
+from qanalysis.insight.words import counted
 from qanalysis.names import refuse_from_page
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.schema import paths, trained
@@ -43,7 +42,7 @@ class Selection:
             return False
         try:
             return trained.read(paths.expanded(rest.partition("?")[0])) is not None
-        except ValueError:  # the analysis says what is wrong with it
+        except UserError:  # the analysis says what is wrong with it
             return False
 
     @property
@@ -93,7 +92,7 @@ def current() -> Selection:
     name = st.session_state.get("plan")
     try:
         plan = find(name) if name and name != NO_PLAN else None
-    except ValueError as error:
+    except UserError as error:
         st.error(plain(error))
         plan = None
     return Selection(str(model), str(data), plan)
@@ -105,7 +104,7 @@ def plan_note(plan: SavedPlan | None) -> None:
         return
     floats = [site for site in plan.sites if not plan.plan.quantizes(site)]
     kept = f"; in floating point: {', '.join(f'{code(site)}' for site in floats)}" if floats else ""
-    own = f"; {len(plan.plan.overrides)} layers have settings of their own" if plan.plan.overrides else ""
+    own = f"; settings of its own: {counted(len(plan.plan.overrides), 'layer')}" if plan.plan.overrides else ""
     st.info(
         f"Plan **{plan.name}** is in force, chosen in the sidebar: {plan.plan.weight_bits}-bit weights, "
         f"{plan.plan.activation_bits}-bit activations{kept}{own}.",
@@ -136,15 +135,3 @@ def _with_current(key: str, options: list[str]) -> list[str]:
     """The options, a value typed earlier, and the one that the URL carries: a link may bring another than that."""
     values = (st.session_state.get(key), st.query_params.get(key))
     return list(dict.fromkeys([*options, *(value for value in values if value)]))
-
-
-def calibration(place: DeltaGenerator, chosen: Selection) -> str:
-    """Draws the choice of one calibration; the pages that ask for one share it."""
-    return place.selectbox(
-        "Calibration",
-        chosen.calibrations,
-        format_func=calibration_label,
-        key="calibration-trained" if chosen.fine_tuned else "calibration",
-        bind="query-params",
-        help="Of the activations; best the one that won on the PTQ page.",
-    )

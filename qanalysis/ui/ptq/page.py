@@ -8,11 +8,12 @@ import streamlit as st
 from qanalysis import figures
 from qanalysis.insight.advice import results
 from qanalysis.jobs.state import Job
+from qanalysis.numerics.change import relative
 from qanalysis.schema.paper import paper_row
 from qanalysis.schema.params.accuracy import PtqParams
 from qanalysis.schema.results.accuracy import PtqResult
 from qanalysis.show.tables.accuracy import ptq_table
-from qanalysis.ui.parts import advice, selection
+from qanalysis.ui.parts import advice, fields, selection
 from qanalysis.ui.parts.chart import chart, theme
 from qanalysis.ui.parts.outcome import notes, outcome
 from qanalysis.ui.parts.reproduce import reproduce
@@ -68,15 +69,9 @@ def page() -> None:
 def _settings(chosen: selection.Selection) -> PtqParams | None:
     with st.expander("Settings", icon=":material/settings:", expanded=False):
         columns = st.columns(4)
-        weight_bits = columns[0].slider("Bits of weights", 2, 8, 8, key="wbits", bind="query-params")
-        activation_bits = columns[1].slider("Bits of activations", 2, 8, 8, key="abits", bind="query-params")
-        granularity = columns[2].selectbox(
-            "Weight ranges",
-            ("per-channel", "per-tensor"),
-            key="granularity",
-            bind="query-params",
-            help="One range for each output channel, or one for the whole weight.",
-        )
+        weight_bits = fields.weight_bits(columns[0], chosen.plan)
+        activation_bits = fields.activation_bits(columns[1], chosen.plan)
+        granularity = fields.granularity(columns[2], chosen.plan)
         fold = columns[3].toggle("Fold batch norm", key="fold-bn", bind="query-params")
         columns = st.columns(4)
         calibration = columns[0].number_input(
@@ -85,7 +80,7 @@ def _settings(chosen: selection.Selection) -> PtqParams | None:
         evaluation = columns[1].number_input(
             "Evaluation images", 1, 100_000, 2000, key="eval-samples", bind="query-params"
         )
-        scheme = columns[2].selectbox("Activation scheme", ("scale", "affine"), key="ascheme", bind="query-params")
+        scheme = fields.activation_scheme(columns[2], chosen.plan)
         names = st.multiselect(
             "Calibrations",
             chosen.calibrations,
@@ -97,13 +92,12 @@ def _settings(chosen: selection.Selection) -> PtqParams | None:
     if not names:
         st.info("Choose at least one calibration.")
         return None
-    same = weight_bits == activation_bits
     return PtqParams(
         model=chosen.model,
         data=chosen.data,
         plan=chosen.plan,
         bits=weight_bits,
-        activation_bits=None if same else activation_bits,
+        activation_bits=fields.own_activation_bits(weight_bits, activation_bits),
         calibrations=tuple(names),
         weight_granularity=granularity,
         activation_scheme=scheme,
@@ -141,7 +135,7 @@ def _verdict(result: PtqResult) -> None:
     )
     columns[2].metric("Quantized layers", f"{len(result.quantized_sites)} of {len(result.sites)}")
     columns[3].metric("Work in integers", f"{result.int8_mac_share:.1f} %", help="Share of multiply-accumulates.")
-    if best.relative >= -1 > 100 * low / result.fp32:
+    if best.relative >= -1 > relative(result.fp32 + low, result.fp32):
         st.success(
             f"Within 1 % of fp32 with {label} calibration, measured on {result.fp32_score.samples:,} images. These are "
             f"few: the true change lies between {low:+.2f} and {high:+.2f} points (95 %). Evaluate more to be sure.",

@@ -5,6 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from qanalysis import figures
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.results.trace import Trace
 from qanalysis.ui.parts.chart import chart, theme
 from qanalysis.ui.qat.progress import Progress
@@ -76,7 +77,7 @@ def trace_of(folder: Path) -> Trace:
     path = folder / "trace.npz"
     try:
         return _trace(str(path), path.stat().st_mtime_ns)
-    except (OSError, ValueError):
+    except (OSError, UserError):
         return _NO_TRACE
 
 

@@ -9,13 +9,14 @@ from qanalysis import figures
 from qanalysis.jobs import runners
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.summary import duration
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.qat import QatParams
 from qanalysis.ui.parts.chart import chart, theme
 from qanalysis.ui.parts.outcome import JOB
 from qanalysis.ui.parts.selection import Selection
 from qanalysis.ui.parts.text import plain
 from qanalysis.ui.qat.progress import Progress
-from qanalysis.ui.qat.runs import names, relative, run_of, runs_of
+from qanalysis.ui.qat.runs import names, relative_change, run_of, runs_of
 
 #: Ids of the runs in the address, and the key of the widget: names depend on what other runs there are.
 RUNS, _KEY = "runs", "qat-runs"
@@ -29,7 +30,7 @@ def view(chosen: Selection) -> None:
     try:
         engine = runners.chosen()
         jobs = runs_of(engine.store, chosen.model, chosen.data)
-    except (OSError, ValueError) as error:
+    except (OSError, UserError) as error:
         st.error(plain(error))
         return
     if not jobs:
@@ -61,7 +62,7 @@ def view(chosen: Selection) -> None:
             told = [Progress.of(job, engine.store) for job in shown]
         except KeyError:  # deleted by somebody else
             st.rerun()
-        except (OSError, ValueError) as error:
+        except (OSError, UserError) as error:
             st.error(f"A run cannot be read: {plain(error)}")
             return
         if live and not any(job.live for job in shown):
@@ -117,7 +118,7 @@ def frame(called: list[str], jobs: list[Job], told: list[Progress]) -> pd.DataFr
                 "fp32 %": progress.fp32,
                 "PTQ %": progress.ptq,
                 "QAT %": qat,
-                "relative %": relative(qat, progress.fp32),
+                "relative %": relative_change(qat, progress.fp32),
                 "fp32 control %": control.epochs[-1].accuracy if len(control.epochs) > 1 else None,
                 "steps": max((row.step for row in course.steps), default=0),
                 "took": duration(job.seconds),

@@ -7,6 +7,7 @@ from qanalysis.figures.look.theme import calibration_label
 from qanalysis.figures.qat.accuracy import Run
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import Store
+from qanalysis.numerics.change import relative
 from qanalysis.schema.params.qat import BEST, QatParams
 from qanalysis.ui.qat.progress import Progress
 
@@ -65,9 +66,9 @@ def run_of(name: str, progress: Progress, live: bool) -> Run:
     return Run(name, progress.course("qat").epochs, progress.course("fp32").epochs, live)
 
 
-def relative(accuracy: float | None, fp32: float | None) -> float | None:
-    """100 (accuracy - fp32) / fp32, in %."""
-    return None if accuracy is None or not fp32 else 100 * (accuracy - fp32) / fp32
+def relative_change(accuracy: float | None, fp32: float | None) -> float | None:
+    """Relative change, in %; None where one of the two is not known yet."""
+    return None if accuracy is None or fp32 is None else relative(accuracy, fp32)
 
 
 def _bits(params: QatParams) -> str:

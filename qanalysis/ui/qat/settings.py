@@ -7,11 +7,13 @@ import streamlit as st
 from pydantic import ValidationError
 
 from qanalysis.figures.look.theme import calibration_label
+from qanalysis.insight.workflow.steps import LOW_BIT_TRAINING
 from qanalysis.schema.params.qat import BEST, QatParams
+from qanalysis.ui.parts import fields
 from qanalysis.ui.parts.selection import Selection
 
 #: Settings that come close to floating point at 4 bits and below, as measured in docs/results.md.
-LOW_BIT: Mapping[str, Any] = {"rate_share": 0.1, "epochs": 8, "activation_scheme": "affine"}
+LOW_BIT: Mapping[str, Any] = {**LOW_BIT_TRAINING, "epochs": 8}
 
 #: What each preset gives; everything else that presets speak of is at its default.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -126,14 +128,10 @@ def _fill(preset: Mapping[str, Any]) -> None:
 def _network(chosen: Selection) -> dict[str, Any]:
     """What is quantized, and how."""
     planned = chosen.plan is not None
-    help_ = "Given by the plan that is in force." if planned else None
+    help_ = fields.FROM_PLAN if planned else None
     columns = st.columns(4)
-    weight_bits = columns[0].slider(
-        "Bits of weights", 2, 8, 8, key="wbits", bind="query-params", disabled=planned, help=help_
-    )
-    activation_bits = columns[1].slider(
-        "Bits of activations", 2, 8, 8, key="abits", bind="query-params", disabled=planned, help=help_
-    )
+    weight_bits = fields.weight_bits(columns[0], chosen.plan)
+    activation_bits = fields.activation_bits(columns[1], chosen.plan)
     calibration = columns[2].selectbox(
         "Start from",
         [BEST, *chosen.calibrations],
@@ -164,10 +162,9 @@ def _network(chosen: Selection) -> dict[str, Any]:
     )
     batch_norm = choice.selectbox("Batch norm", list(_BATCH_NORM), key=key_of("batch_norm"), bind="query-params")
     why.caption(_BATCH_NORM[batch_norm])
-    same = weight_bits == activation_bits
     return {
         "bits": weight_bits,
-        "activation_bits": None if same else activation_bits,
+        "activation_bits": fields.own_activation_bits(weight_bits, activation_bits),
         "calibration": calibration,
         "activation_scheme": scheme,
         "ranges": ranges,

@@ -9,12 +9,13 @@ from qanalysis.figures.qat.accuracy import Run
 from qanalysis.jobs import runners
 from qanalysis.jobs.runner import Runner
 from qanalysis.jobs.state import Job
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.qat import BEST, QatParams, Ranges
 from qanalysis.ui.parts.chart import chart, theme
 from qanalysis.ui.parts.outcome import change
 from qanalysis.ui.parts.text import plain
 from qanalysis.ui.qat.progress import Progress
-from qanalysis.ui.qat.runs import relative
+from qanalysis.ui.qat.runs import relative_change
 
 _SECONDS = 1.0
 _RANGES: dict[Ranges, str] = {"fixed": "QAT, fixed ranges", "learned": "QAT, learned ranges"}
@@ -65,7 +66,7 @@ def view(params: QatParams) -> None:
     try:
         runner = runners.chosen()
         jobs = _jobs(runner, grid)
-    except (OSError, ValueError) as error:
+    except (OSError, UserError) as error:
         st.error(plain(error))
         return
     wanted = missing(grid, jobs)
@@ -83,7 +84,7 @@ def view(params: QatParams) -> None:
             runner.pump()
             now = _jobs(runner, grid)
             told = {cell: Progress.of(job, runner.store) for cell, job in now.items() if job is not None}
-        except (OSError, ValueError) as error:
+        except (OSError, UserError) as error:
             st.error(f"A run cannot be read: {plain(error)}")
             return
         if live and not any(job is not None and job.live for job in now.values()):
@@ -196,7 +197,7 @@ def _cell(job: Job | None, progress: Progress | None) -> str:
 def _number(value: float | None, fp32: float | None) -> str:
     if value is None:
         return "…"
-    share = relative(value, fp32)
+    share = relative_change(value, fp32)
     return f"{value:.2f}" if share is None else f"{value:.2f} ({share:+.2f})"
 
 

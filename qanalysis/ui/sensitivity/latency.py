@@ -11,6 +11,7 @@ from qanalysis.jobs import runners
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import Store
 from qanalysis.jobs.summary import duration
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.executable import refusal
 from qanalysis.schema.flavours import engine_label
 from qanalysis.schema.params.deploy import BenchmarkParams
@@ -173,14 +174,14 @@ def _params(result: SensitivityResult, plan: Plan, speed: SpeedModel) -> Benchma
 def _job(result: SensitivityResult, plan: Plan, speed: SpeedModel) -> Job | None:
     try:
         return Store().latest("benchmark", _params(result, plan, speed))
-    except (OSError, ValueError):
+    except (OSError, UserError):
         return None
 
 
 def _measured(job: Job) -> float | None:
     try:
         found = _load(job.id, job.ended)
-    except ValueError:  # its file is gone
+    except UserError:  # its file is gone
         return None
     assert isinstance(found, BenchmarkResult)
     return next((row.latency_ms.min for row in found.rows if row.plan), None)
@@ -190,7 +191,7 @@ def _model(name: str) -> tuple[SpeedModel, float] | None:
     """The newest speed model of a model, and when it was measured; None, too, where the store cannot be read."""
     try:
         return _newest(str(Store().root), name)
-    except (OSError, ValueError):
+    except (OSError, UserError):
         return None
 
 
@@ -201,7 +202,7 @@ def _newest(root: str, name: str) -> tuple[SpeedModel, float] | None:
         if job.analysis in ("benchmark", "fastest") and job.state == "finished" and job.params.model == name:
             try:
                 found = _load(job.id, job.ended)
-            except ValueError:
+            except UserError:
                 continue
             if isinstance(found, BenchmarkResult | FastestResult) and found.speed is not None:
                 return found.speed, job.ended or job.created

@@ -7,7 +7,9 @@ import streamlit as st
 from qanalysis import figures
 from qanalysis.figures.sensitivity.scales import Shown
 from qanalysis.insight.advice import results
+from qanalysis.insight.words import counted
 from qanalysis.jobs.state import Job
+from qanalysis.numerics.change import relative
 from qanalysis.schema.params.accuracy import PartialParams, SensitivityMode, SensitivityParams
 from qanalysis.schema.results.sensitivity import PartialResult, SensitivityResult, SensitivityRow
 from qanalysis.show.tables.accuracy import sensitivity_table
@@ -50,9 +52,8 @@ def page() -> None:
     )
     advice.cards(results.of_sensitivity(result))
     if result.stopped:
-        st.caption(
-            f"{len(result.stopped)} layers were not measured on all images: {next(iter(result.stopped.values()))}."
-        )
+        stopped, reason = counted(len(result.stopped), "layer"), next(iter(result.stopped.values()))
+        st.caption(f"Not measured on all images: {stopped}, {reason}.")
     if result.partial is not None:
         st.header("How few layers have to stay in floating point")
         chart(
@@ -148,9 +149,10 @@ def _drafts(result: SensitivityResult) -> Drafts:
 def _verdict(result: SensitivityResult) -> None:
     mode: SensitivityMode = result.params.mode
     columns = st.columns([3, 3, 5, 4])
-    loss = 100 * (result.quantized - result.fp32) / result.fp32 if result.fp32 else 0.0
     columns[0].metric("fp32", f"{result.fp32:.2f} %")
-    columns[1].metric("All quantized", f"{result.quantized:.2f} %", f"{loss:+.2f} % relative")
+    columns[1].metric(
+        "All quantized", f"{result.quantized:.2f} %", f"{relative(result.quantized, result.fp32):+.2f} % relative"
+    )
     first = result.rows[0]
     columns[2].metric(
         "Most sensitive layer" if mode == "only" else "Most gained without",
@@ -170,8 +172,8 @@ def _verdict(result: SensitivityResult) -> None:
             delta_arrow="off",
         )
         st.warning(
-            f"With {len(steps) - 1} layers in floating point the loss is still {-steps[-1].relative:.2f} %, over the "
-            f"target of {target:g} %. Try another calibration, allow more skipped layers, or go on with QAT.",
+            f"With {counted(len(steps) - 1, 'layer')} in floating point the loss is still {-steps[-1].relative:.2f} %, "
+            f"over the target of {target:g} %. Try another calibration, allow more skipped layers, or go on with QAT.",
             icon=":material/warning:",
         )
     else:

@@ -8,6 +8,7 @@ from qanalysis.figures.sensitivity.partial import Pin
 from qanalysis.jobs.state import Job
 from qanalysis.schema import saved_plan
 from qanalysis.schema.digest import digest
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.accuracy import TrialsParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.results.sensitivity import SensitivityResult, Trial
@@ -217,7 +218,7 @@ def _load(name: str, sites: list[str], result: SensitivityResult, made: Drafts) 
     try:
         loaded = saved_plan.find(name)
         loaded.check(sites)
-    except ValueError as error:
+    except UserError as error:
         st.error(plain(error))
         return
     base = result.params.effective_plan()

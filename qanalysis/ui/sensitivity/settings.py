@@ -3,7 +3,7 @@
 import streamlit as st
 
 from qanalysis.schema.params.accuracy import SensitivityParams
-from qanalysis.ui.parts import selection
+from qanalysis.ui.parts import fields
 from qanalysis.ui.parts.selection import Selection
 
 _MODES = {"One layer quantized": "only", "All but one quantized": "without"}
@@ -15,10 +15,10 @@ def settings(chosen: Selection) -> SensitivityParams:
     """Draws the form and returns what it says."""
     with st.expander("Settings", icon=":material/settings:"):
         first = st.columns(5)
-        weight_bits = first[0].slider("Bits of weights", 2, 8, 8, key="wbits", bind="query-params")
-        activation_bits = first[1].slider("Bits of activations", 2, 8, 8, key="abits", bind="query-params")
-        scheme = first[2].selectbox("Activation scheme", ("scale", "affine"), key="ascheme", bind="query-params")
-        calibration = selection.calibration(first[3], chosen)
+        weight_bits = fields.weight_bits(first[0], chosen.plan)
+        activation_bits = fields.activation_bits(first[1], chosen.plan)
+        scheme = fields.activation_scheme(first[2], chosen.plan)
+        calibration = fields.calibration(first[3], chosen)
         mode = first[4].selectbox(
             "Mode",
             list(_MODES),
@@ -73,13 +73,12 @@ def settings(chosen: Selection) -> SensitivityParams:
             bind="query-params",
             help="Recorded outputs of the layers before the quantized one. Less is slower, not different.",
         )
-    same = weight_bits == activation_bits
     return SensitivityParams(
         model=chosen.model,
         data=chosen.data,
         plan=chosen.plan,
         bits=weight_bits,
-        activation_bits=None if same else activation_bits,
+        activation_bits=fields.own_activation_bits(weight_bits, activation_bits),
         calibration=calibration,
         parts=_PARTS[parts],
         activation_scheme=scheme,

@@ -7,6 +7,7 @@ import streamlit as st
 
 from qanalysis.jobs import runners
 from qanalysis.jobs.state import Job
+from qanalysis.numerics.change import relative
 from qanalysis.schema.errors import UserError, sentence
 from qanalysis.schema.params.accuracy import TrialsParams
 from qanalysis.schema.plan import Plan
@@ -80,9 +81,7 @@ def numbers(
     """
     columns = st.columns(5 if latency is None else 6)
     columns[0].metric("fp32", f"{fp32:.2f} %")
-    columns[1].metric(
-        "All quantized", f"{quantized:.2f} %", f"{100 * (quantized - fp32) / fp32:+.2f} % relative" if fp32 else None
-    )
+    columns[1].metric("All quantized", f"{quantized:.2f} %", f"{relative(quantized, fp32):+.2f} % relative")
     if trial is None:
         columns[2].metric("This plan", "…", "measuring", delta_color="off", delta_arrow="off")
     else:

@@ -126,7 +126,9 @@ def test_a_best_epoch_that_came_early_asks_for_a_lower_rate(best, fires):
 
 @pytest.mark.parametrize(("gain", "fires"), [(0.0, True), (2.0, False)])
 def test_training_that_gains_nothing_is_told_of(gain, fires):
-    qat = QAT.ptq.model_copy(update={"accuracy": QAT.ptq.accuracy + gain})
+    low, high = QAT.ptq.interval
+    interval = (high + gain, 2 * high - low + gain)
+    qat = QAT.ptq.model_copy(update={"accuracy": QAT.ptq.accuracy + high - low + gain, "interval": interval})
     assert ("no-gain" in rules(results.of_qat(QAT.model_copy(update={"qat": qat})))) == fires
 
 

@@ -12,8 +12,62 @@ from qanalysis.schema.paper import paper, paper_row
 from qanalysis.schema.params.accuracy import CalibrateParams, PtqParams
 from qanalysis.schema.params.task import TaskParams
 from qanalysis.schema.results.accuracy import EvaluateResult
+from qanalysis.schema.results.benchmark import BenchmarkRow, fp32_row, int8_row
 from qanalysis.schema.results.common import Score
 from tests.schema.instances import INSTANCES, SCORE
+
+
+def test_times_of_earlier_sensitivity_results_are_read():
+    """Once `seconds` was the loop over sites, and everything was `total_seconds`."""
+    values = json.loads(INSTANCES["sensitivity"].model_dump_json())
+    del values["sites_seconds"]
+    read = type(INSTANCES["sensitivity"]).model_validate_json(
+        json.dumps(values | {"seconds": 7.0, "total_seconds": 9.0})
+    )
+    assert (read.seconds, read.sites_seconds) == (9.0, 7.0)
+
+
+def rows(*given: tuple[str, int, int, float]) -> tuple[BenchmarkRow, ...]:
+    """Rows of one plan: engine, batch size, sites in int8, median of a time."""
+    row = INSTANCES["benchmark"].rows[0]
+    latency = row.latency_ms
+    return tuple(
+        row.model_copy(
+            update={
+                "engine": engine,
+                "batch": batch,
+                "int8_sites": sites,
+                "latency_ms": latency.model_copy(update={"median": ms}),
+            }
+        )
+        for engine, batch, sites, ms in given
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "engine"),
+    [
+        ([("a", 1, 5, 2.0), ("b", 1, 5, 1.0), ("c", 1, 3, 0.5)], "b"),  # the fastest that runs most of it
+        ([("a", 1, 5, 2.0), ("b", 8, 5, 1.0)], "a"),  # at the first batch size
+    ],
+)
+def test_one_row_stands_for_the_plan(given, engine):
+    assert int8_row(rows(*given)).engine == engine
+
+
+def test_rows_of_other_plans_do_not_stand_for_it():
+    others = [row.model_copy(update={"plan": name}) for row in rows(("a", 1, 5, 2.0)) for name in ("", "mine")]
+    assert int8_row(others) is None
+
+
+def test_the_floating_point_row_is_of_the_same_engine_and_batch():
+    (row,) = rows(("a", 1, 5, 2.0))
+    floats = [
+        one.model_copy(update={"precision": "fp32", "plan": ""})
+        for one in rows(("b", 1, 0, 4.0), ("a", 8, 0, 9.0), ("a", 1, 0, 5.0))
+    ]
+    assert fp32_row([row, *floats], row) is floats[2]
+    assert fp32_row([row, *floats[:2]], row) is None
 
 
 def test_every_analysis_has_params_a_result_and_an_instance_here():

@@ -149,7 +149,7 @@ def test_a_layer_that_did_not_run_in_int8_is_named(app, store):
     opened(app)
     warnings = "\n".join(note.value for note in app.warning)
     assert "only 2 of the plan's 3 layers really ran in int8" in warnings
-    assert "1 layers of the plan did not run in int8" in warnings
+    assert "1 layer of the plan did not run in int8" in warnings
     assert "`stem` in fp32" in warnings
 
 
