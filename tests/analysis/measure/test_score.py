@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from qanalysis.analysis.measure.score import Answers, paired_interval, relative, score, sqnr
+from qanalysis.analysis.measure.score import Answers, paired_interval, score, sqnr
 
 
 def hits(k: int, n: int) -> np.ndarray:
@@ -54,10 +54,6 @@ def test_paired_interval_is_narrower_than_unpaired():
     assert low < -1.0 < high
     unpaired = 1.96 * math.sqrt(2) * score(before).standard_error
     assert high - low < unpaired
-
-
-def test_relative_is_the_paper_s():
-    assert relative(72.06, 76.85) == pytest.approx(-6.23, abs=0.005)  # Table 7, EfficientNet b0
 
 
 def test_sqnr_of_a_tenth_is_twenty_decibels():
