@@ -17,13 +17,11 @@ from statistics import median
 import torch
 
 from qanalysis import models
-from qanalysis.analysis.calibrate import range_tables
-from qanalysis.analysis.measure.progress import silent
 from qanalysis.kernels import counting
 from qanalysis.nn import observe as observation
 from qanalysis.nn.sites import Call, SiteMode
 from qanalysis.numerics import calibrate
-from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
+from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS, parse
 from qanalysis.schema.plan import Plan
 
 
@@ -76,7 +74,8 @@ def main() -> None:
     def everything() -> None:
         seen = observation.observe(module, batches)
         calibrate._kl_divergence_curve.cache_clear()  # it is kept for the pages; a first calibration has to search
-        range_tables(seen, PAPER_CALIBRATIONS, Plan(), silent)
+        for name in PAPER_CALIBRATIONS:
+            seen.ranges(parse(name), Plan())
 
     cases: dict[str, Callable[[], None]] = {
         "plain inference": plain,

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from qanalysis import task as tasks
-from qanalysis.analysis.calibrate import folded, observed, range_tables
 from qanalysis.analysis.measure import score
 from qanalysis.analysis.measure.checkpoint import Checkpoint
+from qanalysis.analysis.measure.ground import calibrated
 from qanalysis.analysis.measure.progress import Report, silent
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.schema.digest import digest
@@ -36,13 +36,14 @@ def run(params: AnswersParams, report: Report = silent, folder: Path | None = No
     checkpoint = Checkpoint(folder, digest("answers", params))
     task = tasks.load(params)
     plan = params.checked_plan(task.coverage)
-    module = folded(task) if params.fold_bn else task.model.module
-    observations = observed(task, module, params.calibration_samples, report)
-    tables = range_tables(observations, params.calibrations, plan, report)
+    ground = calibrated(task, plan, params.calibrations, params.calibration_samples, report, fold=params.fold_bn)
     measure = partial(score.answers, task, samples=params.evaluation_samples, report=report, checkpoint=checkpoint)
-    reference = measure(module, stage="fp32")
+    reference = measure(ground.module, stage="fp32")
     fp32 = _of(reference)
-    quantized = {name: _of(measure(QuantizedModel(module, plan, table), stage=name)) for name, table in tables.items()}
+    quantized = {
+        name: _of(measure(QuantizedModel(ground.module, plan, table), stage=name))
+        for name, table in ground.tables.items()
+    }
     changed = sorted(
         sample
         for sample, said in enumerate(fp32.classes)

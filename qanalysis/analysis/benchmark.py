@@ -2,24 +2,67 @@
 
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
-from qanalysis.analysis.benchmark_points import agreement_row, points
 from qanalysis.analysis.measure.progress import Report, silent, staged
-from qanalysis.analysis.measure.score import answers, score
-from qanalysis.analysis.speed.deployment import Deployment, needs, prepared
+from qanalysis.analysis.measure.score import Answers, answers, score
+from qanalysis.analysis.speed.deployment import Deployment, prepared
+from qanalysis.analysis.speed.layers import layers, operand_elements, products, raised
+from qanalysis.analysis.speed.model import speed_model
+from qanalysis.analysis.speed.rounds import LoadMeter, Timed, measure, speedup, warning
 from qanalysis.analysis.speed.subjects import PLAN, Subject, chosen, environment
+from qanalysis.engines.export.graph import Network
+from qanalysis.engines.layers import gathered, int8_sites
+from qanalysis.engines.process import EngineProcess
+from qanalysis.engines.protocol import Source
+from qanalysis.engines.registry import ENGINES
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.deploy import BenchmarkParams
 from qanalysis.schema.plan import Plan
-from qanalysis.schema.results.benchmark import AgreementRow, BenchmarkResult, BenchmarkRow, GemmRow, Layers, Roofline
-from qanalysis.schema.results.speed import SpeedModel
+from qanalysis.schema.results.benchmark import (
+    AgreementRow,
+    BenchmarkResult,
+    BenchmarkRow,
+    GemmRow,
+    Layers,
+    PlanPoint,
+    Roofline,
+)
+from qanalysis.schema.results.speed import SpeedModel, pareto_front
 
-if TYPE_CHECKING:
-    from qanalysis.analysis.speed.rounds import LoadMeter, Timed
-    from qanalysis.engines.export.graph import Network
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """What is measured: networks as files, and who runs them.
+
+    Attributes:
+        params: how.
+        deployment: the model with its ranges.
+        plans: by the name that rows give them.
+        networks: by plan; under the empty name the one in floating point.
+        files: the networks on disk.
+        subjects: engine, precision and plan of every row.
+        report: told of progress.
+        notes: filled with what could not be measured, and why.
+    """
+
+    params: BenchmarkParams
+    deployment: Deployment
+    plans: Mapping[str, Plan]
+    networks: Mapping[str, Network]
+    files: Mapping[str, Path]
+    subjects: Sequence[Subject]
+    report: Report
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def detailed(self) -> str | None:
+        """The engine whose layers are looked at: the first that executes files."""
+        return next((s.engine for s in self.subjects if ENGINES[s.engine].reads_files), None)
 
 
 def run(params: BenchmarkParams, report: Report = silent, folder: Path | None = None) -> BenchmarkResult:
@@ -28,16 +71,41 @@ def run(params: BenchmarkParams, report: Report = silent, folder: Path | None = 
     Nothing of an earlier attempt is used again: times of different moments are not comparable.
 
     Raises:
-        ValueError: with one sentence: bad names, files or data; a plan that engines cannot execute; no engine that can.
+        UserError: with one sentence: bad names, files or data; a plan that engines cannot execute; no engine that can.
     """
     start = time.perf_counter()
-    needs("onnx", "onnxscript", "onnxruntime")
     subjects, notes = chosen(params)
     report = staged(report, _work(params))
-    given = prepared(params, report)
+    deployment = prepared(params, report)
     with tempfile.TemporaryDirectory(prefix="qanalysis-benchmark-") as place:
-        result = _Benchmark(params, given, subjects, notes, report, Path(place)).result()
-    return result.model_copy(update={"seconds": time.perf_counter() - start})
+        bench = _bench(params, deployment, subjects, notes, report, Path(place))
+        meter = LoadMeter()
+        rows = [row for batch in params.batches for row in _timed(bench, batch, meter)]
+        load = meter.load()
+        agreement, accuracies = _agreement(bench)
+        gemm, roofline = _products(bench) if params.gemm else ((), None)
+        detail, roofline = _layers(bench, roofline) if params.layers else (None, roofline)
+        speed = _speed(bench, Path(place)) if params.predict else None
+    doubt = warning(load)
+    cards = deployment.task.cards()
+    cards["warnings"] = (*cards["warnings"], *((doubt,) if doubt else ()), *bench.notes)
+    cards["environment"] = environment(deployment.task, load)
+    return BenchmarkResult(
+        **cards,
+        params=params,
+        coverage=deployment.coverage,
+        metric=deployment.task.metric,
+        fp32=accuracies[""],
+        rows=tuple(rows),
+        agreement=tuple(agreement),
+        layers=detail,
+        gemm=gemm,
+        roofline=roofline,
+        speed=speed,
+        points=_points(rows, bench, accuracies),
+        float_sites=deployment.float_sites(),
+        seconds=time.perf_counter() - start,
+    )
 
 
 def _work(params: BenchmarkParams) -> dict[str, float]:
@@ -54,251 +122,232 @@ def _work(params: BenchmarkParams) -> dict[str, float]:
     }
 
 
-class _Benchmark:
-    """One benchmark in its parts; each adds to the notes what could not be measured."""
+def _bench(
+    params: BenchmarkParams,
+    deployment: Deployment,
+    subjects: Sequence[Subject],
+    notes: Sequence[str],
+    report: Report,
+    folder: Path,
+) -> Bench:
+    """The networks of all plans, written to the folder."""
+    plans = {PLAN: deployment.plan}
+    for saved in params.plans:
+        saved.check([site.name for site in deployment.coverage.sites])
+        plans[saved.name] = saved.plan
+    networks = {"": deployment.float_network()} | {name: deployment.network(plan) for name, plan in plans.items()}
+    files = {name: folder / f"network-{number}.onnx" for number, name in enumerate(networks)}
+    for name, path in files.items():
+        path.write_bytes(networks[name].proto.SerializeToString())
+    return Bench(params, deployment, plans, networks, files, subjects, report, list(notes))
 
-    def __init__(
-        self,
-        params: BenchmarkParams,
-        given: Deployment,
-        subjects: list[Subject],
-        notes: list[str],
-        report: Report,
-        folder: Path,
-    ) -> None:
-        self._params = params
-        self._given = given
-        self._report = report
-        self._folder = folder
-        self._plans: dict[str, Plan] = {PLAN: given.plan}
-        for saved in params.plans:
-            saved.check([site.name for site in given.observations.coverage.sites])
-            self._plans[saved.name] = saved.plan
-        self._networks: dict[str, Network] = {"": given.float_network()}
-        self._networks |= {name: given.network(plan) for name, plan in self._plans.items()}
-        self._files = {name: folder / f"network-{number}.onnx" for number, name in enumerate(self._networks)}
-        for name, path in self._files.items():
-            path.write_bytes(self._networks[name].proto.SerializeToString())
-        self._subjects = list(subjects)
-        self._notes = list(notes)
 
-    def result(self) -> BenchmarkResult:
-        """All parts, in turn."""
-        from qanalysis.analysis.speed.rounds import LoadMeter, warning
+def _open(bench: Bench, subject: Subject, batch: int) -> Timed | None:
+    """An engine with a network; None, and a note why, where it cannot."""
+    deployment = bench.deployment
+    source = Source(
+        path=str(bench.files[subject.plan]),
+        model=deployment.task.model.name,
+        precision=subject.precision,  # type: ignore[arg-type]
+        batch=batch,
+        shape=tuple(deployment.example.shape[1:]),
+        threads=bench.params.threads,
+        device="cpu" if ENGINES[subject.engine].reads_files else str(deployment.task.device),
+        dtype=deployment.dtype,
+    )
+    try:
+        return Timed(EngineProcess(subject.engine, source))
+    except UserError as error:
+        bench.notes.append(f"{subject.engine} in {subject.precision}, batch {batch}: {error}")
+        return None
 
-        given, params = self._given, self._params
-        meter = LoadMeter()
-        rows = [row for batch in params.batches for row in self._timed(batch, meter)]
-        load = meter.load()
-        agreement, fp32, simulated = self._agreement()
-        gemm, roofline = self._gemm() if params.gemm else ((), None)
-        layers, roofline = self._layers(roofline) if params.layers else (None, roofline)
-        speed = self._speed() if params.predict else None
-        doubt = warning(load)
-        cards = given.task.cards()
-        cards["warnings"] = (*cards["warnings"], *((doubt,) if doubt else ()), *self._notes)
-        cards["environment"] = environment(given.task, load)
-        return BenchmarkResult(
-            **cards,
-            params=params,
-            coverage=given.observations.coverage,
-            metric=given.task.metric,
-            fp32=fp32,
-            rows=tuple(rows),
-            agreement=tuple(agreement),
-            layers=layers,
-            gemm=gemm,
-            roofline=roofline,
-            speed=speed,
-            points=points(rows, self._detailed, params.batches[-1], self._plans, simulated, fp32),
-            float_sites=given.float_sites(given.plan),
-            seconds=0.0,
-        )
 
-    def _open(self, subject: Subject, batch: int) -> "Timed | None":
-        from qanalysis.analysis.speed.rounds import Timed
-        from qanalysis.engines.process import EngineProcess
-        from qanalysis.engines.protocol import Source
+def _timed(bench: Bench, batch: int, meter: LoadMeter) -> list[BenchmarkRow]:
+    """All networks at one batch size, by turns."""
+    opened = {subject: timed for subject in bench.subjects if (timed := _open(bench, subject, batch)) is not None}
+    rows: list[BenchmarkRow] = []
+    int8: dict[Subject, int] = {}
 
-        source = Source(
-            path=str(self._files[subject.plan]),
-            model=self._given.task.model.name,
-            precision=subject.precision,  # type: ignore[arg-type]
-            batch=batch,
-            shape=tuple(self._given.example.shape[1:]),
-            threads=self._params.threads,
-            device=str(self._given.task.device) if subject.engine.startswith("torch") else "cpu",
-            dtype=self._given.dtype,
-        )
-        try:
-            return Timed(EngineProcess(subject.engine, source))
-        except ValueError as error:
-            self._notes.append(f"{subject.engine} in {subject.precision}, batch {batch}: {error}")
-            return None
+    def tell(done: int, total: int) -> None:
+        """After every round, what is known of all rows; numbers still move."""
+        rows[:] = [_row(bench, subject, batch, opened, int8[subject]) for subject in opened]
+        bench.report("table", rows=[row.model_dump(mode="json") for row in rows])
+        bench.report("progress", stage=f"batch {batch}", done=done, total=total)
 
-    def _timed(self, batch: int, meter: "LoadMeter") -> list[BenchmarkRow]:
-        """All networks at one batch size, by turns."""
-        from qanalysis.analysis.speed.rounds import measure
+    try:
+        for subject in list(opened):
+            try:
+                opened[subject].process.latency(0)
+                int8[subject] = _int8_sites(bench, subject, opened[subject])
+            except UserError as error:
+                bench.notes.append(f"{subject.engine} in {subject.precision}, batch {batch}: {error}")
+                opened.pop(subject).process.close()
+        measure(list(opened.values()), bench.params.seconds, bench.params.rounds, tell)
+        for row in rows:
+            bench.report("row", **row.model_dump(mode="json"))
+        meter.closing(*(timed.process for timed in opened.values()))
+    finally:
+        for timed in opened.values():
+            timed.process.close()
+    return rows
 
-        opened = {subject: timed for subject in self._subjects if (timed := self._open(subject, batch)) is not None}
-        stage = f"batch {batch}"
-        rows: list[BenchmarkRow] = []
-        int8: dict[Subject, int] = {}
 
-        def tell(done: int, total: int) -> None:
-            """After every round, what is known of all rows; numbers still move."""
-            rows[:] = [self._row(subject, timed, batch, opened, int8[subject]) for subject, timed in opened.items()]
-            self._report("table", rows=[row.model_dump(mode="json") for row in rows])
-            self._report("progress", stage=stage, done=done, total=total)
+def _int8_sites(bench: Bench, subject: Subject, timed: Timed) -> int:
+    """Sites that the engine really executes in int8."""
+    if not subject.plan:
+        return 0
+    return len(int8_sites(timed.process.int8_layers(), bench.networks[subject.plan].nodes))
 
-        try:
-            for subject in list(opened):
-                try:
-                    opened[subject].process.latency(0)
-                    int8[subject] = self._int8_sites(subject, opened[subject])
-                except ValueError as error:
-                    self._notes.append(f"{subject.engine} in {subject.precision}, batch {batch}: {error}")
-                    opened.pop(subject).process.close()
-            measure(list(opened.values()), self._params.seconds, self._params.rounds, tell)
-            for row in rows:
-                self._report("row", **row.model_dump(mode="json"))
-            meter.closing(*(timed.process for timed in opened.values()))
-        finally:
-            for timed in opened.values():
-                timed.process.close()
-        return rows
 
-    def _int8_sites(self, subject: Subject, timed: "Timed") -> int:
-        """Sites that the engine really executes in int8."""
-        from qanalysis.engines.layers import int8_sites
+def _row(
+    bench: Bench, subject: Subject, batch: int, opened: Mapping[Subject, Timed], executed_in_int8: int
+) -> BenchmarkRow:
+    timed = opened[subject]
+    base = opened.get(Subject(subject.engine, "fp32"))
+    if base is None:
+        base = next((other for key, other in opened.items() if key.precision == "fp32"), None)
+    faster, interval = (None, None) if base is None else speedup(base, timed)
+    latency = timed.latency()
+    planned = bench.deployment.quantized_sites(bench.plans[subject.plan]) if subject.plan else ()
+    size = bench.files[subject.plan].stat().st_size / 1e6
+    return BenchmarkRow(
+        engine=subject.engine,
+        precision=subject.precision,
+        plan=subject.plan,
+        batch=batch,
+        latency_ms=latency,
+        throughput=1e3 * batch / latency.median,
+        speedup=faster,
+        speedup_interval=interval,
+        int8_sites=executed_in_int8,
+        planned_sites=len(planned),
+        sites=len(bench.deployment.coverage.sites),
+        memory_mb=timed.process.peak_bytes() / 1e6,
+        file_mb=size if ENGINES[subject.engine].reads_files else None,
+        compile_seconds=timed.process.compile_seconds,
+    )
 
-        if not subject.plan:
-            return 0
-        return len(int8_sites(timed.process.int8_layers(), self._networks[subject.plan].nodes))
 
-    def _row(
-        self, subject: Subject, timed: "Timed", batch: int, all_: dict[Subject, "Timed"], int8_sites: int
-    ) -> BenchmarkRow:
-        from qanalysis.analysis.speed.rounds import speedup
-
-        base = all_.get(Subject(subject.engine, "fp32"))
-        if base is None:
-            base = next((one for other, one in all_.items() if other.precision == "fp32"), None)
-        faster, interval = (None, None) if base is None else speedup(base, timed)
-        latency = timed.latency()
-        floats = self._given.float_sites(self._plans[subject.plan]) if subject.plan else {}
-        total = len(self._given.observations.coverage.sites)
-        uses_file = not subject.engine.startswith("torch")
-        return BenchmarkRow(
-            engine=subject.engine,
-            precision=subject.precision,
-            plan=subject.plan,
-            batch=batch,
-            latency_ms=latency,
-            throughput=1e3 * batch / latency.median,
-            speedup=faster,
-            speedup_interval=interval,
-            int8_sites=int8_sites,
-            planned_sites=total - len(floats) if subject.plan else 0,
-            sites=total,
-            memory_mb=timed.process.peak_bytes() / 1e6,
-            file_mb=self._files[subject.plan].stat().st_size / 1e6 if uses_file else None,
-            compile_seconds=timed.process.compile_seconds,
-        )
-
-    def _agreement(self) -> tuple[list[AgreementRow], float, dict[str, float]]:
-        """Every engine that reads files against the simulation; also accuracies in fp32 and of every plan."""
-        task, samples = self._given.task, self._params.evaluation_samples
-        expected = {"": answers(task, task.model.module, samples, self._report, "agreement")}
-        for name, plan in self._plans.items():
-            expected[name] = answers(task, self._given.simulation(plan), samples, self._report, "agreement")
-        reference = expected[""]
-        accuracy = {name: score(one.hits(reference)).accuracy for name, one in expected.items()}
-        rows = []
-        for subject in self._subjects:
-            timed = None if subject.engine.startswith("torch") else self._open(subject, self._params.batch_size)
-            if timed is None:
+def _agreement(bench: Bench) -> tuple[list[AgreementRow], dict[str, float]]:
+    """Every engine that reads files against the simulation, and the accuracies of all plans by name, in %."""
+    task, samples, report = bench.deployment.task, bench.params.evaluation_samples, bench.report
+    expected = {"": answers(task, task.model.module, samples, report, "agreement")}
+    for name, plan in bench.plans.items():
+        expected[name] = answers(task, bench.deployment.simulation(plan), samples, report, "agreement")
+    reference = expected[""]
+    accuracies = {name: score(simulated.hits(reference)).accuracy for name, simulated in expected.items()}
+    rows = []
+    for subject in bench.subjects:
+        if not ENGINES[subject.engine].reads_files:
+            continue
+        timed = _open(bench, subject, bench.params.batch_size)
+        if timed is None:
+            continue
+        with timed.process as process:
+            run_file = lambda x: torch.from_numpy(process.run(x.cpu().contiguous().numpy()))  # noqa: E731
+            try:
+                measured = answers(task, run_file, samples, report, "agreement")
+            except UserError as error:
+                bench.notes.append(f"agreement of {subject.engine} in {subject.precision}: {error}")
                 continue
+        rows.append(_agreement_row(subject, measured, expected[subject.plan], reference, accuracies[subject.plan]))
+    return rows, accuracies
+
+
+def _agreement_row(
+    subject: Subject, measured: Answers, expected: Answers, reference: Answers, simulated: float
+) -> AgreementRow:
+    """An engine's answers against those expected of it.
+
+    Args:
+        subject: what was measured.
+        measured: its answers.
+        expected: those of the simulation, or of the model in floating point.
+        reference: those of the model in floating point, which hold the labels.
+        simulated: accuracy of the simulation, in %.
+    """
+    return AgreementRow(
+        engine=subject.engine,
+        precision=subject.precision,
+        plan=subject.plan,
+        samples=len(measured.logits),
+        agreement=100 * float((measured.predictions == expected.predictions).mean()),
+        accuracy=score(measured.hits(reference)).accuracy,
+        simulated=simulated,
+    )
+
+
+def _layers(bench: Bench, roofline: Roofline | None) -> tuple[Layers | None, Roofline | None]:
+    """Where the time goes, and the roofline, which a layer may raise."""
+    deployment, engine, batch = bench.deployment, bench.detailed, bench.params.batches[-1]
+    macs = {site.name: site.macs for site in deployment.coverage.sites}
+    measured = {}
+    for subject in bench.subjects:
+        if subject.engine != engine or subject.plan not in ("", PLAN):
+            continue
+        timed = _open(bench, subject, batch)
+        if timed is not None:
             with timed.process as process:
-                try:
-                    measured = answers(
-                        task,
-                        lambda x: torch.from_numpy(process.run(x.cpu().contiguous().numpy())),
-                        samples,
-                        self._report,
-                        "agreement",
-                    )
-                except ValueError as error:
-                    self._notes.append(f"agreement of {subject.engine} in {subject.precision}: {error}")
-                    continue
-            rows.append(agreement_row(subject, measured, expected[subject.plan], reference, accuracy[subject.plan]))
-        return rows, accuracy[""], accuracy
+                measured[subject.precision] = gathered(process.per_layer(), bench.networks[subject.plan].nodes, macs)
+    bench.report("progress", stage="layers", done=1, total=1)
+    if engine is None or not any(precision.sites for precision in measured.values()):
+        bench.notes.append("No engine that was measured tells the times of its layers.")
+        return None, roofline
+    if roofline is not None:
+        roofline = raised(roofline, measured, deployment.coverage, batch)
+    sizes = operand_elements(deployment.on_cpu, deployment.example)
+    planned = frozenset(deployment.quantized_sites())
+    return layers(engine, batch, measured, deployment.coverage, planned, sizes, roofline), roofline
 
-    @property
-    def _detailed(self) -> str | None:
-        """The engine whose layers are looked at: the first that executes files."""
-        return next((s.engine for s in self._subjects if not s.engine.startswith("torch")), None)
 
-    def _layers(self, roofline: Roofline | None) -> tuple[Layers | None, Roofline | None]:
-        """Where the time goes, and the roofline, which a layer may raise."""
-        from qanalysis.analysis.speed import layers as benchmark_layers
-        from qanalysis.engines.layers import gathered
+def _products(bench: Bench) -> tuple[tuple[GemmRow, ...], Roofline | None]:
+    """Throughput of matrix products, and the roofline that follows from it."""
+    if bench.detailed is None:
+        return (), None
+    try:
+        return products(bench.detailed, bench.params.threads)
+    except UserError as error:
+        bench.notes.append(f"Products of matrices were not measured: {error}")
+        return (), None
+    finally:
+        bench.report("progress", stage="gemm", done=1, total=1)
 
-        given, engine, batch = self._given, self._detailed, self._params.batches[-1]
-        coverage = given.observations.coverage
-        measured = {}
-        for subject in self._subjects:
-            if subject.engine != engine or subject.plan not in ("", PLAN):
-                continue
-            timed = self._open(subject, batch)
-            if timed is not None:
-                with timed.process as process:
-                    steps = process.per_layer()
-                macs = {site.name: site.macs for site in coverage.sites}
-                measured[subject.precision] = gathered(steps, self._networks[subject.plan].nodes, macs)
-        self._report("progress", stage="layers", done=1, total=1)
-        if engine is None or not any(one.sites for one in measured.values()):
-            self._notes.append("No engine that was measured tells the times of its layers.")
-            return None, roofline
-        if roofline is not None:
-            roofline = benchmark_layers.raised(roofline, measured, coverage, batch)
-        floats = given.float_sites(given.plan)
-        planned = frozenset(site.name for site in coverage.sites if site.name not in floats)
-        sizes = benchmark_layers.operand_elements(given.module, given.example)
-        return benchmark_layers.layers(engine, batch, measured, coverage, planned, sizes, roofline), roofline
 
-    def _gemm(self) -> tuple[tuple[GemmRow, ...], Roofline | None]:
-        from qanalysis.analysis.speed.layers import products
+def _speed(bench: Bench, folder: Path) -> SpeedModel | None:
+    """What predicts the latency of other plans."""
+    params, engine = bench.params, bench.detailed
+    if engine is None:
+        return None
+    tell = lambda done, total: bench.report("progress", stage="prediction", done=done, total=total)  # noqa: E731
+    batch = params.batches[-1]
+    try:
+        return speed_model(bench.deployment, engine, batch, params.threads, params.seconds, params.rounds, folder, tell)
+    except UserError as error:
+        bench.notes.append(f"Latencies of other plans cannot be predicted: {error}")
+        return None
 
-        engine = self._detailed
-        if engine is None:
-            return (), None
-        try:
-            return products(engine, self._params.threads)
-        except ValueError as error:
-            self._notes.append(f"Products of matrices were not measured: {error}")
-            return (), None
-        finally:
-            self._report("progress", stage="gemm", done=1, total=1)
 
-    def _speed(self) -> SpeedModel | None:
-        from qanalysis.analysis.speed.model import speed_model
+def _points(rows: Sequence[BenchmarkRow], bench: Bench, accuracies: Mapping[str, float]) -> tuple[PlanPoint, ...]:
+    """Every plan, and floating point: accuracy against the speed in one engine at the last batch size.
 
-        engine, params = self._detailed, self._params
-        if engine is None:
-            return None
-        tell = lambda done, total: self._report("progress", stage="prediction", done=done, total=total)  # noqa: E731
-        try:
-            return speed_model(
-                self._given,
-                engine,
-                params.batches[-1],
-                params.threads,
-                params.seconds,
-                params.rounds,
-                self._folder,
-                tell,
-            )
-        except ValueError as error:
-            self._notes.append(f"Latencies of other plans cannot be predicted: {error}")
-            return None
+    Args:
+        rows: what was timed.
+        bench: the plans, the engine and the batch size.
+        accuracies: of the plans by name, in floating point under the empty name, in %.
+    """
+    batch = bench.params.batches[-1]
+    points = [
+        PlanPoint(
+            name=row.plan or row.precision,
+            plan=bench.plans.get(row.plan),
+            engine=row.engine,
+            batch=batch,
+            latency_ms=row.latency_ms.min,
+            accuracy=accuracies[row.plan],
+            front=False,
+        )
+        for row in rows
+        if row.engine == bench.detailed and row.batch == batch and row.precision in ("fp32", "int8")
+    ]
+    front = pareto_front([(point, point.latency_ms, point.accuracy) for point in points])
+    return tuple(point.model_copy(update={"front": point in front}) for point in points)

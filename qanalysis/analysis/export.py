@@ -9,11 +9,18 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 
 from qanalysis.analysis.measure.progress import Report, silent, staged
 from qanalysis.analysis.measure.score import Answers, answers, score
-from qanalysis.analysis.speed.deployment import Deployment, needs, prepared
+from qanalysis.analysis.speed.deployment import Deployment, prepared
+from qanalysis.engines.export import files
+from qanalysis.engines.export.graph import network as make_network
+from qanalysis.engines.export.parity import TOLERANCE, Deployed, differences, first_wrong
+from qanalysis.engines.export.trace import OPSET
+from qanalysis.engines.reference import Reference
+from qanalysis.schema.analyses import need
 from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.deploy import ExportParams
 from qanalysis.schema.results.export import ExportedFile, ExportResult, SiteParity, Verification
@@ -40,9 +47,7 @@ def run(params: ExportParams, report: Report = silent, folder: Path | None = Non
     """
     start = time.perf_counter()
     where = Path(params.output).expanduser() if params.output else folder or Path()
-    needs("onnx", "onnxruntime", *(("openvino",) if "openvino" in params.flavours else ()))
-    from qanalysis.engines.export import files
-    from qanalysis.engines.export.trace import OPSET
+    need(*(("openvino",) if "openvino" in params.flavours else ()))
 
     files.check_writable(where)
     report = staged(report, _work(params))
@@ -69,11 +74,11 @@ def run(params: ExportParams, report: Report = silent, folder: Path | None = Non
         note = f"The fp16 file gives the simulation's answer for {half:.1f} % of the samples only: do not deploy it."
         note += beyond_half({tensor: histogram.amax for tensor, histogram in given.observations.histograms.items()})
         cards["warnings"] = (*cards["warnings"], note)
-    floats = given.float_sites(given.plan)
+    floats = given.float_sites()
     return ExportResult(
         **cards,
         params=params,
-        coverage=given.observations.coverage,
+        coverage=given.coverage,
         metric=task.metric,
         folder=str(where.resolve()),
         files=tuple(
@@ -83,7 +88,7 @@ def run(params: ExportParams, report: Report = silent, folder: Path | None = Non
         plan=given.plan,
         opset=OPSET,
         fp32=fp32,
-        quantized_sites=tuple(s.name for s in given.observations.coverage.sites if s.name not in floats),
+        quantized_sites=tuple(s.name for s in given.coverage.sites if s.name not in floats),
         float_sites=floats,
         residuals=tuple(tensor.site for tensor in operands.steps if tensor.role == "residual"),
         verification=verification,
@@ -148,11 +153,6 @@ def _verified(
     Raises:
         UserError: if a file computes something else.
     """
-    import onnx
-
-    from qanalysis.engines.export.graph import network as make_network
-    from qanalysis.engines.export.parity import TOLERANCE, differences, first_wrong
-    from qanalysis.engines.reference import Reference
 
     task, plan = given.task, given.plan
     operands = given.operands(plan)
@@ -209,7 +209,6 @@ def _verified(
 
 def _noise(given: Deployment, operands: object, inputs: torch.Tensor) -> float:
     """What rounding alone does: the same computation in float64 and in float32; 0 where there is only the latter."""
-    from qanalysis.engines.export.parity import Deployed
 
     double = copy.deepcopy(given.folded.model).double()
     single = logits(Deployed(given.folded.model, operands)(inputs))  # type: ignore[arg-type]

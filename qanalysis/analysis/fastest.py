@@ -18,8 +18,11 @@ from qanalysis.analysis.measure.checkpoint import Checkpoint
 from qanalysis.analysis.measure.comparison import change
 from qanalysis.analysis.measure.progress import Report, Snapshot, silent, staged
 from qanalysis.analysis.measure.score import Answers, answers, score
-from qanalysis.analysis.speed.deployment import Deployment, needs, prepared
+from qanalysis.analysis.speed.deployment import Deployment, prepared
+from qanalysis.analysis.speed.model import opened, speed_model
+from qanalysis.analysis.speed.rounds import LoadMeter, Timed, measure, warning
 from qanalysis.analysis.speed.subjects import environment
+from qanalysis.engines.registry import engine
 from qanalysis.numerics.change import relative
 from qanalysis.schema.digest import digest
 from qanalysis.schema.params.deploy import FastestParams
@@ -38,10 +41,6 @@ def run(params: FastestParams, report: Report = silent, folder: Path | None = No
         ValueError: with one sentence: bad names, files or data; a plan or engine that cannot be used.
     """
     start = time.perf_counter()
-    needs("onnx", "onnxscript", "onnxruntime")
-    from qanalysis.analysis.speed.model import speed_model
-    from qanalysis.analysis.speed.rounds import LoadMeter, warning
-    from qanalysis.engines.registry import engine
 
     engine(params.engine)
     report = staged(report, _work(params))
@@ -65,7 +64,7 @@ def run(params: FastestParams, report: Report = silent, folder: Path | None = No
     return FastestResult(
         **cards,
         params=params,
-        coverage=given.observations.coverage,
+        coverage=given.coverage,
         metric=given.task.metric,
         fp32=search.fp32,
         quantized=search.steps[0].accuracy,
@@ -197,11 +196,7 @@ def _order(
 ) -> list[str]:
     """Sites in int8 by what they lose (divergence of the logits, alone in int8) for the time they gain."""
     baseline = Baseline(
-        task=given.task,
-        plan=given.plan,
-        observations=given.observations,
-        ranges=given.ranges,
-        coverage=given.observations.coverage,
+        **given.values(),
         reference=reference,
         fp32_seconds=0.0,
         samples=len(reference.logits),
@@ -223,11 +218,9 @@ def _order(
 
 def _measured(given: Deployment, params: FastestParams, skipped: tuple[str, ...], folder: Path) -> float:
     """Shortest latency of a plan in ms."""
-    from qanalysis.analysis.speed.model import opened
-    from qanalysis.analysis.speed.rounds import Timed, measure
 
     plan: Plan | None = given.plan.skipping(*skipped)
-    if plan is not None and len(given.float_sites(plan)) == len(given.observations.coverage.sites):
+    if plan is not None and len(given.float_sites(plan)) == len(given.coverage.sites):
         plan = None
     with opened(given, params.engine, plan, params.batch, params.threads, folder) as process:
         timed = Timed(process)

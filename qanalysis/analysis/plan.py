@@ -27,7 +27,7 @@ def run(params: PlanParams, report: Report = silent, folder: Path | None = None)
     given = baseline.measure(params, report, Checkpoint(folder, digest("plan", params)))
     quantized = given.quantized(given.plan)
     parts = [compare(logits(quantized(batch.inputs)), batch.reference, batch.labels) for batch in given.batches("plan")]
-    floats = given.float_sites
+    floats = given.float_sites()
     cards = given.task.cards()
     parameters = cards["model"].parameters
     return PlanResult(
@@ -37,9 +37,9 @@ def run(params: PlanParams, report: Report = silent, folder: Path | None = None)
         metric=given.task.metric,
         fp32=given.fp32,
         change=Change(**change(Comparison.joined(parts))),
-        quantized_sites=tuple(given.candidates),
+        quantized_sites=given.quantized_sites(),
         float_sites=floats,
-        int8_mac_share=given.int8_mac_share(given.plan),
+        int8_mac_share=given.int8_mac_share(),
         model_bytes=plan_bytes(given.plan.skipping(*floats), given.coverage, parameters),
         fp32_bytes=fp32_bytes(parameters),
         seconds=time.perf_counter() - start,

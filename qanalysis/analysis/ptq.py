@@ -1,22 +1,17 @@
 """Post-training quantization with several calibrations, from one pass over the calibration data (Tables 4 and 5)."""
 
 import time
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from torch import nn
-
 from qanalysis import task as tasks
-from qanalysis.analysis.calibrate import OBSERVATIONS, folded, magnitudes, observed, range_tables
-from qanalysis.analysis.measure.baseline import float_sites, unreached_note
 from qanalysis.analysis.measure.checkpoint import Checkpoint
+from qanalysis.analysis.measure.ground import OBSERVATIONS, calibrated, magnitudes, unreached_note
 from qanalysis.analysis.measure.progress import Report, silent, staged
 from qanalysis.analysis.measure.score import Answers, answers, paired_interval, score, sqnr
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.numerics.change import relative
 from qanalysis.schema.digest import digest
-from qanalysis.schema.observations import Observations
 from qanalysis.schema.params.accuracy import PtqParams
 from qanalysis.schema.results.accuracy import PtqResult, PtqRow
 from qanalysis.task import Task
@@ -32,37 +27,43 @@ def run(params: PtqParams, report: Report = silent, folder: Path | None = None) 
     checkpoint = Checkpoint(folder, digest("ptq", params))
     task = tasks.load(params)
     plan = params.checked_plan(task.coverage)
-    module = folded(task) if params.fold_bn else task.model.module
     report = staged(report, _work(params, task))
-    observations = _observed(task, module, params, report, checkpoint)
-    tables = range_tables(observations, params.calibrations, plan, report)
+    kept = checkpoint.file(OBSERVATIONS)
+    if kept is not None and kept.is_file():
+        _read_through(task, params)
+    ground = calibrated(
+        task,
+        plan,
+        params.calibrations,
+        params.calibration_samples,
+        report,
+        fold=params.fold_bn,
+        checkpoint=checkpoint,
+    )
     measure = partial(answers, task, samples=params.evaluation_samples, report=report, checkpoint=checkpoint)
-    reference = measure(module, stage="fp32")
+    reference = measure(ground.module, stage="fp32")
     fp32 = score(reference.hits(reference))
     rows, unreached = [], set[str]()
-    for name, table in tables.items():
-        quantized = QuantizedModel(module, plan, table)
+    for name, table in ground.tables.items():
+        quantized = QuantizedModel(ground.module, plan, table)
         row = _row(name, measure(quantized, stage=name), reference, fp32.accuracy)
         report("row", **row.model_dump())
         unreached |= quantized.unreached
         rows.append(row)
-    floats = float_sites(plan, observations.coverage, next(iter(tables.values())))
-    quantized_sites = tuple(site.name for site in observations.coverage.sites if site.name not in floats)
-    int8_macs = sum(site.macs for site in observations.coverage.sites if site.name not in floats)
     return PtqResult(
         **task.cards(*unreached_note(unreached)),
         params=params,
-        coverage=observations.coverage,
+        coverage=ground.coverage,
         metric=task.metric,
         fp32=fp32.accuracy,
         fp32_score=fp32,
         rows=tuple(rows),
         best=max(rows, key=lambda row: (row.accuracy, row.sqnr or 0)).calibration,
-        ranges={name: magnitudes(table) for name, table in tables.items()},
-        sites=tuple({"name": s.name, "kind": s.kind, "macs": s.macs} for s in observations.coverage.sites),
-        quantized_sites=quantized_sites,
-        int8_mac_share=100 * int8_macs / max(observations.coverage.macs, 1),
-        float_sites=floats,
+        ranges={name: magnitudes(table) for name, table in ground.tables.items()},
+        sites=tuple({"name": s.name, "kind": s.kind, "macs": s.macs} for s in ground.coverage.sites),
+        quantized_sites=ground.quantized_sites(),
+        int8_mac_share=ground.int8_mac_share(),
+        float_sites=ground.float_sites(),
         seconds=time.perf_counter() - start,
     )
 
@@ -76,20 +77,6 @@ def _work(params: PtqParams, task: Task) -> dict[str, float]:
         "fp32": evaluation,
         **dict.fromkeys(params.calibrations, 1.5 * evaluation),
     }
-
-
-def _observed(task: Task, module: nn.Module, params: PtqParams, report: Report, checkpoint: Checkpoint) -> Observations:
-    """The pass over the calibration data, kept as one file."""
-    path = checkpoint.file(OBSERVATIONS)
-    if path is not None and path.is_file():
-        with suppress(ValueError):  # not whole: observed again
-            observations = Observations.load(path)
-            _read_through(task, params)
-            return observations
-    observations = observed(task, module, params.calibration_samples, report)
-    if path is not None:
-        observations.save(path)
-    return observations
 
 
 def _read_through(task: Task, params: PtqParams) -> None:

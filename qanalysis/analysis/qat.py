@@ -12,10 +12,9 @@ import torch
 from torch import nn
 
 from qanalysis import task as tasks
-from qanalysis.analysis.calibrate import folded, magnitudes, observed, range_tables
-from qanalysis.analysis.measure.baseline import float_sites
 from qanalysis.analysis.measure.checkpoint import Checkpoint
 from qanalysis.analysis.measure.comparison import change, compare
+from qanalysis.analysis.measure.ground import Ground, calibrated, magnitudes
 from qanalysis.analysis.measure.progress import Report, silent, staged
 from qanalysis.analysis.measure.score import Answers, answers, score
 from qanalysis.analysis.training import processes
@@ -33,7 +32,6 @@ from qanalysis.schema.digest import digest
 from qanalysis.schema.errors import UserError
 from qanalysis.schema.observations import RangeTable, ends
 from qanalysis.schema.params.qat import BEST, QatParams
-from qanalysis.schema.plan import Plan
 from qanalysis.schema.results.qat import CalibrationScore, Phase, QatEpoch, QatRecipe, QatResult, QatRun
 from qanalysis.schema.results.sensitivity import Change
 from qanalysis.schema.trained import TrainedQuantization
@@ -66,7 +64,7 @@ def run(params: QatParams, report: Report = silent, folder: Path | None = None) 
         study.tell()
         trained = study.quantized()
         run_ = finetune(trained, study.training("qat"))
-        ranges = trained.table("trained") if isinstance(trained, LearnedModel) else study.table
+        ranges = trained.table("trained") if isinstance(trained, LearnedModel) else study.ranges
         control = study.control()
         qat = study.change(study.answers(QuantizedModel(trained.model, study.plan, ranges)))
         if folder is not None:
@@ -76,14 +74,10 @@ def run(params: QatParams, report: Report = silent, folder: Path | None = None) 
 
 
 @dataclass(frozen=True, eq=False)
-class _Study:
-    """Everything that is known before training."""
+class _Study(Ground):
+    """Everything that is known before training; its ranges are those of the calibration that training starts from."""
 
     params: QatParams
-    task: Task
-    source: nn.Module
-    plan: Plan
-    table: RangeTable
     reference: Answers
     ptq: Change
     calibrations: tuple[CalibrationScore, ...]
@@ -97,11 +91,11 @@ class _Study:
     def quantized(self) -> QuantizedModel:
         """A copy of the network under the plan, to be trained."""
         kind = LearnedModel if self.params.ranges == "learned" else QuantizedModel
-        return kind(self.float_copy(), self.plan, self.table)
+        return kind(self.float_copy(), self.plan, self.ranges)
 
     def float_copy(self) -> nn.Module:
         """A copy of the network, to be trained as it is."""
-        network: nn.Module = copy.deepcopy(self.source).requires_grad_()
+        network: nn.Module = copy.deepcopy(self.module).requires_grad_()
         return network
 
     def training(self, phase: Phase) -> Training:
@@ -118,7 +112,7 @@ class _Study:
             trace=folder / TRACE if folder is not None and phase == "qat" else None,
             stop_asked=self.stop_asked,
             processes=self.processes,
-            teacher=self.source if self.params.teacher else None,
+            teacher=self.module if self.params.teacher else None,
         )
 
     def stop_asked(self) -> bool:
@@ -131,9 +125,9 @@ class _Study:
             "table",
             fp32=score(self.reference.hits(self.reference)).accuracy,
             ptq=self.ptq.accuracy,
-            calibration=self.table.calibration,
+            calibration=self.ranges.calibration,
             recipe=self.recipe.model_dump(),
-            ranges_before=magnitudes(self.table),
+            ranges_before=magnitudes(self.ranges),
         )
 
     def answers(self, network: nn.Module) -> Answers:
@@ -178,10 +172,10 @@ class _Study:
             architecture=architecture(self.task.model),
             folded=self.params.batch_norm == "folded" or (before is not None and before.folded),
             plan=self.plan,
-            calibration=self.table.calibration,
+            calibration=self.ranges.calibration,
             learned=self.params.ranges == "learned",
             ranges=ends(ranges),
-            sites=tuple(site.name for site in self.task.coverage.sites),
+            sites=tuple(site.name for site in self.coverage.sites),
         )
 
     def result(
@@ -194,16 +188,15 @@ class _Study:
         notes: tuple[str, ...],
     ) -> QatResult:
         """The result."""
-        floats = float_sites(self.plan, self.task.coverage, self.table)
         cards = self.task.cards(*notes)
         cards["warnings"] = (*cards["warnings"], *(run_.stopped,) * (run_.stopped is not None))
         return QatResult(
             **cards,
             params=self.params,
-            coverage=self.task.coverage,
+            coverage=self.coverage,
             metric=self.task.metric,
             fp32=score(self.reference.hits(self.reference)),
-            calibration=self.table.calibration,
+            calibration=self.ranges.calibration,
             ptq=self.ptq,
             qat=qat,
             fp32_control=control[1],
@@ -215,9 +208,9 @@ class _Study:
             step_seconds=run_.step_seconds,
             fp32_step_seconds=control[2],
             plan=self.plan,
-            sites=tuple(site.name for site in self.task.coverage.sites if site.name not in floats),
-            float_sites=floats,
-            ranges_before=magnitudes(self.table),
+            sites=self.quantized_sites(),
+            float_sites=self.float_sites(),
+            ranges_before=magnitudes(self.ranges),
             ranges=magnitudes(ranges),
             checkpoint=CHECKPOINT if self.folder is not None else None,
             trace=TRACE if self.folder is not None else None,
@@ -242,7 +235,6 @@ def _prepared(
         raise UserError(f"{task.data.name} has no training samples: fine-tuning needs some (see the names of data).")
     if params.autocast == "fp16" and task.device.type != "cuda":
         raise UserError("autocast fp16 needs a GPU; choose bf16 or none on the CPU.")
-    source = folded(task) if params.batch_norm == "folded" else task.model.module
     given = recipe(params, task.model.architecture, len(task.data.train))
     if params.augment and not task.data.images:
         note = "The samples are not known to be images: they are not flipped or shifted."
@@ -260,21 +252,17 @@ def _prepared(
     batches.of_step(0)  # refuses bad labels before anything takes long
     names = PAPER_CALIBRATIONS if params.effective_calibration == BEST else (params.effective_calibration,)
     report = staged(report, _work(params, given, task, names))
-    observations = observed(task, source, params.calibration_samples, report)
-    tables = range_tables(observations, names, plan, report)
+    ground = calibrated(task, plan, names, params.calibration_samples, report, fold=params.batch_norm == "folded")
     measure = partial(answers, task, samples=params.evaluation_samples, report=report, checkpoint=checkpoint)
-    reference = measure(source, stage="fp32")
+    reference = measure(ground.module, stage="fp32")
     changes = {
-        name: _change(task, measure(QuantizedModel(source, plan, table), stage=name), reference)
-        for name, table in tables.items()
+        name: _change(task, measure(QuantizedModel(ground.module, plan, table), stage=name), reference)
+        for name, table in ground.tables.items()
     }
     best = max(changes, key=lambda name: (changes[name].accuracy, -changes[name].kl))
     study = _Study(
+        **replace(ground, tables={best: ground.tables[best]}).values(),
         params=params,
-        task=task,
-        source=source,
-        plan=plan,
-        table=tables[best],
         reference=reference,
         ptq=changes[best],
         calibrations=tuple(

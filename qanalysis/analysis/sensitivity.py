@@ -17,6 +17,7 @@ from qanalysis.analysis.measure import baseline, skipping
 from qanalysis.analysis.measure.baseline import Baseline, Batch
 from qanalysis.analysis.measure.checkpoint import Checkpoint
 from qanalysis.analysis.measure.comparison import Comparison, change, compare
+from qanalysis.analysis.measure.ground import unreached_note
 from qanalysis.analysis.measure.progress import Report, silent
 from qanalysis.analysis.measure.proxies import proxies
 from qanalysis.analysis.measure.recall import recall
@@ -71,7 +72,7 @@ def run(params: SensitivityParams, report: Report = silent, folder: Path | None 
         steps = skipping.in_order(given, order, params.most_skipped, params.target)
     scores = proxies(given, rows) if params.proxies and params.mode == "only" else ()
     return SensitivityResult(
-        **given.task.cards(*baseline.unreached_note(measured.unreached), *_no_effect(measured.comparisons)),
+        **given.task.cards(*unreached_note(measured.unreached), *_no_effect(measured.comparisons)),
         params=params,
         coverage=given.coverage,
         metric=given.task.metric,
@@ -81,7 +82,7 @@ def run(params: SensitivityParams, report: Report = silent, folder: Path | None 
         stopped=measured.stopped,
         partial=steps,
         proxies=scores,
-        float_sites=given.float_sites,
+        float_sites=given.float_sites(),
         seconds=time.perf_counter() - start,
         sites_seconds=measured.seconds,
         fp32_seconds=given.fp32_seconds,
@@ -96,7 +97,7 @@ def measure_sites(given: Baseline, mode: SensitivityMode, rank: Rank, harmless: 
     Raises:
         UserError: if the plan quantizes no site.
     """
-    active = given.candidates
+    active = list(given.quantized_sites())
     if not active:
         raise UserError("The plan quantizes no site, so there is nothing to compare; skip fewer.")
     plan = given.plan

@@ -87,7 +87,7 @@ class Trials:
         plan.check([site.name for site in given.coverage.sites])
         differs = {site.name for site in given.coverage.sites if plan.at(site.name) != given.plan.at(site.name)}
         model = QuantizedModel(given.task.model.module, plan, self._ranges(plan, differs), given.weights)
-        floats = baseline.float_sites(plan, given.coverage, given.ranges)
+        floats = given.float_sites(plan)
         first = None
         parts = []
         for batch, replay, recorded in self._recorded:

@@ -25,6 +25,7 @@ class OnnxRuntime:
 
     name = "onnxruntime"
     purpose = "fp32 baseline and numerical reference on CPUs"
+    reads_files = True
 
     def available(self) -> str | None:
         """Whether the package is installed."""
@@ -43,6 +44,10 @@ class OnnxRuntime:
     def precisions(self) -> tuple[Precision, ...]:
         """Floating point, and files with Q/DQ."""
         return () if self.available() is not None else ("fp32", "int8")
+
+    def fitted(self, source: Source, folder: Path) -> Source:
+        """As it is."""
+        return source
 
     def compile(self, source: Source) -> Compiled:
         """Compiles with all of its optimizations."""

@@ -2,6 +2,8 @@
 
 import importlib.util
 import time
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ class OpenVino:
 
     name = "openvino"
     purpose = "int8, bf16 and fp32 on CPUs"
+    reads_files = True
 
     def available(self) -> str | None:
         """Whether the package is installed."""
@@ -49,6 +52,22 @@ class OpenVino:
             if "BF16" in able:
                 found.append("int8+bf16")
         return tuple(found)
+
+    def fitted(self, source: Source, folder: Path) -> Source:
+        """Unsigned codes after every ReLU (`engines.export.unsigned`)."""
+        if not (source.precision.startswith("int8") and source.path.endswith(".onnx")):
+            return source
+        import onnx  # an optional package, as everything of this engine
+
+        from qanalysis.engines.export.unsigned import unsigned
+
+        try:
+            proto = onnx.load(source.path)
+        except Exception:  # protobuf's own types have no stubs; the engine says what is wrong with the file
+            return source
+        path = folder / Path(source.path).name
+        path.write_bytes(unsigned(proto).SerializeToString())
+        return replace(source, path=str(path))
 
     def compile(self, source: Source) -> Compiled:
         """Compiles for one batch size; static shapes are at least as fast as dynamic ones."""

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from signal import Signals
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.engines.protocol import Inputs, LayerTime, Source
+from qanalysis.engines.registry import ENGINES
 from qanalysis.schema.errors import UserError
 
 #: Time over which the shortest time of each step is taken, in ms.
@@ -47,7 +47,7 @@ class EngineProcess:
                 env=environment,
             )
         try:
-            given = _in_its_form(engine, source, Path(self._folder.name))
+            given = ENGINES[engine].fitted(source, Path(self._folder.name)) if engine in ENGINES else source
             self.compile_seconds = float(self._ask("compile", engine=engine, source=given.json())["seconds"])
         except BaseException:
             self.close()
@@ -139,20 +139,3 @@ class EngineProcess:
         return (
             f"Engine {self.engine} crashed in {verb} (batch {self.source.batch}, {self.source.precision}) {how}.{said}"
         )
-
-
-def _in_its_form(engine: str, source: Source, folder: Path) -> Source:
-    """The network in the form that an engine runs fastest; made here, not to count as memory of the engine."""
-    if not (engine == "openvino" and source.precision.startswith("int8") and source.path.endswith(".onnx")):
-        return source
-    import onnx
-
-    from qanalysis.engines.export.unsigned import unsigned
-
-    try:
-        proto = onnx.load(source.path)
-    except Exception:  # protobuf's own types have no stubs; the engine says what is wrong with the file
-        return source
-    path = folder / Path(source.path).name
-    path.write_bytes(unsigned(proto).SerializeToString())
-    return replace(source, path=str(path))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -103,6 +104,8 @@ class Engine(Protocol):
     name: str
     #: What it is for, in a few words.
     purpose: str
+    #: Whether it executes ONNX files, on the CPU or a device of its own; else the model itself, on the model's device.
+    reads_files: bool
 
     def available(self) -> str | None:
         """None if it can be used; else why not, as a sentence that says how to get it."""
@@ -114,6 +117,16 @@ class Engine(Protocol):
 
     def precisions(self) -> tuple[Precision, ...]:
         """What it can be asked for on this machine."""
+        ...
+
+    def fitted(self, source: Source, folder: Path) -> Source:
+        """The network in the form that the engine runs fastest; called in the process that asks, not to count as
+        memory of the engine.
+
+        Args:
+            source: what is to be compiled.
+            folder: for a changed file.
+        """
         ...
 
     def compile(self, source: Source) -> Compiled:

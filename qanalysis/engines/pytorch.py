@@ -1,6 +1,9 @@
 """PyTorch: the model itself as a baseline, eager and compiled, in fp32, bf16 and fp16."""
 
+import shutil
 from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +18,8 @@ Mode = Literal["eager", "compiled"]
 class PyTorch:
     """PyTorch on a CPU or GPU; fake quantization is not a way to run int8, so there is no int8 here."""
 
+    reads_files = False
+
     def __init__(self, mode: Mode) -> None:
         self._mode = mode
         self.name = "torch" if mode == "eager" else "torch-compiled"
@@ -22,21 +27,21 @@ class PyTorch:
 
     def available(self) -> str | None:
         """Eager always; compiled needs a C++ compiler on CPUs."""
-        import shutil
-
         if self._mode == "compiled" and not any(shutil.which(name) for name in ("g++", "clang++", "c++", "cl")):
             return "torch.compile needs a C++ compiler, and there is none: install g++."
         return None
 
     def version(self) -> str:
         """Version of the package; read without importing it."""
-        from importlib.metadata import version
-
         return version("torch")
 
     def precisions(self) -> tuple[Precision, ...]:
         """Floating point only."""
         return ("fp32", "bf16", "fp16")
+
+    def fitted(self, source: Source, folder: Path) -> Source:
+        """As it is: the model is loaded by its name."""
+        return source
 
     def compile(self, source: Source) -> Compiled:
         """Loads the model by its name and casts it."""

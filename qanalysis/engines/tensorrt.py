@@ -29,6 +29,7 @@ class TensorRt:
 
     name = "tensorrt"
     purpose = "int8 and fp16 on NVIDIA GPUs"
+    reads_files = True
 
     def available(self) -> str | None:
         """Whether `trtexec` is on the path and there is a GPU."""
@@ -50,6 +51,10 @@ class TensorRt:
     def precisions(self) -> tuple[Precision, ...]:
         """What the file says."""
         return () if self.available() is not None else ("fp32", "fp16", "int8")
+
+    def fitted(self, source: Source, folder: Path) -> Source:
+        """As it is."""
+        return source
 
     def compile(self, source: Source) -> Compiled:
         """Builds an engine file, which takes minutes for large networks."""

@@ -4,11 +4,13 @@ One line here, and one word in each layer: the command line, pages, configuratio
 (docs/adding-an-analysis.md).
 """
 
+import importlib
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Literal
 
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.accuracy import (
     AnswersParams,
     CalibrateParams,
@@ -51,6 +53,7 @@ class Analysis:
         weight: what a job of it asks of its device.
         function: `package.module:function`, called `(params, report, folder) -> result`; imported when it is run.
         interactive: whether only the dashboard starts it: it takes requests while it runs.
+        packages: that it needs besides what the tool always needs.
     """
 
     params: type[TaskParams]
@@ -58,15 +61,33 @@ class Analysis:
     weight: Weight
     function: str
     interactive: bool = False
+    packages: tuple[str, ...] = ()
 
     @property
     def run(self) -> Callable[..., Result]:
-        """Its function; what it needs, PyTorch above all, is imported now and not before."""
+        """Its function; what it needs, PyTorch above all, is imported now and not before.
+
+        Raises:
+            UserError: if a package is missing, with how to get it.
+        """
+        need(*self.packages)
         module, _, name = self.function.partition(":")
-        function: Callable[..., Result] = getattr(import_module(module), name)
+        function: Callable[..., Result] = getattr(importlib.import_module(module), name)
         return function
 
 
+def need(*packages: str) -> None:
+    """Refuses to start where a package is missing.
+
+    Raises:
+        UserError: naming the first that is, and how to get it.
+    """
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise UserError(f"This needs the package {package}: install it with pip install 'qanalysis[engines]'.")
+
+
+_ENGINES = ("onnx", "onnxscript", "onnxruntime")
 ANALYSES: dict[str, Analysis] = {
     "describe": Analysis(DescribeParams, DescribeResult, "light", "qanalysis.analysis.describe:run"),
     "evaluate": Analysis(EvaluateParams, EvaluateResult, "light", "qanalysis.analysis.evaluate:run"),
@@ -77,9 +98,11 @@ ANALYSES: dict[str, Analysis] = {
     "sensitivity": Analysis(SensitivityParams, SensitivityResult, "heavy", "qanalysis.analysis.sensitivity:run"),
     "partial": Analysis(PartialParams, PartialResult, "heavy", "qanalysis.analysis.partial:run"),
     "plan": Analysis(PlanParams, PlanResult, "light", "qanalysis.analysis.plan:run"),
-    "export": Analysis(ExportParams, ExportResult, "light", "qanalysis.analysis.export:run"),
-    "benchmark": Analysis(BenchmarkParams, BenchmarkResult, "exclusive", "qanalysis.analysis.benchmark:run"),
-    "fastest": Analysis(FastestParams, FastestResult, "exclusive", "qanalysis.analysis.fastest:run"),
+    "export": Analysis(ExportParams, ExportResult, "light", "qanalysis.analysis.export:run", packages=_ENGINES),
+    "benchmark": Analysis(
+        BenchmarkParams, BenchmarkResult, "exclusive", "qanalysis.analysis.benchmark:run", packages=_ENGINES
+    ),
+    "fastest": Analysis(FastestParams, FastestResult, "exclusive", "qanalysis.analysis.fastest:run", packages=_ENGINES),
     "qat": Analysis(QatParams, QatResult, "heavy", "qanalysis.analysis.qat:run"),
     "trials": Analysis(TrialsParams, TrialsResult, "interactive", "qanalysis.analysis.trials:run", interactive=True),
     "workflow": Analysis(WorkflowParams, WorkflowResult, "heavy", "qanalysis.analysis.workflow:run"),

@@ -210,7 +210,7 @@ def test_a_teacher_needs_no_labels_and_its_own_network_has_nothing_to_learn(tmp_
     given = study(**{name: params[name] for name in ("data", "teacher", "augment")})
     inputs, *_ = given.batches.of_step(0)
     with torch.no_grad():
-        answers = given.source(inputs).softmax(1)
+        answers = given.module(inputs).softmax(1)
     entropy = -(answers * answers.log()).sum(1).mean().item()
     assert result.control.steps[0].loss == pytest.approx(entropy, rel=1e-4)
     assert result.control.epochs[-1].accuracy == result.fp32.accuracy

@@ -46,7 +46,7 @@ def speed_model(
     """
     plan = given.plan
     floats = given.float_sites(plan)
-    names = [site.name for site in given.observations.coverage.sites if site.name not in floats]
+    names = [site.name for site in given.coverage.sites if site.name not in floats]
     if not names:
         raise UserError("A speed model needs a site in int8, but the plan leaves all of them in floating point.")
     mixes = _mixes(names)
@@ -54,7 +54,7 @@ def speed_model(
     timed = {name: Timed(opened(given, engine, one, batch, threads, folder)) for name, one in plans.items()}
     try:
         measure(list(timed.values()), seconds, rounds, progress)
-        macs = {site.name: site.macs for site in given.observations.coverage.sites}
+        macs = {site.name: site.macs for site in given.coverage.sites}
         layers = {
             name: gathered(timed[name].process.per_layer(), _network(given, plans[name]).nodes, macs)
             for name in ("int8", "float")
@@ -120,7 +120,7 @@ def _mixes(names: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def _edges(given: Deployment, batch: int) -> Mapping[str, tuple[Edge, ...]]:
-    sizes = operand_elements(given.module, given.example)
+    sizes = operand_elements(given.on_cpu, given.example)
     return {
         site: tuple(
             Edge(sources=sources, megabytes=4e-6 * batch * sizes.get((site, role), 0))

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from qanalysis.engines.features import features
+from qanalysis.engines.registry import ENGINES
 from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.deploy import BenchmarkParams
 from qanalysis.schema.results.benchmark import BenchmarkEnvironment, Load
@@ -32,7 +34,6 @@ def chosen(params: BenchmarkParams) -> tuple[list[Subject], list[str]]:
     Raises:
         UserError: if nothing is left.
     """
-    from qanalysis.engines.registry import ENGINES
 
     subjects, notes = [], []
     for name in params.engines:
@@ -55,7 +56,6 @@ def chosen(params: BenchmarkParams) -> tuple[list[Subject], list[str]]:
 
 def environment(task: Task, load: Load) -> BenchmarkEnvironment:
     """Versions, processors, engines, and what else the machine did."""
-    from qanalysis.engines.features import features
     from qanalysis.engines.registry import ENGINES
 
     here = features()
