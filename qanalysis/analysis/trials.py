@@ -5,7 +5,9 @@ as far as memory allows. A plan that differs from it only in some sites is then 
 """
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -17,10 +19,10 @@ from qanalysis.analysis.measure.progress import Report, silent
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.nn.replay import Replay
 from qanalysis.numerics.calibrate import parse
+from qanalysis.schema.errors import UserError, sentence
 from qanalysis.schema.observations import RangeTable
 from qanalysis.schema.params.accuracy import TrialsParams
 from qanalysis.schema.plan import Plan
-from qanalysis.schema.requests import pending
 from qanalysis.schema.results.sensitivity import Trial, TrialsResult
 from qanalysis.schema.size import fp32_bytes, plan_bytes
 from qanalysis.task import logits
@@ -28,11 +30,20 @@ from qanalysis.task import logits
 _LOOK_SECONDS = 0.05
 
 
+@runtime_checkable
+class Desk(Protocol):
+    """A report that also hands in questions. An answer is a row: a trial, or `digest` and the sentence `refused`."""
+
+    def questions(self) -> Sequence[Plan]:
+        """Plans asked for and not answered yet, in the order of asking."""
+        ...
+
+
 def run(params: TrialsParams, report: Report = silent, folder: Path | None = None) -> TrialsResult:
-    """Measures what is asked for in the folder (`schema.requests`) until nothing has been for a while.
+    """Measures the plans that the report asks for, until it has not asked for a while; none where it never asks.
 
     Raises:
-        ValueError: with one sentence, for bad names, files or data.
+        UserError: with one sentence, for bad names, files or data.
     """
     start = time.perf_counter()
     given = baseline.measure(params, report, Checkpoint(None))
@@ -40,16 +51,13 @@ def run(params: TrialsParams, report: Report = silent, folder: Path | None = Non
     rows: dict[str, Trial] = {}
     report("progress", stage="ready for plans", done=given.samples, total=given.samples)
     quiet_since = time.monotonic()
-    while folder is not None and time.monotonic() - quiet_since < params.idle_seconds:
-        for plan in pending(folder, rows):
+    while isinstance(report, Desk) and time.monotonic() - quiet_since < params.idle_seconds:
+        for plan in report.questions():
             try:
-                row = trials.measure(plan)
-            except ValueError as error:  # a plan of another model: this request is at fault, not the job
-                print(f"refused: {error}", flush=True)
-                (folder / "requests" / f"{plan.digest}.json").unlink()
-                continue
-            rows[plan.digest] = row
-            report("row", **row.model_dump(mode="json"))
+                rows[plan.digest] = row = trials.measure(plan)
+                report("row", **row.model_dump(mode="json"))
+            except UserError as error:  # a plan of another model: this question is at fault, not the job
+                report("row", digest=plan.digest, refused=sentence(error))
             quiet_since = time.monotonic()
         time.sleep(_LOOK_SECONDS)
     cards = given.task.cards()

@@ -1,14 +1,14 @@
-"""Database: the SQLite file of the job store, its tables, and how a file of an older version is brought up to date."""
+"""Database: the SQLite file of the job store and its tables."""
 
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from qanalysis.schema.errors import StoreError
 
+#: The first that was published; a file of another one is not touched.
 VERSION = 3
 DISK_FULL = "The disk is full: free some space and resume the job; what it measured is kept."
 _MOST_HELD = 2
@@ -24,15 +24,12 @@ _TABLES = (
         seq integer primary key autoincrement, job text not null, time real not null, kind text not null,
         body text not null
     )""",
-    # of version 2
     "create index if not exists jobs_by_time on jobs (created)",
-    "drop index if exists events_by_job",
     "create index if not exists events_by_kind on events (job, kind, seq)",
     """create table if not exists leases (
         job text primary key, device text not null, weight text not null, granted real, pid integer,
         process_started real, tries integer not null default 0
     )""",
-    # of version 3
     """create table if not exists labels (
         job text primary key, note text not null default '', pinned integer not null default 0
     )""",
@@ -41,16 +38,16 @@ _TABLES = (
 
 @contextmanager
 def connected(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection to the up-to-date file, made if it is not there; every statement commits by itself.
+    """A connection to the file, made if it is not there; every statement commits by itself.
 
     Raises:
-        StoreError: if it cannot be read or written, or a later version of the program wrote it.
+        StoreError: if it cannot be read or written, or another version of the program wrote it.
     """
     try:
         database = sqlite3.connect(path, timeout=10, isolation_level=None)
         try:
             if database.execute("pragma user_version").fetchone()[0] != VERSION:
-                _update(database)
+                _create(database)
             database.execute("pragma synchronous = normal")
             _hold_open(path)
             yield database
@@ -110,26 +107,14 @@ def _hold_open(path: Path) -> None:
             _held.pop(next(iter(_held))).close()
 
 
-def _update(database: sqlite3.Connection) -> None:
-    found = database.execute("pragma user_version").fetchone()[0]
-    if found > VERSION:
-        raise StoreError(f"The job store has version {found}, this program knows {VERSION}: update the program.")
+def _create(database: sqlite3.Connection) -> None:
+    """Makes the tables of a new file."""
     database.execute("pragma journal_mode = wal")
     with _atomic(database):  # of several processes the first one does it
         found = database.execute("pragma user_version").fetchone()[0]
-        if found < VERSION:
-            for statement in _TABLES:
-                database.execute(statement)
-        if found == 1:
-            _end_what_never_started(database)
+        if found not in (0, VERSION):
+            what = "update the program" if found > VERSION else "move it away; the results of its jobs stay beside it"
+            raise StoreError(f"The job store has version {found}, this program knows {VERSION}: {what}.")
+        for statement in _TABLES:
+            database.execute(statement)
         database.execute(f"pragma user_version = {VERSION}")
-
-
-def _end_what_never_started(database: sqlite3.Connection) -> None:
-    """Version 1 had no queue: a job without a process was lost after a minute."""
-    database.execute(
-        """insert into events (job, time, kind, body)
-        select id, ?, 'failed', '{"error": "Its process did not start."}' from jobs
-        where id not in (select job from events)""",
-        (time.time(),),
-    )

@@ -10,6 +10,7 @@ from qanalysis.jobs import adoption
 from qanalysis.jobs.store import Store
 from qanalysis.schema.errors import StoreError
 from qanalysis.schema.params.task import TaskParams
+from qanalysis.schema.plan import Plan
 
 
 class Reporter:
@@ -47,6 +48,10 @@ class Reporter:
         """Makes a finished job of a stage, so that pages find it; its folder (`analysis.workflow_walk.Shelf`)."""
         note = f"stage of {self._job_id}"
         return self._store.folder(adoption.adopt(self._store, analysis, params, folder, seconds, note))
+
+    def questions(self) -> list[Plan]:
+        """Plans that pages ask for and that have no answer yet (`analysis.trials.Desk`)."""
+        return self._store.questions(self._job_id)
 
     def flush(self) -> None:
         """Writes the table that is held back, if one is."""

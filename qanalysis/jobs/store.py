@@ -21,6 +21,7 @@ from qanalysis.schema.catalog import home
 from qanalysis.schema.digest import digest
 from qanalysis.schema.errors import UnknownJobError, UserError
 from qanalysis.schema.params.task import TaskParams
+from qanalysis.schema.plan import Plan
 from qanalysis.schema.results.common import Result
 
 RESULT = "result.json"
@@ -97,6 +98,20 @@ class Store:
         """Appends an event."""
         with connected(self.path) as database:
             append(database, job_id, kind, **body)
+
+    def ask(self, job_id: str, plan: Plan) -> None:
+        """Asks a running job to measure a plan; asking twice is asking once. Its answer is a row of that digest."""
+        with connected(self.path) as database:
+            if plan.digest not in {question["digest"] for question in _bodies(database, job_id, "question")}:
+                append(database, job_id, "question", digest=plan.digest, plan=plan.model_dump(mode="json"))
+
+    def questions(self, job_id: str) -> list[Plan]:
+        """Plans that a job was asked for and has no row of since it was last started, in the order of asking."""
+        with connected(self.path) as database:
+            start = database.execute(_START, (job_id,)).fetchone()[0]
+            answered = {row.get("digest") for row in _bodies(database, job_id, "row", start)}
+            asked = {question["digest"]: question["plan"] for question in _bodies(database, job_id, "question")}
+        return [Plan.model_validate(plan) for digest, plan in asked.items() if digest not in answered]
 
     def job(self, job_id: str) -> Job:
         """The job as its events tell it now.
@@ -308,6 +323,14 @@ def stopping(database: sqlite3.Connection, job_id: str) -> bool:
     """Whether a job that has ended, or was cancelled, still has a process."""
     own = next((one for one in leases(database) if one.job == job_id), None)
     return own is not None and own.pid is not None and alive(own.pid, own.process_started or 0.0)
+
+
+def _bodies(database: sqlite3.Connection, job_id: str, kind: str, after: int = 0) -> list[dict[str, Any]]:
+    """What events of a kind say, the oldest first."""
+    found = database.execute(
+        "select body from events where job = ? and kind = ? and seq > ? order by seq", (job_id, kind, after)
+    )
+    return [json.loads(body) for (body,) in found]
 
 
 def _params(analysis: str, text: str) -> TaskParams:

@@ -1,8 +1,5 @@
 """Plans tried one after the other equal plans measured by themselves."""
 
-import threading
-import time
-
 import pytest
 
 import qanalysis
@@ -12,7 +9,6 @@ from qanalysis.analysis.measure.progress import silent
 from qanalysis.analysis.trials import Trials
 from qanalysis.schema.params.accuracy import TrialsParams
 from qanalysis.schema.plan import Override, Plan
-from qanalysis.schema.requests import pending, request
 from qanalysis.schema.results.sensitivity import Change
 from qanalysis.schema.saved_plan import SavedPlan
 
@@ -55,36 +51,25 @@ def test_an_unknown_site_is_named(trials):
         trials.measure(BASE.skipping("conv9"))
 
 
-def test_requests_are_read_in_order_and_once(tmp_path):
-    first, second = BASE.skipping("fc"), BASE.skipping("conv1")
-    request(tmp_path, first)
-    time.sleep(0.01)
-    request(tmp_path, second)
-    request(tmp_path, first)
-    assert pending(tmp_path, ()) == [first, second]
-    assert pending(tmp_path, {first.digest}) == [second]
-    (tmp_path / "requests" / "torn.json").write_text('{"weight')
-    assert pending(tmp_path, {first.digest}) == [second]
+class Desk:
+    """Asks for plans one after the other: for the next when the one before is answered."""
+
+    def __init__(self, *plans: Plan) -> None:
+        self.plans = list(plans)
+        self.rows: list[dict] = []
+
+    def __call__(self, kind: str, **body: object) -> None:
+        if kind == "row":
+            self.rows.append(body)
+
+    def questions(self) -> list[Plan]:
+        return self.plans[len(self.rows) :][:1]
 
 
-def test_the_analysis_answers_what_is_asked_while_it_runs_and_ends_when_nothing_is(tmp_path):
-    rows = []
-
-    def ask() -> None:
-        request(tmp_path, BASE.skipping("fc"))
-        request(tmp_path, BASE.skipping("nothing"))
-        deadline = time.monotonic() + 60
-        while not rows and time.monotonic() < deadline:
-            time.sleep(0.02)
-        request(tmp_path, BASE.skipping("conv1"))
-
-    asker = threading.Thread(target=ask)
-    asker.start()
-    result = qanalysis.schema.analyses.ANALYSES["trials"].run(
-        TrialsParams(**SMALL, bits=4, idle_seconds=3),
-        lambda kind, **body: rows.append(body) if kind == "row" else None,
-        tmp_path,
-    )
-    asker.join()
+def test_the_analysis_answers_what_is_asked_while_it_runs_and_ends_when_nothing_is():
+    desk = Desk(BASE.skipping("fc"), BASE.skipping("nothing"), BASE.skipping("conv1"))
+    params = TrialsParams(**SMALL, bits=4, idle_seconds=1)
+    result = qanalysis.schema.analyses.ANALYSES["trials"].run(params, desk)
     assert [row.plan.skip for row in result.rows] == [{"fc"}, {"conv1"}]
-    assert [row["digest"] for row in rows] == [row.digest for row in result.rows]
+    assert [row["digest"] for row in desk.rows] == [plan.digest for plan in desk.plans]
+    assert "no site named 'nothing'" in desk.rows[1]["refused"]

@@ -1,4 +1,4 @@
-"""The store: what is written is found again, by this version's program and of the version before."""
+"""The store: what is written is found again, by this version's program and by later ones."""
 
 import os
 import shutil
@@ -11,16 +11,18 @@ import psutil
 import pytest
 
 from qanalysis.jobs import queue
-from qanalysis.jobs.database import connected
+from qanalysis.jobs.database import VERSION, connected
 from qanalysis.jobs.store import Store
 from qanalysis.schema.digest import digest
-from qanalysis.schema.params.accuracy import DescribeParams, PtqParams
+from qanalysis.schema.errors import StoreError
+from qanalysis.schema.params.accuracy import DescribeParams, PtqParams, TrialsParams
 from qanalysis.schema.params.task import TaskParams
+from qanalysis.schema.plan import Plan
 
 PARAMS = DescribeParams()
 HERE = {"pid": os.getpid(), "process_started": psutil.Process().create_time()}
 GONE = {"pid": os.getpid(), "process_started": 1.0}
-VERSION_1 = Path(__file__).with_name("store_v1.sql")
+PUBLISHED = Path(__file__).with_name("store_v3.sql")
 
 
 @pytest.fixture
@@ -198,35 +200,50 @@ def test_only_the_end_of_a_long_log_is_read(store):
     assert log.endswith("the end")
 
 
-def test_a_store_of_a_later_version_is_refused(store):
-    store.create("describe", PARAMS)
-    with sqlite3.connect(store.root / "jobs.sqlite") as database:
-        database.execute("pragma user_version = 99")
-    database.close()
-    with pytest.raises(ValueError, match=r"version 99.*update the program"):
-        store.create("describe", PARAMS)
-
-
-def test_a_store_of_version_1_is_brought_up_to_date(tmp_path):
+def test_the_store_of_the_first_published_version_opens(tmp_path):
     with sqlite3.connect(tmp_path / "jobs.sqlite") as database:
-        database.executescript(VERSION_1.read_text())
+        database.executescript(PUBLISHED.read_text())
     database.close()
     store = Store(tmp_path)
-    by_state = {job.state: job for job in store.jobs()}
-    assert set(by_state) == {"finished", "failed", "lost"}
-    ptq = store.job("ptq-20251009-085320-aaaaaa")
-    assert ptq.state == "finished"
-    assert [row["calibration"] for row in ptq.rows] == ["max", "entropy"]
-    assert ptq.params.calibrations == ("max", "entropy")
-    assert store.job("describe-20251009-085320-bbbbbb").error == "Unknown sample model 'nothing'."
-    assert store.job("evaluate-20251009-085320-cccccc").done == 64
-    assert store.job("describe-20251009-085320-dddddd").error == "Its process did not start."
-    assert store.leases() == []
-    new = store.create("describe", PARAMS)
-    assert [held.job for held in store.leases()] == [new]
-    with connected(store.path) as database:
-        assert database.execute("pragma user_version").fetchone() == (3,)
-        assert database.execute("pragma journal_mode").fetchone() == ("wal",)
+    jobs = {job.analysis: job for job in store.jobs()}
+    assert {name: job.state for name, job in jobs.items()} == {
+        "ptq": "finished",
+        "describe": "failed",
+        "trials": "lost",
+    }
+    assert [row["calibration"] for row in store.job(jobs["ptq"].id).rows] == ["max", "entropy"]
+    assert (jobs["ptq"].note, jobs["ptq"].pinned) == ("mine", True)
+    assert jobs["ptq"].params.calibrations == ("max", "entropy")
+    assert jobs["describe"].error == "Unknown sample model 'nothing'."
+    store.create("describe", PARAMS)
+    assert len(store.jobs()) == 4
+
+
+@pytest.mark.parametrize(("version", "what"), [(99, "update the program"), (1, "move it away")])
+def test_a_store_of_another_version_is_refused_and_left_as_it_is(tmp_path, version, what):
+    with sqlite3.connect(tmp_path / "jobs.sqlite") as database:
+        database.execute(f"pragma user_version = {version}")
+    database.close()
+    with pytest.raises(StoreError, match=f"version {version}, this program knows {VERSION}: {what}"):
+        Store(tmp_path).jobs()
+    with sqlite3.connect(tmp_path / "jobs.sqlite") as database:
+        assert database.execute("pragma user_version").fetchone() == (version,)
+        assert database.execute("select count(*) from sqlite_master").fetchone() == (0,)
+    database.close()
+
+
+def test_a_question_is_asked_once_and_open_until_its_row_is_there(store):
+    job = store.create("trials", TrialsParams())
+    first, second = Plan(skip=frozenset({"fc"})), Plan(weight_bits=4)
+    for plan in (first, second, first):
+        store.ask(job, plan)
+    assert store.questions(job) == [first, second]
+    store.emit(job, "row", digest=first.digest, refused="no such site")
+    assert store.questions(job) == [second]
+    store.emit(job, "row", digest=second.digest, accuracy=90.0)
+    assert store.questions(job) == []
+    store.emit(job, "resumed")
+    assert store.questions(job) == [first, second]
 
 
 def test_a_lost_result_file_is_a_sentence(store):

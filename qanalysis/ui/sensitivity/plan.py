@@ -21,6 +21,7 @@ from qanalysis.ui.sensitivity import trial as trials
 from qanalysis.ui.sensitivity.drafts import Drafts
 from qanalysis.ui.sensitivity.editor import editor
 from qanalysis.ui.sensitivity.latency import Latency
+from qanalysis.ui.sensitivity.trial import Refused
 
 _POLL_SECONDS = 0.25
 _NOTE = "plan-note"
@@ -56,7 +57,7 @@ def _measured(result: SensitivityResult, made: Drafts) -> None:
     """Numbers of the current plan, and the chart it stands in; asks again until they are known."""
     params, plan = params_of(result), made.plan
     known = _known(result, plan)
-    found: Trial | Job | None = known if known is not None else trials.measured(params, plan)
+    found: Trial | Refused | Job | None = known if known is not None else trials.measured(params, plan)
     waits = isinstance(found, Job) and found.live
     latency = benchmark_prediction.latency(result, plan)
 
@@ -95,7 +96,7 @@ def _unranged(result: SensitivityResult) -> frozenset[str]:
     return frozenset(result.float_sites)
 
 
-def _numbers(result: SensitivityResult, plan: Plan, now: Trial | Job | None, latency: Latency | None) -> None:
+def _numbers(result: SensitivityResult, plan: Plan, now: Trial | Refused | Job | None, latency: Latency | None) -> None:
     trials.numbers(
         now if isinstance(now, Trial) else None,
         result.fp32,
@@ -113,6 +114,8 @@ def _numbers(result: SensitivityResult, plan: Plan, now: Trial | Job | None, lat
             )
         else:
             st.caption(f"Measured on {now.samples:,} images as a step of partial quantization.")
+    elif isinstance(now, Refused):
+        st.error(f"This plan cannot be measured. {plain(now.reason)}", icon=":material/block:")
     elif isinstance(now, Job) and now.live:
         ready = now.stage == "ready for plans"
         waits = f" It waits: {now.waits}." if now.state == "queued" and now.waits else ""

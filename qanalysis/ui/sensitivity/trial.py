@@ -11,7 +11,6 @@ from qanalysis.numerics.change import relative
 from qanalysis.schema.errors import UserError, sentence
 from qanalysis.schema.params.accuracy import TrialsParams
 from qanalysis.schema.plan import Plan
-from qanalysis.schema.requests import request
 from qanalysis.schema.results.sensitivity import Trial
 from qanalysis.ui.parts.text import plain
 from qanalysis.ui.sensitivity.latency import Latency
@@ -27,7 +26,14 @@ class Pinned:
     trial: Trial
 
 
-def measured(params: TrialsParams, plan: Plan) -> Trial | Job | None:
+@dataclass(frozen=True)
+class Refused:
+    """Why a plan cannot be measured."""
+
+    reason: str
+
+
+def measured(params: TrialsParams, plan: Plan) -> Trial | Refused | Job | None:
     """What the plan does: its measurement, or the job that has been asked for it; None if jobs cannot be kept.
 
     The job is started if none is running, and serves every session with the same settings.
@@ -43,11 +49,11 @@ def measured(params: TrialsParams, plan: Plan) -> Trial | Job | None:
         if job is not None:
             for row in reversed(job.rows):
                 if row["digest"] == plan.digest:
-                    return Trial.model_validate(row)
+                    return Refused(row["refused"]) if "refused" in row else Trial.model_validate(row)
         if job is None or job.state in ("finished", "lost", "cancelled"):
             job = store.job(engine.submit("trials", params))
         if job.live:
-            request(store.folder(job.id), plan)
+            store.ask(job.id, plan)
     except (OSError, UserError) as error:
         st.error(f"Plans cannot be measured. {plain(sentence(error))}")
         return None
