@@ -19,7 +19,7 @@ import torch
 import qanalysis
 from benchmarks import sections
 from benchmarks.tables import markdown
-from qanalysis.figures.look.theme import calibration_label
+from qanalysis.insight.words import calibration_label
 from qanalysis.schema.catalog import sample_models
 from qanalysis.schema.digest import digest
 from qanalysis.schema.params.qat import QatParams

@@ -18,7 +18,7 @@ import torch
 
 import qanalysis
 from benchmarks import sections
-from qanalysis.figures.look.theme import calibration_label
+from qanalysis.insight.words import calibration_label
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.schema.analyses import ANALYSES
 from qanalysis.schema.catalog import sample_models

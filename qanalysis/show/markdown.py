@@ -5,6 +5,7 @@ import re
 import pandas as pd
 
 from qanalysis.show.document import Block, Code, Document, Figure, Points, Table, Text
+from qanalysis.show.tables import cell
 
 #: What Markdown would read as its own.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|])")
@@ -43,16 +44,3 @@ def _table(frame: pd.DataFrame) -> str:
     lines = ["| " + " | ".join(escaped(str(name)) for name in frame.columns) + " |"]
     lines.append("| " + " | ".join("---" for _ in frame.columns) + " |")
     return "\n".join(lines + ["| " + " | ".join(map(escaped, row)) + " |" for row in rows])
-
-
-def cell(value: object) -> str:
-    """A value of a table as text, with sensible digits; missing ones are empty."""
-    if value is None or (isinstance(value, float) and value != value):  # NaN is what pandas makes of None
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.2f}" if 0.1 <= abs(value) < 10_000 or value == 0 else f"{value:.3g}"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return str(value)

@@ -8,7 +8,7 @@ from plotly.offline import get_plotlyjs
 from qanalysis.figures.look.export import CONFIG
 from qanalysis.figures.look.theme import FONT, PALETTES
 from qanalysis.show.document import Block, Code, Document, Figure, Points, Section, Table, Text
-from qanalysis.show.markdown import cell
+from qanalysis.show.tables import cell
 
 _PALETTE = PALETTES["light"]
 _STYLE = f"""

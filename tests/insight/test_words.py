@@ -1,8 +1,8 @@
-"""Counted nouns."""
+"""Words of sentences and labels."""
 
 import pytest
 
-from qanalysis.insight.words import counted
+from qanalysis.insight.words import calibration_label, counted
 
 
 @pytest.mark.parametrize(
@@ -10,3 +10,11 @@ from qanalysis.insight.words import counted
 )
 def test_one_has_no_s(number, expected):
     assert counted(number, "layer") == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("max", "max"), ("entropy", "entropy"), ("mse", "MSE"), ("percentile:99.99", "99.99 %"), ("custom", "custom")],
+)
+def test_a_calibration_has_a_label(name, label):
+    assert calibration_label(name) == label

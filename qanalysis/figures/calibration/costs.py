@@ -6,16 +6,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from qanalysis.figures.look.theme import (
-    PALETTES,
-    Theme,
-    annotation,
-    axis,
-    blank,
-    calibration_colour,
-    calibration_label,
-    layout,
-)
+from qanalysis.figures.look.theme import PALETTES, Theme, annotation, axis, blank, calibration_colour, layout
+from qanalysis.insight.words import calibration_label
 from qanalysis.numerics.error import QuantizationError
 
 #: Bars longer than this many times the shortest are cut.

@@ -17,10 +17,10 @@ from qanalysis.figures.look.theme import (
     annotation,
     calibration_colour,
     calibration_dash,
-    calibration_label,
     faded,
     line,
 )
+from qanalysis.insight.words import calibration_label
 
 #: Height of a row of labels and space between a line and its words, in px.
 ROW, FLAG = 19, 5

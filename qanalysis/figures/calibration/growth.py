@@ -4,16 +4,8 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from qanalysis.figures.look.theme import (
-    PALETTES,
-    Theme,
-    axis,
-    blank,
-    calibration_colour,
-    calibration_label,
-    layout,
-    line,
-)
+from qanalysis.figures.look.theme import PALETTES, Theme, axis, blank, calibration_colour, layout, line
+from qanalysis.insight.words import calibration_label
 from qanalysis.schema.observations import Growth
 
 HOW_TO_READ = {

@@ -7,7 +7,8 @@ from typing import Any, Literal
 import numpy as np
 import plotly.graph_objects as go
 
-from qanalysis.figures.look.theme import PALETTES, Theme, axis, blank, calibration_label, layout, line
+from qanalysis.figures.look.theme import PALETTES, Theme, axis, blank, layout, line
+from qanalysis.insight.words import calibration_label
 from qanalysis.numerics.calibrate import clipped_at
 from qanalysis.numerics.error import quantization_error
 from qanalysis.numerics.histogram import Histogram

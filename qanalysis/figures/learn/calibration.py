@@ -11,16 +11,8 @@ from numpy.typing import NDArray
 from qanalysis.figures.calibration.cutoffs import coincident
 from qanalysis.figures.calibration.histogram import drawn_bins
 from qanalysis.figures.learn.look import axis, layout
-from qanalysis.figures.look.theme import (
-    CUSTOM,
-    PALETTES,
-    Theme,
-    calibration_colour,
-    calibration_dash,
-    calibration_label,
-    faded,
-    line,
-)
+from qanalysis.figures.look.theme import CUSTOM, PALETTES, Theme, calibration_colour, calibration_dash, faded, line
+from qanalysis.insight.words import calibration_label
 from qanalysis.numerics.histogram import Histogram
 
 #: Share of the plot's height that the histogram takes.

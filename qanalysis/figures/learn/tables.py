@@ -7,7 +7,8 @@ from typing import Any, Literal
 import plotly.graph_objects as go
 
 from qanalysis.figures.learn.look import axis, layout, words
-from qanalysis.figures.look.theme import PALETTES, Theme, blank, calibration_colour, calibration_label, line
+from qanalysis.figures.look.theme import PALETTES, Theme, blank, calibration_colour, line
+from qanalysis.insight.words import calibration_label
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.numerics.change import relative
 

@@ -124,14 +124,6 @@ _DASHES = {"max": "longdash", "entropy": "dashdot", "mse": "dot", CUSTOM: "solid
 _PATTERNS = {"depthwise convolution": "/", "transposed convolution": "x", "linear": ".", "matrix product": "\\"}
 
 
-def calibration_label(name: str) -> str:
-    """What a reader sees for a calibration's name: `max`, `entropy`, `99.99 %`, `MSE`, `custom`."""
-    kind, _, percent = name.partition(":")
-    if kind == "percentile":
-        return f"{percent} %"
-    return "MSE" if name == "mse" else name
-
-
 def calibration_colour(name: str, theme: Theme) -> str:
     """Colour of a calibration by name, as `#rrggbb`; the same on every figure.
 

@@ -5,17 +5,9 @@ from typing import Any
 import plotly.graph_objects as go
 
 from qanalysis.figures.look.labels import Level, across, margin
-from qanalysis.figures.look.theme import (
-    PALETTES,
-    Theme,
-    annotation,
-    axis,
-    blank,
-    calibration_colour,
-    calibration_label,
-    layout,
-)
+from qanalysis.figures.look.theme import PALETTES, Theme, annotation, axis, blank, calibration_colour, layout
 from qanalysis.figures.ptq.bars import Bar, categories, hanging, window
+from qanalysis.insight.words import calibration_label
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.schema.paper import PaperRow
 from qanalysis.schema.results.accuracy import PtqResult, PtqRow

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from qanalysis import figures
-from qanalysis.figures.look.theme import calibration_label
-from qanalysis.insight.words import counted
+from qanalysis.insight.words import calibration_label, counted
 from qanalysis.schema.results.accuracy import PtqResult
 from qanalysis.schema.results.answers import AnswersResult, flips, per_class
 from qanalysis.schema.results.calibration import CalibrateResult
@@ -14,7 +13,15 @@ from qanalysis.schema.results.qat import QatResult
 from qanalysis.schema.results.sensitivity import Partial, PartialResult, PlanResult, SensitivityResult
 from qanalysis.schema.results.weights import WeightsResult
 from qanalysis.show.document import Block, Figure, Points, Table, Text
-from qanalysis.show.tables.accuracy import ptq_table, qat_table, range_table, sensitivity_table
+from qanalysis.show.tables.accuracy import (
+    class_table,
+    ptq_table,
+    qat_table,
+    range_table,
+    sensitivity_table,
+    skipping_table,
+    weights_table,
+)
 
 #: Rows of a table of layers; all of them are in the result's own file.
 MOST_ROWS = 25
@@ -22,8 +29,7 @@ MOST_ROWS = 25
 
 def calibration(result: CalibrateResult) -> Sequence[Block]:
     """Ranges of every activation."""
-    frame = range_table(result)
-    frame.columns = [calibration_label(str(name)) for name in frame.columns]
+    frame = range_table(result).rename(columns=calibration_label)
     maxima = {key: value for key, value in result.ranges.get("max", {}).items() if value}
     blocks: list[Block] = [
         Text(
@@ -56,20 +62,11 @@ def ptq(result: PtqResult) -> Sequence[Block]:
 
 def weights(result: WeightsResult) -> Sequence[Block]:
     """Granularity and folding."""
-    rows = [
-        {
-            "weights": row.granularity,
-            "batch norm": "folded" if row.folded else "as it is",
-            f"{result.metric} %": row.accuracy,
-            "relative %": row.relative,
-            "change, points": f"{row.difference_interval[0]:+.2f} to {row.difference_interval[1]:+.2f}",
-        }
-        for row in result.rows
-    ]
     figure = figures.calibration.weights.accuracy(result)
     return [
         Table(
-            pd.DataFrame(rows), f"Weights alone at {result.params.bits} bits, activations in floating point (Table 3)"
+            weights_table(result),
+            f"Weights alone at {result.params.bits} bits, the rest in floating point (Table 3)",
         ),
         Figure(figure, "Granularity and folding.", figures.calibration.weights.HOW_TO_READ["accuracy"]),
     ]
@@ -110,22 +107,11 @@ def _steps(partial: Partial, result: SensitivityResult | PartialResult, target: 
         f"{chosen.accuracy:.2f} % ({chosen.relative:+.2f} %), with {chosen.int8_mac_share:.1f} % of the work "
         "in integers."
     )
-    rows = [
-        {
-            "skipped": len(step.skipped),
-            "also": step.skipped[-1] if step.skipped else "",
-            f"{result.metric} %": step.accuracy,
-            "relative %": step.relative,
-            "work in integers %": step.int8_mac_share,
-            "chosen": "★" if step is chosen else "",
-        }
-        for step in partial.steps
-    ]
     figure = figures.sensitivity.partial.steps(partial, fp32=result.fp32, target=target, metric=result.metric)
     return [
         Text(verdict),
         Figure(figure, "Layers left in floating point.", figures.sensitivity.partial.HOW_TO_READ["steps"]),
-        Table(pd.DataFrame(rows), "Partial quantization (Table 6)"),
+        Table(skipping_table(partial, result.metric), "Partial quantization (Table 6)"),
     ]
 
 
@@ -175,16 +161,7 @@ def answers(result: AnswersResult) -> Sequence[Block]:
         lost, gained = (sum(flip.kind == kind for flip in changed) for kind in ("lost", "gained"))
         rows = per_class(result.truth, result.fp32, answers)
         classes = result.data.classes
-        frame = pd.DataFrame(
-            {
-                "class": [classes[row.number] if row.number < len(classes) else str(row.number) for row in rows],
-                "images": [row.samples for row in rows],
-                "fp32 %": [100 * row.before / row.samples for row in rows],
-                "quantized %": [100 * row.after / row.samples for row in rows],
-            }
-        )
-        frame["change"] = frame["quantized %"] - frame["fp32 %"]
-        frame = frame.sort_values("change", kind="stable").head(MOST_ROWS)
+        classes = result.data.classes
         blocks += [
             Text(
                 f"{calibration_label(name)}: {len(changed):,} of {len(result.truth):,} answers changed, {lost:,} from "
@@ -195,7 +172,7 @@ def answers(result: AnswersResult) -> Sequence[Block]:
                 "Accuracy class by class.",
                 figures.compare.HOW_TO_READ["classes"],
             ),
-            Table(frame, "Classes that lose most"),
+            Table(class_table(rows, classes).head(MOST_ROWS), "Classes that lose most"),
         ]
     return blocks
 

@@ -7,10 +7,9 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from qanalysis import figures
-from qanalysis.figures.look.theme import calibration_label
 from qanalysis.insight.advice import results as advice_rules
 from qanalysis.insight.headline import headline
-from qanalysis.insight.words import counted
+from qanalysis.insight.words import calibration_label, counted
 from qanalysis.jobs.summary import settings
 from qanalysis.names import imports_code
 from qanalysis.schema.command import command, needs_file, run_file

@@ -1,14 +1,32 @@
 """Calibration, accuracy and training as tables."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
-from qanalysis.figures.look.theme import calibration_label
+from qanalysis.insight.words import calibration_label
 from qanalysis.numerics.change import relative
 from qanalysis.schema.results.accuracy import PtqResult
+from qanalysis.schema.results.answers import ClassAccuracy
 from qanalysis.schema.results.calibration import CalibrateResult
 from qanalysis.schema.results.qat import QatResult
-from qanalysis.schema.results.sensitivity import SensitivityResult
+from qanalysis.schema.results.sensitivity import Change, Partial, SensitivityResult
 from qanalysis.schema.results.weights import WeightsResult
+from qanalysis.schema.site import Coverage
+
+
+def site_table(coverage: Coverage) -> pd.DataFrame:
+    """One row per site: what it is and what it costs."""
+    return pd.DataFrame(
+        {
+            "site": [site.name for site in coverage.sites],
+            "kind": ["depthwise convolution" if site.depthwise else site.kind for site in coverage.sites],
+            "input": ["×".join(map(str, site.input_shape[1:])) for site in coverage.sites],
+            "weight": ["×".join(map(str, site.weight_shape or ())) for site in coverage.sites],
+            "MACs": [site.macs for site in coverage.sites],
+            "share %": [round(100 * site.macs / max(coverage.macs, 1), 2) for site in coverage.sites],
+        }
+    )
 
 
 def range_table(result: CalibrateResult) -> pd.DataFrame:
@@ -36,7 +54,7 @@ def ptq_table(result: PtqResult) -> pd.DataFrame:
             f"{result.metric} %": round(row.accuracy, 2),
             "relative %": round(row.relative, 2),
             "95 % interval": f"{row.interval[0]:.2f} to {row.interval[1]:.2f}",
-            "change, points": f"{row.difference_interval[0]:+.2f} to {row.difference_interval[1]:+.2f}",
+            "change, points": points(row.difference_interval),
             "same answer as fp32 %": round(row.agreement, 2),
             "SQNR dB": None if row.sqnr is None else round(row.sqnr, 1),
             "best": "★" if row.calibration == result.best else "",
@@ -51,9 +69,7 @@ def sensitivity_table(result: SensitivityResult) -> pd.DataFrame:
     rows = [
         {
             "layer": row.site,
-            f"{result.metric} %": round(row.accuracy, 2),
-            "relative %": round(row.relative, 2),
-            "change, points": f"{row.interval[0]:+.2f} to {row.interval[1]:+.2f}",
+            **_change(result.metric, row),
             "KL, nats": row.kl,
             "SQNR dB": None if row.sqnr is None else round(row.sqnr, 1),
             "MACs": row.macs,
@@ -84,3 +100,83 @@ def qat_table(result: QatResult) -> pd.DataFrame:
         for epoch in run.epochs
     ]
     return pd.DataFrame(rows)
+
+
+def trained_table(result: QatResult) -> pd.DataFrame:
+    """Accuracy of floating point, of PTQ, of QAT, and of floating point that was trained alike (Table 7)."""
+    rows: list[dict[str, object]] = [
+        {
+            "": "fp32",
+            f"{result.metric} %": round(result.fp32.accuracy, 2),
+            "relative %": None,
+            "change, points": "",
+        }
+    ]
+    for name, change in (("PTQ", result.ptq), ("QAT", result.qat), ("fp32, fine-tuned alike", result.fp32_control)):
+        if change is not None:
+            rows.append({"": name, **_change(result.metric, change)})
+    return pd.DataFrame(rows)
+
+
+def weights_table(result: WeightsResult) -> pd.DataFrame:
+    """One row per granularity, batch norm folded or not (Table 3)."""
+    rows = [
+        {
+            "weights": row.granularity,
+            "batch norm": "folded" if row.folded else "as trained",
+            f"{result.metric} %": round(row.accuracy, 2),
+            "relative %": round(row.relative, 2),
+            "change, points": points(row.difference_interval),
+        }
+        for row in result.rows
+    ]
+    return pd.DataFrame(rows)
+
+
+def skipping_table(partial: Partial, metric: str) -> pd.DataFrame:
+    """One row per step of partial quantization (Table 6)."""
+    chosen = None if partial.chosen is None else partial.steps[partial.chosen]
+    rows = [
+        {
+            "skipped": len(step.skipped),
+            "also": step.skipped[-1] if step.skipped else "",
+            f"{metric} %": round(step.accuracy, 2),
+            "relative %": round(step.relative, 2),
+            "work in integers %": round(step.int8_mac_share, 1),
+            "chosen": "★" if step is chosen else "",
+        }
+        for step in partial.steps
+    ]
+    return pd.DataFrame(rows)
+
+
+def class_table(rows: Sequence[ClassAccuracy], classes: Sequence[str]) -> pd.DataFrame:
+    """One row per class, those that lose most first.
+
+    Args:
+        rows: who is right, class by class.
+        classes: their names, as far as they have some.
+    """
+    frame = pd.DataFrame(
+        {
+            "class": [classes[row.number] if row.number < len(classes) else str(row.number) for row in rows],
+            "samples": [row.samples for row in rows],
+            "fp32 %": [100 * row.before / row.samples for row in rows],
+            "quantized %": [100 * row.after / row.samples for row in rows],
+        }
+    )
+    frame["change"] = frame["quantized %"] - frame["fp32 %"]
+    return frame.sort_values("change", kind="stable")
+
+
+def points(interval: tuple[float, float]) -> str:
+    """An interval of a change, in points."""
+    return f"{interval[0]:+.2f} to {interval[1]:+.2f}"
+
+
+def _change(metric: str, change: Change) -> dict[str, object]:
+    return {
+        f"{metric} %": round(change.accuracy, 2),
+        "relative %": round(change.relative, 2),
+        "change, points": points(change.interval),
+    }

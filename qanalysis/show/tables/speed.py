@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from qanalysis.schema.flavours import engine_label
-from qanalysis.schema.results.benchmark import AgreementRow, BenchmarkRow, FastestResult, Layers
+from qanalysis.schema.results.benchmark import AgreementRow, BenchmarkRow, GemmRow, Layers, SpeedStep
 
 
 def row_table(rows: Sequence[BenchmarkRow]) -> pd.DataFrame:
@@ -20,7 +20,7 @@ def row_table(rows: Sequence[BenchmarkRow]) -> pd.DataFrame:
                 "median ms": row.latency_ms.median,
                 "shortest ms": row.latency_ms.min,
                 "95 % below, ms": row.latency_ms.p95,
-                "images/s": round(row.throughput),
+                "samples/s": round(row.throughput),
                 "speed-up": row.speedup,
                 "95 % interval": "–"
                 if row.speedup_interval is None
@@ -47,7 +47,7 @@ def agreement_table(rows: Sequence[AgreementRow], metric: str) -> pd.DataFrame:
                 f"{metric} in the engine %": row.accuracy,
                 f"{metric} simulated %": row.simulated,
                 "difference, points": row.accuracy - row.simulated,
-                "images": row.samples,
+                "samples": row.samples,
             }
             for row in rows
         ]
@@ -79,18 +79,25 @@ def layer_table(layers: Layers) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def step_table(result: FastestResult) -> pd.DataFrame:
+def step_table(steps: Sequence[SpeedStep], metric: str) -> pd.DataFrame:
     """One row for each plan that the search tried."""
     return pd.DataFrame(
         [
             {
                 "tried": step.why,
                 "layers in float": len(step.skipped),
-                f"{result.metric} %": step.accuracy,
+                f"{metric} %": step.accuracy,
                 "relative %": step.relative,
                 "predicted ms": step.predicted_ms,
                 "within": "✓" if step.accepted else "✗",
             }
-            for step in result.steps
+            for step in steps
         ]
     )
+
+
+def gemm_table(rows: Sequence[GemmRow]) -> pd.DataFrame:
+    """One row for each size of the matrices, 10⁹ operations per second by precision (Table 1)."""
+    frame = pd.DataFrame([{"matrix size": row.size, "precision": row.precision, "gops": row.gops} for row in rows])
+    order = list(dict.fromkeys(frame["precision"]))
+    return frame.pivot(index="matrix size", columns="precision", values="gops")[order].reset_index()

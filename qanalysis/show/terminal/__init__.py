@@ -20,7 +20,17 @@ from qanalysis.schema.results.sensitivity import Partial, PartialResult, PlanRes
 from qanalysis.schema.results.weights import WeightsResult
 from qanalysis.schema.results.workflow import WorkflowResult
 from qanalysis.schema.site import Coverage
-from qanalysis.show.terminal import speed, workflow
+from qanalysis.show.tables.accuracy import (
+    class_table,
+    ptq_table,
+    range_table,
+    sensitivity_table,
+    site_table,
+    skipping_table,
+    trained_table,
+    weights_table,
+)
+from qanalysis.show.terminal import frame, speed, workflow
 
 
 def result(console: Console, value: Result) -> None:
@@ -86,7 +96,7 @@ def _body_of_sensitivity(value: SensitivityResult, console: Console) -> None:
 @body.register
 def _body_of_partial(value: PartialResult, console: Console) -> None:
     console.print(f"fp32 {value.fp32:.2f} %, all sites quantized {value.quantized:.2f} %")
-    _partial(console, value.partial, value.params.target)
+    _partial(console, value.partial, value.metric, value.params.target)
 
 
 @body.register
@@ -131,15 +141,7 @@ def catalog(console: Console) -> None:
 
 
 def _sites(console: Console, coverage: Coverage) -> None:
-    table = Table("site", "kind", "input", "weight")
-    table.add_column("MACs", justify="right")
-    table.add_column("share", justify="right")
-    for site in coverage.sites:
-        kind = "depthwise convolution" if site.depthwise else site.kind
-        weight = "×".join(map(str, site.weight_shape)) if site.weight_shape else "-"
-        share = f"{100 * site.macs / max(coverage.macs, 1):.1f} %"
-        table.add_row(site.name, kind, "×".join(map(str, site.input_shape[1:])), weight, f"{site.macs:,}", share)
-    console.print(table)
+    console.print(frame.drawn(site_table(coverage)))
     console.print(
         f"{counted(len(coverage.sites), 'site')}, {coverage.macs / 1e6:,.1f} M multiply-accumulates per sample"
     )
@@ -148,32 +150,15 @@ def _sites(console: Console, coverage: Coverage) -> None:
 
 
 def _ranges(console: Console, value: CalibrateResult) -> None:
-    table = Table("activation")
-    for name in value.ranges:
-        table.add_column(name, justify="right")
-    for key in next(iter(value.ranges.values())):
-        amaxes = [value.ranges[name][key] for name in value.ranges]
-        table.add_row(key, *("-" if amax is None else f"{amax:.4g}" for amax in amaxes))
-    console.print(table)
+    console.print(frame.drawn(range_table(value)))
     console.print(f"largest magnitude represented, from {value.samples:,} samples")
 
 
 def _ptq(console: Console, value: PtqResult) -> None:
-    table = Table("calibration")
-    for heading in (f"{value.metric} %", "relative %", "95 % interval", "agreement %", "SQNR dB"):
-        table.add_column(heading, justify="right")
-    table.add_row("fp32", f"{value.fp32:.2f}", "", _interval(value.fp32_score.interval), "", "")
-    for row in value.rows:
-        best = "bold" if row.calibration == value.best else ""
-        table.add_row(
-            Text(row.calibration, best),
-            Text(f"{row.accuracy:.2f}", best),
-            f"{row.relative:+.2f}",
-            _interval(row.interval),
-            f"{row.agreement:.2f}",
-            "-" if row.sqnr is None else f"{row.sqnr:.1f}",
-        )
-    console.print(table)
+    low, high = value.fp32_score.interval
+    names = [row.calibration for row in value.rows]  # as one types them
+    console.print(frame.drawn(ptq_table(value).assign(calibration=names), bold="best"))
+    console.print(f"fp32 {value.fp32:.2f} % ({low:.2f} to {high:.2f})")
     total = len(value.sites)
     console.print(
         f"{len(value.quantized_sites)} of {total} sites quantized, {value.int8_mac_share:.1f} % of multiply-accumulates"
@@ -183,19 +168,11 @@ def _ptq(console: Console, value: PtqResult) -> None:
 
 
 def _weights(console: Console, value: WeightsResult) -> None:
-    table = Table("weights", "batch norm")
-    for heading in (f"{value.metric} %", "relative %", "95 % interval"):
-        table.add_column(heading, justify="right")
-    table.add_row("fp32", "", f"{value.fp32:.2f}", "", "")
-    for row in value.rows:
-        folding = "folded" if row.folded else "as trained"
-        accuracy, relative = f"{row.accuracy:.2f}", f"{row.relative:+.2f}"
-        table.add_row(row.granularity, folding, accuracy, relative, _interval(row.interval))
-    console.print(table)
+    console.print(frame.drawn(weights_table(value)))
+    console.print(f"fp32 {value.fp32:.2f} %")
 
 
 def _answers(console: Console, value: AnswersResult) -> None:
-    names = value.data.classes
     for calibration, answers in value.quantized.items():
         changed = flips(value.truth, value.fp32, answers)
         kinds = {kind: sum(flip.kind == kind for flip in changed) for kind in ("lost", "gained", "other")}
@@ -204,32 +181,20 @@ def _answers(console: Console, value: AnswersResult) -> None:
             f"{kinds['lost']:,} right to wrong, "
             f"{kinds['gained']:,} wrong to right, {kinds['other']:,} wrong to another wrong one"
         )
-        table = Table("class", title=f"Accuracy by class, {calibration}")
-        for name in ("samples", "fp32 %", "quantized %", "change"):
-            table.add_column(name, justify="right")
-        for row in per_class(value.truth, value.fp32, answers):
-            name = names[row.number] if row.number < len(names) else str(row.number)
-            before, after = 100 * row.before / row.samples, 100 * row.after / row.samples
-            table.add_row(name, f"{row.samples:,}", f"{before:.2f}", f"{after:.2f}", f"{after - before:+.2f}")
-        console.print(table)
+        rows = per_class(value.truth, value.fp32, answers)
+        table = class_table(rows, value.data.classes)
+        console.print(frame.drawn(table, title=f"Accuracy by class, {calibration}"))
 
 
 def _sensitivity(console: Console, value: SensitivityResult) -> None:
     quantized = "alone" if value.params.mode == "only" else "without it"
-    table = Table("site", title=f"{value.params.effective_calibration}, each site quantized {quantized}")
-    for heading in (f"{value.metric} %", "relative %", "change, points (95 %)", "KL, nats", "SQNR dB", "MACs"):
-        table.add_column(heading, justify="right")
-    for row in value.rows:
-        low, high = row.interval
-        noise = "-" if row.sqnr is None else f"{row.sqnr:.1f}"
-        change = f"{low:+.2f} to {high:+.2f}"
-        table.add_row(
-            row.site, f"{row.accuracy:.2f}", f"{row.relative:+.2f}", change, f"{row.kl:.2e}", noise, f"{row.macs:,}"
-        )
-    console.print(table)
+    table = sensitivity_table(value)
+    columns = [name for name in table.columns if name not in ("samples", "tie")][:7]
+    title = f"{value.params.effective_calibration}, each site quantized {quantized}"
+    console.print(frame.drawn(table, columns=columns, title=title))
     console.print(f"fp32 {value.fp32:.2f} %, all sites quantized {value.quantized:.2f} %")
     if value.partial is not None:
-        _partial(console, value.partial, value.params.target)
+        _partial(console, value.partial, value.metric, value.params.target)
     for proxy in value.proxies:
         if proxy.correlation_kl is not None:
             console.print(f"{proxy.name} ranks like the measured divergence to {proxy.correlation_kl:.2f} (Spearman)")
@@ -240,13 +205,8 @@ def _sensitivity(console: Console, value: SensitivityResult) -> None:
     console.print(f"{value.sites_seconds:.1f} s for {sites}: {cost:.2f} of an fp32 evaluation each")
 
 
-def _partial(console: Console, partial: Partial, target: float) -> None:
-    for step in partial.steps:
-        console.print(
-            f"{len(step.skipped)} in floating point: {step.accuracy:.2f} % ({step.relative:+.2f} % relative), "
-            f"{step.int8_mac_share:.1f} % of multiply-accumulates quantized",
-            highlight=False,
-        )
+def _partial(console: Console, partial: Partial, metric: str, target: float) -> None:
+    console.print(frame.drawn(skipping_table(partial, metric), bold="chosen"))
     if partial.chosen is None:
         console.print(f"No step loses {target:g} % or less; try another calibration, or QAT.")
     elif partial.chosen:
@@ -278,16 +238,7 @@ def _qat(console: Console, value: QatResult) -> None:
     )
     for note in recipe.notes:
         console.print(note, highlight=False)
-    table = Table("")
-    for heading in (f"{value.metric} %", "relative %", "change, points (95 %)"):
-        table.add_column(heading, justify="right")
-    table.add_row("fp32", f"{value.fp32.accuracy:.2f}", "", "")
-    rows = {"PTQ": value.ptq, "QAT": value.qat, "fp32, fine-tuned alike": value.fp32_control}
-    for name, row in rows.items():
-        if row is not None:
-            low, high = row.interval
-            table.add_row(name, f"{row.accuracy:.2f}", f"{row.relative:+.2f}", f"{low:+.2f} to {high:+.2f}")
-    console.print(table)
+    console.print(frame.drawn(trained_table(value)))
     console.print(
         f"kept: epoch {value.run.best_epoch}; a step takes {1000 * value.step_seconds:.0f} ms, in fp32 "
         f"{1000 * value.fp32_step_seconds:.0f} ms ({value.step_seconds / max(value.fp32_step_seconds, 1e-9):.2f} x)"
@@ -317,7 +268,3 @@ def _export(console: Console, value: ExportResult) -> None:
         console.print(f"fp16 file: {seen.half_agreement:.2f} % of the answers are equal")
     for site, reason in value.float_sites.items():
         console.print(f"in floating point: {site} ({reason})", highlight=False)
-
-
-def _interval(interval: tuple[float, float]) -> str:
-    return f"{interval[0]:.2f} – {interval[1]:.2f}"

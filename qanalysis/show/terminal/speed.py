@@ -5,6 +5,23 @@ from rich.table import Table
 
 from qanalysis.schema.results.benchmark import BenchmarkResult, FastestResult, Layers
 from qanalysis.schema.results.speed import SpeedModel
+from qanalysis.show.tables.speed import agreement_table, gemm_table, row_table, step_table
+from qanalysis.show.terminal import frame
+
+#: Columns of `row_table` that fit into a line.
+_NARROW = (
+    "engine",
+    "precision",
+    "plan",
+    "batch",
+    "shortest ms",
+    "median ms",
+    "samples/s",
+    "speed-up",
+    "95 % interval",
+    "really int8",
+    "file MB",
+)
 
 
 def benchmark(console: Console, value: BenchmarkResult) -> None:
@@ -31,14 +48,7 @@ def benchmark(console: Console, value: BenchmarkResult) -> None:
 
 def fastest(console: Console, value: FastestResult) -> None:
     """The plans tried, and the one chosen."""
-    table = Table("tried")
-    for heading in ("in fp32", f"{value.metric} %", "relative %", "predicted ms", "within"):
-        table.add_column(heading, justify="right")
-    for step in value.steps:
-        within = "yes" if step.accepted else "no"
-        numbers = (f"{step.accuracy:.2f}", f"{step.relative:+.2f}", f"{step.predicted_ms:.3f}")
-        table.add_row(step.why, str(len(step.skipped)), *numbers, within)
-    console.print(table)
+    console.print(frame.drawn(step_table(value.steps, value.metric)))
     console.print(
         f"fp32 {value.fp32:.2f} % in {value.float_ms:.3f} ms, all sites in int8 {value.quantized:.2f} % in "
         f"{value.int8_ms:.3f} ms"
@@ -55,37 +65,11 @@ def fastest(console: Console, value: FastestResult) -> None:
 
 
 def _rows(console: Console, value: BenchmarkResult) -> None:
-    table = Table("engine", "precision", "plan")
-    for heading in ("batch", "min ms", "median", "p95", "samples/s", "speed-up (95 %)", "int8 sites", "MB", "file MB"):
-        table.add_column(heading, justify="right")
-    for row in value.rows:
-        times = row.latency_ms
-        faster = "-"
-        if row.speedup is not None and row.speedup_interval is not None:
-            faster = f"{row.speedup:.2f} ({row.speedup_interval[0]:.2f} – {row.speedup_interval[1]:.2f})"
-        table.add_row(
-            row.engine,
-            row.precision,
-            row.plan,
-            str(row.batch),
-            *(f"{ms:.3f}" for ms in (times.min, times.median, times.p95)),
-            f"{row.throughput:,.0f}",
-            faster,
-            f"{row.int8_sites} of {row.planned_sites}" if row.plan else "",
-            f"{row.memory_mb:.0f}",
-            "-" if row.file_mb is None else f"{row.file_mb:.2f}",
-        )
-    console.print(table)
+    console.print(frame.drawn(row_table(value.rows), columns=_NARROW))
 
 
 def _agreement(console: Console, value: BenchmarkResult) -> None:
-    table = Table("engine", "precision", "plan")
-    for heading in ("agreement %", f"{value.metric} in the engine %", "simulated %"):
-        table.add_column(heading, justify="right")
-    for row in value.agreement:
-        numbers = (f"{row.agreement:.2f}", f"{row.accuracy:.2f}", f"{row.simulated:.2f}")
-        table.add_row(row.engine, row.precision, row.plan, *numbers)
-    console.print(table)
+    console.print(frame.drawn(agreement_table(value.agreement, value.metric)))
 
 
 def _layers(console: Console, value: Layers) -> None:
@@ -111,14 +95,8 @@ def _layers(console: Console, value: Layers) -> None:
 def _gemm(console: Console, value: BenchmarkResult) -> None:
     if not value.gemm or value.roofline is None:
         return
-    names = list(dict.fromkeys(row.precision for row in value.gemm))
-    table = Table("matrix size", title="products of matrices, 10⁹ operations per second")
-    for name in names:
-        table.add_column(name, justify="right")
-    for size in sorted({row.size for row in value.gemm}):
-        found = {row.precision: row.gops for row in value.gemm if row.size == size}
-        table.add_row(str(size), *(f"{found[name]:,.0f}" if name in found else "-" for name in names))
-    console.print(table)
+    title = "products of matrices, 10⁹ operations per second"
+    console.print(frame.drawn(gemm_table(value.gemm), title=title))
     peaks = value.roofline.peak_gops
     if "int8" in peaks and "fp32" in peaks:
         console.print(

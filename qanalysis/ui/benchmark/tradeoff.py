@@ -163,7 +163,7 @@ def _search(chosen: Selection, shared: BenchmarkParams, result: BenchmarkResult 
     answer, _ = found
     notes(answer)
     _answer(answer)
-    table = step_table(answer)
+    table = step_table(answer.steps, answer.metric)
     with st.expander(f"All {len(table)} plans that were tried", icon=":material/table:"):
         formats = {name: st.column_config.NumberColumn(format="%.2f") for name in table.columns if name.endswith("%")}
         formats["predicted ms"] = st.column_config.NumberColumn(format="%.3f")
@@ -193,20 +193,7 @@ def _steps_so_far(job: Job) -> None:
         f"{len(steps)} plans tried. The last, {last.why}: {last.accuracy:.2f} % ({last.relative:+.2f} % relative), "
         f"predicted {last.predicted_ms:.3g} ms."
     )
-    st.dataframe(
-        [
-            {
-                "tried": step.why,
-                "layers in float": len(step.skipped),
-                "accuracy %": round(step.accuracy, 2),
-                "relative %": round(step.relative, 2),
-                "predicted ms": round(step.predicted_ms, 3),
-                "within": "✓" if step.accepted else "✗",
-            }
-            for step in steps
-        ],
-        hide_index=True,
-    )
+    st.dataframe(step_table(steps, "accuracy").round(3), hide_index=True)
 
 
 def _answer(answer: FastestResult) -> None:

@@ -10,6 +10,7 @@ import streamlit as st
 
 from qanalysis import figures
 from qanalysis.insight.advice import results
+from qanalysis.insight.words import calibration_label
 from qanalysis.jobs.store import Store
 from qanalysis.numerics.calibrate import DivergenceCurve, clipped_at, kl_divergence_curve
 from qanalysis.numerics.error import QuantizationError, quantization_error
@@ -167,7 +168,7 @@ def cost_table(cutoffs: Mapping[str, float | None], errors: Mapping[str, Quantiz
     return pd.DataFrame(
         [
             {
-                "calibration": figures.look.theme.calibration_label(name),
+                "calibration": calibration_label(name),
                 "cutoff": cutoffs[name],
                 "step": error.step,
                 "values clipped %": error.clipped,

@@ -7,9 +7,9 @@ import streamlit as st
 
 from qanalysis import figures
 from qanalysis.figures.look import series
-from qanalysis.figures.look.theme import calibration_label
 from qanalysis.insight import comparison
 from qanalysis.insight.comparison import Run
+from qanalysis.insight.words import calibration_label
 from qanalysis.jobs import runners
 from qanalysis.jobs.runner import Runner
 from qanalysis.jobs.state import Job

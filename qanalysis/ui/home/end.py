@@ -4,9 +4,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from qanalysis.figures.look.theme import calibration_label
 from qanalysis.insight.advice import results
-from qanalysis.insight.words import counted
+from qanalysis.insight.words import calibration_label, counted
 from qanalysis.insight.workflow.end import recommendation
 from qanalysis.schema import saved_plan
 from qanalysis.schema.command import command

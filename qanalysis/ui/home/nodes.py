@@ -3,8 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from qanalysis.figures.look.theme import calibration_label
-from qanalysis.insight.words import counted
+from qanalysis.insight.words import calibration_label, counted
 from qanalysis.insight.workflow.candidates import after_partial, after_ptq, after_qat
 from qanalysis.insight.workflow.end import speed
 from qanalysis.insight.workflow.steps import partial_of

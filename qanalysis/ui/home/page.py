@@ -1,6 +1,5 @@
 """The home page: the model in numbers, what is in it, and the paper's workflow with its state (Fig. 5)."""
 
-import pandas as pd
 import streamlit as st
 
 from qanalysis import figures
@@ -9,9 +8,9 @@ from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.accuracy import EvaluateParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.results.accuracy import EvaluateResult
-from qanalysis.schema.site import Coverage
 from qanalysis.schema.size import fp32_bytes, plan_bytes
 from qanalysis.show.report import gather
+from qanalysis.show.tables.accuracy import site_table
 from qanalysis.ui import navigation
 from qanalysis.ui.home import workflow
 from qanalysis.ui.parts import report, selection
@@ -73,20 +72,6 @@ def page() -> None:
         table,
         lambda: figures.look.export.standalone_html(figures.model.macs(result.coverage, theme="light"), "Sites"),
         f"{result.model.architecture}-sites",
-    )
-
-
-def site_table(coverage: Coverage) -> pd.DataFrame:
-    """One row per site: what it is and what it costs."""
-    return pd.DataFrame(
-        {
-            "site": [site.name for site in coverage.sites],
-            "kind": ["depthwise convolution" if site.depthwise else site.kind for site in coverage.sites],
-            "input": ["×".join(map(str, site.input_shape[1:])) for site in coverage.sites],
-            "weight": ["×".join(map(str, site.weight_shape or ())) for site in coverage.sites],
-            "MACs": [site.macs for site in coverage.sites],
-            "share %": [round(100 * site.macs / max(coverage.macs, 1), 2) for site in coverage.sites],
-        }
     )
 
 

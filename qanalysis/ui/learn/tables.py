@@ -5,7 +5,7 @@ import streamlit as st
 
 from qanalysis.figures.learn import tables
 from qanalysis.figures.learn.tables import Line
-from qanalysis.figures.look.theme import calibration_label
+from qanalysis.insight.words import calibration_label
 from qanalysis.jobs.store import Store
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.schema.errors import UserError

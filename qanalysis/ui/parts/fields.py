@@ -2,7 +2,7 @@
 
 from streamlit.delta_generator import DeltaGenerator
 
-from qanalysis.figures.look.theme import calibration_label
+from qanalysis.insight.words import calibration_label
 from qanalysis.numerics.spec import Scheme
 from qanalysis.schema.plan import Granularity
 from qanalysis.schema.saved_plan import SavedPlan

@@ -6,7 +6,7 @@ from typing import Any, TypeVar, cast
 
 import streamlit as st
 
-from qanalysis.figures.look.theme import calibration_label
+from qanalysis.insight.words import calibration_label
 from qanalysis.jobs import runners
 from qanalysis.jobs.runner import Runner
 from qanalysis.jobs.state import Job

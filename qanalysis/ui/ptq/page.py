@@ -7,6 +7,7 @@ import streamlit as st
 
 from qanalysis import figures
 from qanalysis.insight.advice import results
+from qanalysis.insight.words import calibration_label
 from qanalysis.jobs.state import Job
 from qanalysis.numerics.change import relative
 from qanalysis.schema.paper import paper_row
@@ -85,7 +86,7 @@ def _settings(chosen: selection.Selection) -> PtqParams | None:
             "Calibrations",
             chosen.calibrations,
             default=[name for name in chosen.calibrations if name != "mse"],
-            format_func=figures.look.theme.calibration_label,
+            format_func=calibration_label,
             key="calibrations-trained" if chosen.fine_tuned else "calibrations",
             bind="query-params",
         )
@@ -111,7 +112,7 @@ def _so_far(job: Job) -> None:
     """Rows as they are measured."""
     rows: list[dict[str, Any]] = [
         {
-            "calibration": figures.look.theme.calibration_label(row["calibration"]),
+            "calibration": calibration_label(row["calibration"]),
             "accuracy %": round(row["accuracy"], 2),
             "relative %": round(row["relative"], 2),
         }
@@ -122,7 +123,7 @@ def _so_far(job: Job) -> None:
 
 def _verdict(result: PtqResult) -> None:
     best = next(row for row in result.rows if row.calibration == result.best)
-    label = figures.look.theme.calibration_label(best.calibration)
+    label = calibration_label(best.calibration)
     low, high = best.difference_interval
     columns = st.columns(4)
     word = "accuracy" if result.metric == "accuracy" else "agreement with fp32"

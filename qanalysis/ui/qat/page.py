@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from qanalysis.figures.look.theme import calibration_label
+from qanalysis.insight.words import calibration_label
 from qanalysis.jobs.runner import Runner
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import Store

@@ -5,8 +5,8 @@ from typing import Any
 import streamlit as st
 
 from qanalysis import figures
-from qanalysis.figures.look.theme import calibration_label
 from qanalysis.insight.advice import results
+from qanalysis.insight.words import calibration_label
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import Store
 from qanalysis.schema.results.qat import QatResult

@@ -3,8 +3,8 @@
 import time
 from collections import Counter
 
-from qanalysis.figures.look.theme import calibration_label
 from qanalysis.figures.qat.accuracy import Run
+from qanalysis.insight.words import calibration_label
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import Store
 from qanalysis.numerics.change import relative

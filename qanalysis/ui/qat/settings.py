@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 from pydantic import ValidationError
 
-from qanalysis.figures.look.theme import calibration_label
+from qanalysis.insight.words import calibration_label
 from qanalysis.insight.workflow.steps import LOW_BIT_TRAINING
 from qanalysis.schema.params.qat import BEST, QatParams
 from qanalysis.ui.parts import fields

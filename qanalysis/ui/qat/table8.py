@@ -4,8 +4,8 @@ import pandas as pd
 import streamlit as st
 
 from qanalysis import figures
-from qanalysis.figures.look.theme import calibration_label
 from qanalysis.figures.qat.accuracy import Run
+from qanalysis.insight.words import calibration_label
 from qanalysis.jobs import runners
 from qanalysis.jobs.runner import Runner
 from qanalysis.jobs.state import Job

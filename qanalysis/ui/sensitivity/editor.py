@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from qanalysis.figures.look.theme import calibration_label
+from qanalysis.insight.words import calibration_label
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.results.sensitivity import SensitivityRow

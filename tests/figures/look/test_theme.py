@@ -70,14 +70,6 @@ def test_heat_map_runs_from_the_page_to_the_eye_catching(theme):
     assert contrasts == sorted(contrasts)
 
 
-@pytest.mark.parametrize(
-    ("name", "label"),
-    [("max", "max"), ("entropy", "entropy"), ("mse", "MSE"), ("percentile:99.99", "99.99 %"), ("custom", "custom")],
-)
-def test_label(name, label):
-    assert themes.calibration_label(name) == label
-
-
 @pytest.mark.parametrize("theme", THEMES)
 def test_other_percentile_lies_between_its_neighbours(theme):
     colours = [linear(themes.calibration_colour(f"percentile:{p}", theme)) for p in (99.9, 99.97, 99.99)]

@@ -14,6 +14,7 @@ from qanalysis.schema.saved_plan import SavedPlan
 from qanalysis.show import markdown, web
 from qanalysis.show.document import Document, Section, Table, Text
 from qanalysis.show.report import contents, gather
+from qanalysis.show.tables import cell
 from tests.figures import factories
 from tests.schema.instances import INSTANCES
 
@@ -146,7 +147,7 @@ def test_results_of_two_models_are_refused():
 
 
 def test_cells_have_sensible_digits():
-    cells = [markdown.cell(value) for value in (None, float("nan"), True, 0.0, 91.256, 0.000123, 1_234_567, "x")]
+    cells = [cell(value) for value in (None, float("nan"), True, 0.0, 91.256, 0.000123, 1_234_567, "x")]
     assert cells == ["", "", "yes", "0.00", "91.26", "0.000123", "1,234,567", "x"]
 
 
