@@ -6,7 +6,6 @@ from qanalysis.insight.words import counted
 from qanalysis.numerics.change import relative
 from qanalysis.schema.base import Record
 from qanalysis.schema.params.accuracy import AnswersParams, PtqParams
-from qanalysis.schema.plan import Plan
 from qanalysis.schema.results.accuracy import EvaluateResult, PtqResult
 from qanalysis.schema.results.answers import AnswersResult, flips
 from qanalysis.schema.results.benchmark import BenchmarkResult, FastestResult, int8_row
@@ -18,7 +17,6 @@ from qanalysis.schema.results.sensitivity import PartialResult, PlanResult, Sens
 from qanalysis.schema.results.weights import WeightsResult
 from qanalysis.schema.results.workflow import WorkflowResult
 from qanalysis.schema.saved_plan import SavedPlan
-from qanalysis.schema.site import Coverage
 
 #: Ranges by activation: largest magnitude represented, or None where a tensor was all zero.
 Magnitudes = dict[str, float | None]
@@ -106,7 +104,7 @@ def answers_params(result: Result, checkpoint: str | None = None) -> AnswersPara
         if checkpoint is None:
             return None
         given = {"model": f"checkpoint:{checkpoint}", "calibrations": ("trained",)}
-        plan = _plan("fine-tuned", result.coverage, result.model.name, "trained", result.plan)
+        plan = SavedPlan.of("fine-tuned", result.model.name, result.coverage, "trained", result.plan)
     elif isinstance(result, PlanResult | PartialResult | SensitivityResult):
         plan = result.saved_plan("measured")
         given = {"model": result.params.model, "calibrations": (plan.calibration,)}
@@ -114,11 +112,6 @@ def answers_params(result: Result, checkpoint: str | None = None) -> AnswersPara
         return None
     names = ("data", "device", "batch_size", "seed", "evaluation_samples", "calibration_samples")
     return AnswersParams(**given | {name: getattr(result.params, name) for name in names}, plan=plan)
-
-
-def _plan(name: str, coverage: Coverage, model: str, calibration: str, plan: Plan) -> SavedPlan:
-    sites = tuple(site.name for site in coverage.sites)
-    return SavedPlan(name=name, model=model, sites=sites, calibration=calibration, plan=plan)
 
 
 @headline.register

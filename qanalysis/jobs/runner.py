@@ -10,7 +10,7 @@ from qanalysis.schema.params.task import TaskParams
 class Runner(Protocol):
     """Starts and stops the processes of jobs; what they are and what they say is in the store.
 
-    Every job is one process of `qanalysis job ID`, wherever the runner runs it. Any number of engines, in any number of
+    Every job is one process of `qanalysis job ID`, wherever the runner runs it. Any number of runners, in any number of
     processes, may work on one store.
     """
 
@@ -40,7 +40,7 @@ class Runner(Protocol):
 
         Raises:
             KeyError: if there is no such job.
-            ValueError: if it is live or finished, or the files that it names have changed.
+            UserError: if it is live or finished, or the files that it names have changed.
         """
         ...
 
@@ -49,7 +49,7 @@ class Runner(Protocol):
 
         Raises:
             KeyError: if there is no such job.
-            ValueError: if it is live, or the files that it names have changed.
+            UserError: if it is live, or the files that it names have changed.
         """
         ...
 
@@ -58,7 +58,7 @@ class Runner(Protocol):
 
         Raises:
             KeyError: if there is no such job.
-            ValueError: if it is live.
+            UserError: if it is live.
         """
         ...
 

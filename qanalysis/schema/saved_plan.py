@@ -12,6 +12,7 @@ from qanalysis.schema.base import Record
 from qanalysis.schema.catalog import home
 from qanalysis.schema.errors import UserError
 from qanalysis.schema.plan import Plan
+from qanalysis.schema.site import Coverage
 
 _NAME = re.compile(r"[\w][\w .+@-]{0,63}")
 
@@ -33,6 +34,16 @@ class SavedPlan(Record):
     sites: tuple[str, ...]
     calibration: str = "max"
     plan: Plan
+
+    @classmethod
+    def of(cls, name: str, model: str, coverage: Coverage, calibration: str, plan: Plan) -> "SavedPlan":
+        """A plan of a model with these sites.
+
+        Raises:
+            ValidationError: if it is not a good name.
+        """
+        sites = tuple(site.name for site in coverage.sites)
+        return cls(name=name, model=model, sites=sites, calibration=calibration, plan=plan)
 
     @field_validator("name")
     @classmethod

@@ -88,8 +88,8 @@ def test_qat_is_tried_where_too_much_would_be_left_in_floating_point(tmp_path, m
     assert states(result)["qat"] == "done"
     assert "keeps 100 % of the work in integers" in given.reason
     assert result.qat.calibration == "max"
-    if given.best.way == "qat":
-        assert given.best.model.startswith("checkpoint:")
+    trained = given.best.model.startswith("checkpoint:")
+    assert trained == (given.best.way == "qat") == (result.qat.qat.relative > result.ptq.rows[0].relative)
     assert given.best.relative == max(result.qat.qat.relative, result.ptq.rows[0].relative)
 
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from qanalysis.schema.params.workflow import WorkflowParams
-from qanalysis.schema.plan import Plan
 from qanalysis.schema.results.accuracy import PtqResult
 from qanalysis.schema.results.common import Result
 from qanalysis.schema.results.qat import QatResult
@@ -22,7 +21,7 @@ def after_ptq(params: WorkflowParams, result: PtqResult) -> Candidate:
     return Candidate(
         way="ptq",
         model=params.model,
-        plan=_saved(params.model, result.coverage, result.best, params.effective_plan()),
+        plan=SavedPlan.of(NAME, params.model, result.coverage, result.best, params.effective_plan()),
         skipped=tuple(result.float_sites),
         fp32=result.fp32,
         accuracy=best.accuracy,
@@ -56,7 +55,7 @@ def after_qat(params: WorkflowParams, result: Result | None, folder: Path | None
     return Candidate(
         way="qat",
         model=model,
-        plan=_saved(model, result.coverage, "trained" if kept else result.calibration, result.plan),
+        plan=SavedPlan.of(NAME, model, result.coverage, "trained" if kept else result.calibration, result.plan),
         skipped=tuple(result.float_sites),
         fp32=result.fp32.accuracy,
         accuracy=result.qat.accuracy,
@@ -78,7 +77,7 @@ def _of_step(params: WorkflowParams, first: Candidate, coverage: Coverage, fp32:
     return Candidate(
         way=way,
         model=params.model,
-        plan=_saved(params.model, coverage, first.plan.calibration, plan),
+        plan=SavedPlan.of(NAME, params.model, coverage, first.plan.calibration, plan),
         skipped=(*first.skipped, *step.skipped),
         fp32=fp32,
         accuracy=step.accuracy,
@@ -87,8 +86,3 @@ def _of_step(params: WorkflowParams, first: Candidate, coverage: Coverage, fp32:
         samples=step.samples,
         int8_mac_share=step.int8_mac_share,
     )
-
-
-def _saved(model: str, coverage: Coverage, calibration: str, plan: Plan) -> SavedPlan:
-    sites = tuple(site.name for site in coverage.sites)
-    return SavedPlan(name=NAME, model=model, sites=sites, calibration=calibration, plan=plan)

@@ -6,7 +6,6 @@ from pydantic import model_validator
 
 from qanalysis.schema.base import Record
 from qanalysis.schema.params.accuracy import (
-    OneCalibrationParams,
     PartialParams,
     PlanParams,
     SensitivityParams,
@@ -149,7 +148,7 @@ class SensitivityResult(Result):
         plan = self.params.effective_plan()
         if self.partial is not None and self.partial.chosen is not None:
             plan = plan.skipping(*self.partial.steps[self.partial.chosen].skipped)
-        return _saved(name, self, self.params, plan)
+        return SavedPlan.of(name, self.model.name, self.coverage, self.params.effective_calibration, plan)
 
 
 class PartialResult(Result):
@@ -176,7 +175,7 @@ class PartialResult(Result):
 
     def saved_plan(self, name: str) -> SavedPlan:
         """Its plan, to be kept under a name."""
-        return _saved(name, self, self.params, self.plan)
+        return SavedPlan.of(name, self.model.name, self.coverage, self.params.effective_calibration, self.plan)
 
 
 class PlanResult(Result):
@@ -207,7 +206,9 @@ class PlanResult(Result):
 
     def saved_plan(self, name: str) -> SavedPlan:
         """Its plan, to be kept under a name."""
-        return _saved(name, self, self.params, self.params.effective_plan())
+        return SavedPlan.of(
+            name, self.model.name, self.coverage, self.params.effective_calibration, self.params.effective_plan()
+        )
 
 
 class Trial(Change):
@@ -247,12 +248,3 @@ class TrialsResult(Result):
     fp32: float
     rows: tuple[Trial, ...]
     fp32_bytes: int
-
-
-def _saved(
-    name: str, result: SensitivityResult | PartialResult | PlanResult, params: OneCalibrationParams, plan: Plan
-) -> SavedPlan:
-    sites = tuple(site.name for site in result.coverage.sites)
-    return SavedPlan(
-        name=name, model=result.model.name, sites=sites, calibration=params.effective_calibration, plan=plan
-    )

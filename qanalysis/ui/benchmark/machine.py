@@ -13,6 +13,7 @@ from qanalysis.jobs.store import Store
 from qanalysis.schema.engines import Machine
 from qanalysis.schema.errors import UserError
 from qanalysis.schema.flavours import engine_label
+from qanalysis.ui.parts.results import loaded
 from qanalysis.ui.parts.selection import Selection
 from qanalysis.ui.parts.text import plain
 
@@ -166,7 +167,7 @@ def _shape(chosen: Selection) -> str:
         store = Store()
         for job in store.jobs():
             if job.params.model == chosen.model and job.params.data == chosen.data and job.state == "finished":
-                coverage = getattr(store.result(job), "coverage", None)
+                coverage = getattr(loaded(job), "coverage", None)
                 if coverage is not None and coverage.sites:
                     return "x".join(map(str, coverage.sites[0].input_shape[1:]))
     except (OSError, UserError):  # it is only a suggestion

@@ -59,7 +59,7 @@ def panel(chosen: Selection, point: Point, plan: Plan | None, source: BenchmarkR
                     "Name", f"{source.model.architecture} {_slug(point.name)}"[:64], key="point-name", width=320
                 )
                 if st.button("Save and use", key="point-save", icon=":material/bookmark_add:"):
-                    _keep(name, plan, sites, source)
+                    _keep(name, plan, source)
 
 
 def _open(floats: list[str]) -> None:
@@ -79,15 +79,10 @@ def _slug(text: str) -> str:
     return "".join(c if c.isalnum() or c in " .+-_@" else "" for c in text).strip()
 
 
-def _keep(name: str, plan: Plan, sites: list[str], source: BenchmarkResult | FastestResult) -> None:
+def _keep(name: str, plan: Plan, source: BenchmarkResult | FastestResult) -> None:
     try:
-        kept = SavedPlan(
-            name=name.strip(),
-            model=source.model.name,
-            sites=tuple(sites),
-            calibration=source.params.effective_calibration,
-            plan=plan,
-        )
+        calibration = source.params.effective_calibration
+        kept = SavedPlan.of(name.strip(), source.model.name, source.coverage, calibration, plan)
         saved_plan.save(kept)
     except ValidationError as error:
         st.error(error.errors()[0]["msg"].removeprefix("Value error, ").capitalize() + ".")

@@ -20,6 +20,7 @@ from qanalysis.schema.results.answers import Answers, AnswersResult, Flip, flips
 from qanalysis.schema.results.qat import QatResult
 from qanalysis.ui.parts.chart import chart, theme
 from qanalysis.ui.parts.outcome import change, ended, told
+from qanalysis.ui.parts.results import loaded
 from qanalysis.ui.parts.text import plain
 
 _KINDS = {"lost": "right → wrong", "gained": "wrong → right", "other": "wrong → another wrong"}
@@ -69,7 +70,7 @@ def _params(runner: Runner, job: Job, run: Run) -> AnswersParams | None:
 
 def _result(runner: Runner, job: Job) -> AnswersResult | None:
     try:
-        result = runner.store.result(job)
+        result = loaded(job)
     except UserError as error:
         st.error(plain(error))
         return None

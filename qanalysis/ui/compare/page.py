@@ -11,7 +11,6 @@ from qanalysis.insight import comparison
 from qanalysis.insight.comparison import Run
 from qanalysis.insight.words import calibration_label
 from qanalysis.jobs import runners
-from qanalysis.jobs.runner import Runner
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.summary import settings
 from qanalysis.schema.errors import UserError
@@ -20,6 +19,7 @@ from qanalysis.ui import navigation
 from qanalysis.ui.compare import answers
 from qanalysis.ui.parts import report, selection
 from qanalysis.ui.parts.chart import chart, theme
+from qanalysis.ui.parts.results import loaded
 from qanalysis.ui.parts.text import plain
 
 #: Ids of the runs in the address.
@@ -56,7 +56,7 @@ def page() -> None:
         navigation.link(navigation.ptq(), "Open PTQ")
         return
     picked = _choice(jobs, chosen)
-    runs, broken = _loaded(runner, picked)
+    runs, broken = _runs(picked)
     for sentence in broken:
         st.warning(plain(sentence), icon=":material/heart_broken:")
     if len(runs) < 2:
@@ -97,15 +97,15 @@ def _choice(jobs: list[Job], chosen: selection.Selection) -> list[Job]:
     return [by_id[job] for job in picked]
 
 
-def _loaded(runner: Runner, picked: list[Job]) -> tuple[list[tuple[Job, Run]], list[str]]:
-    loaded, broken = [], []
+def _runs(picked: list[Job]) -> tuple[list[tuple[Job, Run]], list[str]]:
+    pairs, broken = [], []
     for job in picked:
         try:
-            loaded.append((job, runner.store.result(job)))
+            pairs.append((job, loaded(job)))
         except UserError as error:
             broken.append(plain(error))
-    told = _short([job for job, _ in loaded])
-    return [(job, Run(name, result)) for name, (job, result) in zip(told, loaded, strict=True)], broken
+    told = _short([job for job, _ in pairs])
+    return [(job, Run(name, result)) for name, (job, result) in zip(told, pairs, strict=True)], broken
 
 
 def _short(picked: list[Job]) -> list[str]:

@@ -3,8 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-import streamlit as st
-
 from qanalysis.insight.workflow.steps import Ending, Known, Step, deploy, follow
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import Store
@@ -12,6 +10,7 @@ from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.workflow import WorkflowParams
 from qanalysis.schema.results.common import Result
 from qanalysis.schema.results.workflow import Stage, WorkflowResult
+from qanalysis.ui.parts.results import loaded
 
 
 @dataclass(frozen=True)
@@ -76,11 +75,11 @@ def standing(store: Store, params: WorkflowParams) -> Standing:
         job = store.latest(step.analysis, step.params)
         if job is not None:
             jobs[step.stage] = job
-        result = None if job is None or job.state != "finished" else _loaded(store, job)
+        result = None if job is None or job.state != "finished" else _known(job)
         if job is None or result is None:
             break
         known = known.with_result(step.stage, result, store.folder(job.id))
-    result = None if whole is None or whole.state != "finished" else _loaded(store, whole)
+    result = None if whole is None or whole.state != "finished" else _known(whole)
     return Standing(
         params=params,
         known=known,
@@ -92,15 +91,9 @@ def standing(store: Store, params: WorkflowParams) -> Standing:
     )
 
 
-def _loaded(store: Store, job: Job) -> Result | None:
+def _known(job: Job) -> Result | None:
     """The result of a finished job; None if its file is gone or of another version."""
     try:
-        return _result(str(store.root), job.id, job.ended)
+        return loaded(job)
     except UserError:
         return None
-
-
-@st.cache_resource(max_entries=128, show_spinner=False)
-def _result(root: str, job_id: str, ended: float | None) -> Result:
-    store = Store()
-    return store.result(store.job(job_id))

@@ -12,6 +12,7 @@ from qanalysis.schema.results.common import Result
 from qanalysis.schema.results.qat import QatResult
 from qanalysis.schema.results.sensitivity import Partial, PartialResult, SensitivityResult
 from qanalysis.schema.results.weights import WeightsResult
+from qanalysis.ui.parts.results import loaded
 
 #: Newest jobs that are looked at.
 _MOST = 300
@@ -73,7 +74,7 @@ def _results(analyses: tuple[str, ...], model: str, data: str, store: Store) -> 
         if not fits or job.state != "finished" or not _in_int8(job.params):
             continue
         try:
-            yield store.result(job)
+            yield loaded(job, store)
         except UserError:  # its file is gone
             continue
 

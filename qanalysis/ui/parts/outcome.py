@@ -15,6 +15,7 @@ from qanalysis.jobs.summary import duration, settings
 from qanalysis.schema.errors import StoreError, UserError, sentence
 from qanalysis.schema.params.task import TaskParams
 from qanalysis.schema.results.common import Result
+from qanalysis.ui.parts.results import loaded
 from qanalysis.ui.parts.text import code, plain
 
 R = TypeVar("R", bound=Result)
@@ -74,18 +75,11 @@ def outcome(
         ended(runner, job, what)
         return None
     try:
-        return cast(R, _load(job.id, job.ended)), job
+        return cast(R, loaded(job)), job
     except UserError as error:
         st.error(plain(error))
         _again(runner, job)
         return None
-
-
-@st.cache_resource(max_entries=64, show_spinner=False)
-def _load(job_id: str, ended: float | None) -> Result:
-    """The result; a job that is started over ends at another time."""
-    store = Store()
-    return store.result(store.job(job_id))
 
 
 def _opened(store: Store, analysis: str) -> Job | None:

@@ -17,12 +17,12 @@ from qanalysis.schema.flavours import engine_label
 from qanalysis.schema.params.deploy import BenchmarkParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.results.benchmark import BenchmarkResult, FastestResult
-from qanalysis.schema.results.common import Result
 from qanalysis.schema.results.sensitivity import SensitivityResult
 from qanalysis.schema.results.speed import SpeedModel
 from qanalysis.schema.saved_plan import SavedPlan
 from qanalysis.ui import navigation
 from qanalysis.ui.parts.outcome import change, told
+from qanalysis.ui.parts.results import loaded
 from qanalysis.ui.parts.text import plain
 
 #: Time for each of the two networks of a measurement, in seconds, and the images that it needs.
@@ -147,13 +147,8 @@ def _measure(result: SensitivityResult, plan: Plan, speed: SpeedModel) -> None:
 
 def _params(result: SensitivityResult, plan: Plan, speed: SpeedModel) -> BenchmarkParams:
     """Settings of a short benchmark of one plan beside fp32."""
-    kept = SavedPlan(
-        name="by hand",
-        model=result.model.name,
-        sites=tuple(site.name for site in result.coverage.sites),
-        calibration=result.params.effective_calibration,
-        plan=plan,
-    )
+    calibration = result.params.effective_calibration
+    kept = SavedPlan.of("by hand", result.model.name, result.coverage, calibration, plan)
     return BenchmarkParams(
         model=result.params.model,
         data=result.params.data,
@@ -180,7 +175,7 @@ def _job(result: SensitivityResult, plan: Plan, speed: SpeedModel) -> Job | None
 
 def _measured(job: Job) -> float | None:
     try:
-        found = _load(job.id, job.ended)
+        found = loaded(job)
     except UserError:  # its file is gone
         return None
     assert isinstance(found, BenchmarkResult)
@@ -201,16 +196,9 @@ def _newest(root: str, name: str) -> tuple[SpeedModel, float] | None:
     for job in Store(Path(root)).jobs():
         if job.analysis in ("benchmark", "fastest") and job.state == "finished" and job.params.model == name:
             try:
-                found = _load(job.id, job.ended)
+                found = loaded(job)
             except UserError:
                 continue
             if isinstance(found, BenchmarkResult | FastestResult) and found.speed is not None:
                 return found.speed, job.ended or job.created
     return None
-
-
-@st.cache_resource(max_entries=64, show_spinner=False)
-def _load(job_id: str, ended: float | None) -> Result:
-    """The result; a job that is started over ends at another time."""
-    store = Store()
-    return store.result(store.job(job_id))

@@ -184,12 +184,9 @@ def _keep(result: SensitivityResult, made: Drafts) -> None:
     columns = st.columns([3, 1, 1, 3, 1], vertical_alignment="bottom")
     name = columns[0].text_input("Save as", placeholder="resnet20 without conv1", key="plan-name")
     try:
-        kept: SavedPlan | None = SavedPlan(
-            name=name.strip() or "plan",
-            model=result.model.name,
-            sites=sites,
-            calibration=result.params.effective_calibration,
-            plan=made.plan,
+        calibration = result.params.effective_calibration
+        kept: SavedPlan | None = SavedPlan.of(
+            name.strip() or "plan", result.model.name, result.coverage, calibration, made.plan
         )
     except ValidationError as error:
         kept = None
