@@ -88,22 +88,23 @@ def need(*packages: str) -> None:
 
 
 _ENGINES = ("onnx", "onnxscript", "onnxruntime")
+#: In the order of the paper's workflow, in which help and reports list them.
 ANALYSES: dict[str, Analysis] = {
     "describe": Analysis(DescribeParams, DescribeResult, "light", "qanalysis.analysis.describe:run"),
     "evaluate": Analysis(EvaluateParams, EvaluateResult, "light", "qanalysis.analysis.evaluate:run"),
     "calibrate": Analysis(CalibrateParams, CalibrateResult, "light", "qanalysis.analysis.calibrate:run"),
     "ptq": Analysis(PtqParams, PtqResult, "heavy", "qanalysis.analysis.ptq:run"),
-    "answers": Analysis(AnswersParams, AnswersResult, "light", "qanalysis.analysis.answers:run"),
     "weights": Analysis(WeightsParams, WeightsResult, "light", "qanalysis.analysis.weights:run"),
     "sensitivity": Analysis(SensitivityParams, SensitivityResult, "heavy", "qanalysis.analysis.sensitivity:run"),
     "partial": Analysis(PartialParams, PartialResult, "heavy", "qanalysis.analysis.partial:run"),
     "plan": Analysis(PlanParams, PlanResult, "light", "qanalysis.analysis.plan:run"),
+    "qat": Analysis(QatParams, QatResult, "heavy", "qanalysis.analysis.qat:run"),
+    "answers": Analysis(AnswersParams, AnswersResult, "light", "qanalysis.analysis.answers:run"),
     "export": Analysis(ExportParams, ExportResult, "light", "qanalysis.analysis.export:run", packages=_ENGINES),
     "benchmark": Analysis(
         BenchmarkParams, BenchmarkResult, "exclusive", "qanalysis.analysis.benchmark:run", packages=_ENGINES
     ),
     "fastest": Analysis(FastestParams, FastestResult, "exclusive", "qanalysis.analysis.fastest:run", packages=_ENGINES),
-    "qat": Analysis(QatParams, QatResult, "heavy", "qanalysis.analysis.qat:run"),
     "trials": Analysis(TrialsParams, TrialsResult, "interactive", "qanalysis.analysis.trials:run", interactive=True),
     "workflow": Analysis(WorkflowParams, WorkflowResult, "heavy", "qanalysis.analysis.workflow:run"),
 }

@@ -13,6 +13,7 @@ from qanalysis.schema.results.qat import QatResult
 from qanalysis.schema.results.sensitivity import Partial, PartialResult, PlanResult, SensitivityResult
 from qanalysis.schema.results.weights import WeightsResult
 from qanalysis.show.document import Block, Figure, Points, Table, Text
+from qanalysis.show.report.section import titled
 from qanalysis.show.tables.accuracy import (
     class_table,
     ptq_table,
@@ -27,6 +28,7 @@ from qanalysis.show.tables.accuracy import (
 MOST_ROWS = 25
 
 
+@titled("Calibration")
 def calibration(result: CalibrateResult) -> Sequence[Block]:
     """Ranges of every activation."""
     frame = range_table(result).rename(columns=calibration_label)
@@ -45,6 +47,7 @@ def calibration(result: CalibrateResult) -> Sequence[Block]:
     return blocks
 
 
+@titled("Post-training quantization")
 def ptq(result: PtqResult) -> Sequence[Block]:
     """Every calibration."""
     plan = result.params.effective_plan()
@@ -60,6 +63,7 @@ def ptq(result: PtqResult) -> Sequence[Block]:
     ]
 
 
+@titled("Weights alone")
 def weights(result: WeightsResult) -> Sequence[Block]:
     """Granularity and folding."""
     figure = figures.calibration.weights.accuracy(result)
@@ -72,6 +76,7 @@ def weights(result: WeightsResult) -> Sequence[Block]:
     ]
 
 
+@titled("Sensitivity")
 def sensitivity(result: SensitivityResult) -> Sequence[Block]:
     """Every layer by itself, and the steps of partial quantization."""
     frame = sensitivity_table(result)
@@ -93,6 +98,7 @@ def sensitivity(result: SensitivityResult) -> Sequence[Block]:
     return blocks
 
 
+@titled("Partial quantization")
 def partial(result: PartialResult) -> Sequence[Block]:
     """The steps of partial quantization."""
     return _steps(result.partial, result, result.params.target)
@@ -115,6 +121,7 @@ def _steps(partial: Partial, result: SensitivityResult | PartialResult, target: 
     ]
 
 
+@titled("The plan")
 def plan(result: PlanResult) -> Sequence[Block]:
     """One plan."""
     change = result.change
@@ -130,6 +137,7 @@ def plan(result: PlanResult) -> Sequence[Block]:
     return blocks
 
 
+@titled("Quantization-aware training")
 def qat(result: QatResult) -> Sequence[Block]:
     """The fine-tune, its recipe and its control."""
     recipe, control = result.recipe, result.fp32_control
@@ -153,6 +161,7 @@ def qat(result: QatResult) -> Sequence[Block]:
     ]
 
 
+@titled("Answers that changed")
 def answers(result: AnswersResult) -> Sequence[Block]:
     """What changed, class by class."""
     blocks: list[Block] = []

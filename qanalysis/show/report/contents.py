@@ -1,8 +1,8 @@
 """Contents: results of one model as a document, in the order of the paper's workflow."""
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -12,28 +12,22 @@ from qanalysis.insight.headline import headline
 from qanalysis.insight.words import calibration_label, counted
 from qanalysis.jobs.summary import settings
 from qanalysis.names import imports_code
+from qanalysis.schema.analyses import ANALYSES
 from qanalysis.schema.command import command, needs_file, run_file
 from qanalysis.schema.configuration import to_toml
 from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.task import QuantizationParams
-from qanalysis.schema.results.accuracy import EvaluateResult, PtqResult
+from qanalysis.schema.results.accuracy import EvaluateResult
 from qanalysis.schema.results.advice import Advice
-from qanalysis.schema.results.answers import AnswersResult
-from qanalysis.schema.results.benchmark import BenchmarkResult, FastestResult
-from qanalysis.schema.results.calibration import CalibrateResult
 from qanalysis.schema.results.common import Result
-from qanalysis.schema.results.export import ExportResult
-from qanalysis.schema.results.qat import QatResult
-from qanalysis.schema.results.sensitivity import PartialResult, PlanResult, SensitivityResult
-from qanalysis.schema.results.weights import WeightsResult
 from qanalysis.schema.results.workflow import WorkflowResult
 from qanalysis.schema.site import Coverage
 from qanalysis.show.document import Block, Code, Document, Figure, Points, Section, Table, Text
-from qanalysis.show.report import accuracy, deployment
+from qanalysis.show.report import accuracy as accuracy  # both register their sections
+from qanalysis.show.report import deployment as deployment
+from qanalysis.show.report import section
 
-R = TypeVar("R", bound=Result)
-#: Results that are about one quantized network, and what made it.
-_MEASURED = (PtqResult, SensitivityResult, PartialResult, PlanResult, QatResult)
+#: Analyses whose results are about one quantized network, and what made it.
 _WAYS = {
     "ptq": "quantized after training",
     "sensitivity": "partially quantized",
@@ -65,17 +59,7 @@ def document(results: Sequence[Result]) -> Document:
         *_workflow(results),
         _model(given),
         _advice(results),
-        *(_each(given, CalibrateResult, "Calibration", accuracy.calibration)),
-        *(_each(given, PtqResult, "Post-training quantization", accuracy.ptq)),
-        *(_each(given, WeightsResult, "Weights alone", accuracy.weights)),
-        *(_each(given, SensitivityResult, "Sensitivity", accuracy.sensitivity)),
-        *(_each(given, PartialResult, "Partial quantization", accuracy.partial)),
-        *(_each(given, PlanResult, "The plan", accuracy.plan)),
-        *(_each(given, QatResult, "Quantization-aware training", accuracy.qat)),
-        *(_each(given, AnswersResult, "Answers that changed", accuracy.answers)),
-        *(_each(given, ExportResult, "Export", deployment.export)),
-        *(_each(given, BenchmarkResult, "Benchmark", deployment.benchmark)),
-        *(_each(given, FastestResult, "The fastest plan within the target", deployment.fastest)),
+        *(part for analysis in ANALYSES for part in _each(given, analysis)),
         _again(_own(results)),
         _versions(given),
     ]
@@ -101,13 +85,16 @@ def _flat(results: Sequence[Result]) -> list[Any]:
     return [result for place, result in enumerate(flat) if result not in flat[:place]]
 
 
-def _each(given: Sequence[Result], kind: type[R], title: str, make: Callable[[R], Sequence[Block]]) -> list[Section]:
-    """A section for every result of a kind, with its settings in the title where there are several."""
-    found = [result for result in given if isinstance(result, kind)]
-    titles = (
-        [title] if len(found) == 1 else [f"{title} ({number} of {len(found)})" for number in range(1, len(found) + 1)]
-    )
-    return [Section(name, (*make(one), _settings(one))) for name, one in zip(titles, found, strict=True)]
+def _each(given: Sequence[Result], analysis: str) -> list[Section]:
+    """A section for every result of an analysis, numbered where there are several."""
+    told = [
+        (result, blocks) for result in given if _analysis(result) == analysis and (blocks := section.blocks(result))
+    ]
+    numbers = [""] if len(told) == 1 else [f" ({number} of {len(told)})" for number in range(1, len(told) + 1)]
+    return [
+        Section(section.title(result) + number, (*blocks, _settings(result)))
+        for number, (result, blocks) in zip(numbers, told, strict=True)
+    ]
 
 
 def _settings(result: Any) -> Text:
@@ -121,7 +108,7 @@ def _lead(results: Sequence[Result], given: Sequence[Result]) -> str:
         recommendation = getattr(result, "recommendation", None)
         if recommendation is not None:
             return str(recommendation.reason)
-    heads = [(result, headline(result)) for result in given if isinstance(result, _MEASURED)]
+    heads = [(result, headline(result)) for result in given if _analysis(result) in _WAYS]
     known = [(result, head) for result, head in heads if head is not None and head.relative is not None]
     if not known:
         return "What was measured so far."

@@ -10,9 +10,11 @@ from qanalysis.schema.flavours import engine_label
 from qanalysis.schema.results.benchmark import BenchmarkResult, FastestResult
 from qanalysis.schema.results.export import ExportResult
 from qanalysis.show.document import Block, Figure, Table, Text
+from qanalysis.show.report.section import titled
 from qanalysis.show.tables.speed import agreement_table, row_table
 
 
+@titled("Export")
 def export(result: ExportResult) -> Sequence[Block]:
     """The files, and whether they compute what the simulation does."""
     check = result.verification
@@ -30,6 +32,7 @@ def export(result: ExportResult) -> Sequence[Block]:
     ]
 
 
+@titled("Benchmark")
 def benchmark(result: BenchmarkResult) -> Sequence[Block]:
     """Latencies side by side, agreement, and the layers where int8 does not pay."""
     environment = result.environment
@@ -62,6 +65,7 @@ def benchmark(result: BenchmarkResult) -> Sequence[Block]:
     return blocks
 
 
+@titled("The fastest plan within the target")
 def fastest(result: FastestResult) -> Sequence[Block]:
     """What the search found."""
     if result.plan is None or result.measured_ms is None or result.accuracy is None:
