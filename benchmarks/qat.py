@@ -60,7 +60,7 @@ def ratios(model: str, batch_size: int, rounds: int) -> None:
         network = given.float_copy() if name == "fp32" else given.quantized()
         train_mode(network, "trained")
         steps[name] = _step(Loop(network, given.training("qat")))
-    amaxes = {str(tensor): range_.amax for tensor, range_ in given.table.ranges.items() if range_ is not None}
+    amaxes = {str(tensor): range_.amax for tensor, range_ in given.ranges.ranges.items() if range_ is not None}
     if not any(":" in key for key in amaxes):  # it knows layers only, no matrix products
         steps["plain loop"] = _plain(reference_training.quantized(given.float_copy().train(), amaxes, 8))
     other = _modelopt(given.float_copy(), given.batches.of_step(0)[0])
@@ -90,8 +90,8 @@ def accuracy(data: str) -> None:
         params = QatParams(**shared, calibration=calibration)
         result = qanalysis.run("qat", **params.model_dump())
         given = qat._prepared(params, silent, Checkpoint(None), None, ALONE)
-        amaxes = {str(tensor): range_.amax for tensor, range_ in given.table.ranges.items() if range_ is not None}
-        plain = reference_training.quantized(copy.deepcopy(given.source), amaxes, 4).train()
+        amaxes = {str(tensor): range_.amax for tensor, range_ in given.ranges.ranges.items() if range_ is not None}
+        plain = reference_training.quantized(copy.deepcopy(given.module), amaxes, 4).train()
         steps = range(given.recipe.steps)
         batches = (given.batches.of_step(step)[:2] for step in steps)
         reference_training.train(plain, batches, [learning_rate(given.recipe, step) for step in steps])

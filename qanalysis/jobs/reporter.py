@@ -41,11 +41,11 @@ class Reporter:
             self._store.emit(self._job_id, kind, **body)
 
     def found(self, analysis: str, params: TaskParams) -> Path | None:
-        """Folder of a finished job with just these parameters, if there is one (`analysis.workflow_walk.Shelf`)."""
+        """Folder of a finished job with just these parameters, if there is one (`analysis.workflow.Shelf`)."""
         return adoption.found(self._store, analysis, params)
 
     def keep(self, analysis: str, params: TaskParams, folder: Path, seconds: float) -> Path:
-        """Makes a finished job of a stage, so that pages find it; its folder (`analysis.workflow_walk.Shelf`)."""
+        """Makes a finished job of a stage, so that pages find it; its folder (`analysis.workflow.Shelf`)."""
         note = f"stage of {self._job_id}"
         return self._store.folder(adoption.adopt(self._store, analysis, params, folder, seconds, note))
 

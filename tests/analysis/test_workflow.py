@@ -3,6 +3,7 @@
 import pytest
 
 from qanalysis.analysis import qat, workflow
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.workflow import WorkflowParams
 from qanalysis.schema.results.workflow import WorkflowResult
 
@@ -95,7 +96,7 @@ def test_qat_is_tried_where_too_much_would_be_left_in_floating_point(tmp_path, m
 
 def test_where_nothing_suffices_the_best_is_named(monkeypatch, tmp_path):
     def refused(params, report, folder):
-        raise ValueError("There are no training samples.")
+        raise UserError("There are no training samples.")
 
     monkeypatch.setattr(qat, "run", refused)
     result = run(tmp_path, bits=3, target=0.0, most_skipped=1)

@@ -16,11 +16,11 @@ pytestmark = pytest.mark.usefixtures("few_samples_set_aside")
 @pytest.mark.parametrize("batch_norm", ["trained", "frozen"])
 def test_one_step_is_that_of_a_plain_reference_loop(calibration, batch_norm):
     given = study(calibration=calibration, batch_norm=batch_norm, weight_decay=0.0, label_smoothing=0.0)
-    before = {key: value.clone() for key, value in given.source.state_dict().items()}
+    before = {key: value.clone() for key, value in given.module.state_dict().items()}
     network, inputs, labels = one_step(given)
 
-    amaxes = {str(tensor): range_.amax for tensor, range_ in given.table.ranges.items()}
-    plain = reference_training.quantized(copy.deepcopy(given.source), amaxes, 4).train(batch_norm == "trained")
+    amaxes = {str(tensor): range_.amax for tensor, range_ in given.ranges.ranges.items()}
+    plain = reference_training.quantized(copy.deepcopy(given.module), amaxes, 4).train(batch_norm == "trained")
     reference_training.train(plain, [(inputs, labels)], [given.recipe.learning_rate])
 
     ours, theirs = network.model.state_dict(), plain.state_dict()
@@ -32,9 +32,9 @@ def test_one_step_is_that_of_a_plain_reference_loop(calibration, batch_norm):
 
 def test_the_source_model_is_not_changed():
     given = study()
-    before = {key: value.clone() for key, value in given.source.state_dict().items()}
+    before = {key: value.clone() for key, value in given.module.state_dict().items()}
     one_step(given)
-    assert all(torch.equal(value, before[key]) for key, value in given.source.state_dict().items())
+    assert all(torch.equal(value, before[key]) for key, value in given.module.state_dict().items())
 
 
 def test_skipping_every_layer_gives_exactly_the_step_of_floating_point():
