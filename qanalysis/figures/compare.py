@@ -6,9 +6,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from qanalysis.figures.calibration.cutoffs import text_width
-from qanalysis.figures.calibration.overview import name_margin, shortened
 from qanalysis.figures.look import series
+from qanalysis.figures.look.labels import name_margin, shortened, text_width
 from qanalysis.figures.look.theme import PALETTES, Theme, annotation, axis, blank, layout, line, precision_colour
 from qanalysis.insight.headline import Headline
 from qanalysis.schema.results.answers import ClassAccuracy

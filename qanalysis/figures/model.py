@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import plotly.graph_objects as go
 
-from qanalysis.figures.calibration.overview import shortened
+from qanalysis.figures.look.labels import shortened
 from qanalysis.figures.look.theme import (
     CLEAR,
     PALETTES,

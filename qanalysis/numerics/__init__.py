@@ -1,4 +1,1 @@
-"""Pure functions of the paper: quantizer settings, histograms, calibration, quantization and its error.
-
-Everything but `quantize` works on NumPy alone, so that a process which only draws need not import torch.
-"""
+"""Pure functions of the paper on NumPy alone: quantizer settings, histograms, calibration, codes and their errors."""

@@ -10,7 +10,7 @@ from qanalysis.figures.benchmark.layers import layers as layers
 from qanalysis.figures.benchmark.roofline import gemm as gemm
 from qanalysis.figures.benchmark.roofline import gemm_ratio as gemm_ratio
 from qanalysis.figures.benchmark.roofline import roofline as roofline
-from qanalysis.figures.calibration.cutoffs import text_width
+from qanalysis.figures.look.labels import text_width
 from qanalysis.figures.look.theme import PALETTES, Theme, annotation, axis, blank, faded, layout, precision_colour
 from qanalysis.schema.flavours import engine_label
 from qanalysis.schema.results.benchmark import BenchmarkRow

@@ -5,7 +5,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from qanalysis.figures.calibration.overview import name_margin, shortened
+from qanalysis.figures.look.labels import name_margin, shortened
 from qanalysis.figures.look.theme import (
     CLEAR,
     PALETTES,

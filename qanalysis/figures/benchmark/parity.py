@@ -6,7 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from qanalysis.figures.calibration.overview import shortened
+from qanalysis.figures.look.labels import shortened
 from qanalysis.figures.look.theme import PALETTES, Theme, annotation, axis, blank, layout, line, precision_colour
 from qanalysis.schema.results.export import SiteParity
 

@@ -6,11 +6,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from qanalysis.figures.calibration.overview import shortened
-from qanalysis.figures.look.labels import ROOM, across, beside, beside_points, margin
+from qanalysis.figures.look.labels import ROOM, across, beside, beside_points, margin, shortened
+from qanalysis.figures.look.scales import NOUNS, WORDS, window
 from qanalysis.figures.look.theme import PALETTES, Theme, axis, blank, faded, layout, line, precision_colour
-from qanalysis.figures.ptq.bars import WORDS, window
-from qanalysis.figures.sensitivity.curves import NOUNS, references
+from qanalysis.figures.sensitivity.curves import references
 from qanalysis.numerics.change import relative
 from qanalysis.schema.results.common import Metric
 from qanalysis.schema.results.speed import Check, pareto_front

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from qanalysis.figures.look.labels import text_width
 from qanalysis.figures.look.theme import (
     CLEAR,
     CUSTOM,
@@ -28,9 +29,6 @@ ROW, FLAG = 19, 5
 #: Height of a plot with cutoffs, in px: lines reach from it up to their labels.
 PLOT_HEIGHT = 270
 
-# Widths of characters over the font size, those of Arial, a little wider than what most pages use.
-_WIDTHS = {**dict.fromkeys(".,:;'|!iIjl ft()", 0.32), **dict.fromkeys("%mMW@", 0.92), **dict.fromkeys("+=<>~±", 0.62)}
-
 
 @dataclass(frozen=True)
 class Placement:
@@ -47,11 +45,6 @@ class Marks:
     shapes: list[dict[str, Any]] = field(default_factory=list)
     annotations: list[dict[str, Any]] = field(default_factory=list)
     height: int = 0
-
-
-def text_width(text: str, size: float = 12) -> float:
-    """Estimated width of words in px, rather too wide than too narrow."""
-    return 1.08 * size * sum(_WIDTHS.get(character, 0.57) for character in text)
 
 
 def place(positions: Sequence[float], widths: Sequence[float], length: float) -> tuple[Placement, ...]:

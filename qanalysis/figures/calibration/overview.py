@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import plotly.graph_objects as go
 
+from qanalysis.figures.look.labels import name_margin, shortened
 from qanalysis.figures.look.theme import PALETTES, Theme, axis, blank, layout, line
 from qanalysis.insight.words import calibration_label
 from qanalysis.numerics.calibrate import clipped_at
@@ -20,9 +21,6 @@ Quantity = Literal["ratio", "sqnr"]
 
 #: The colour scale reaches down at least to this ratio, and over this many dB, so that small differences look small.
 LOWEST_RATIO, SQNR_SPAN = 0.25, 15.0
-
-#: Longest name written out beside a row, in characters.
-NAME = 34
 
 HOW_TO_READ = {
     "ratio": (
@@ -125,27 +123,6 @@ def sqnr(
         hover=lambda name, key, value: "no error" if math.isinf(value) else f"SQNR {value:.2f} dB",
         bar={"title": "SQNR (dB)", "ticks": [(-tick, str(tick)) for tick in ticks]},
     )
-
-
-def shortened(name: str, limit: int = NAME) -> str:
-    """A name of at most `limit` characters: as in a log, modules outside in give way to their initials and numbers.
-
-    >>> shortened("encoder.layers.encoder_layer_12.self_attention.out_proj", 30)
-    'e.l.e12.s.out_proj'
-    """
-    parts = name.split(".")
-    for i, part in enumerate(parts[:-1]):
-        if len(".".join(parts)) <= limit:
-            break
-        parts[i] = part[:1] + "".join(character for character in part[1:] if character.isdigit())
-    short = ".".join(parts)
-    head = (limit - 1) // 2
-    return short if len(short) <= limit else f"{short[:head]}…{short[len(short) - (limit - 1 - head) :]}"
-
-
-def name_margin(names: list[str]) -> int:
-    """Width in px that names need beside an axis."""
-    return 24 + round(7.0 * max((len(name) for name in names), default=0))
 
 
 def _share(cutoff: float | None, maximum: float) -> float | None:

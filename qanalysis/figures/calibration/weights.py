@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from qanalysis.figures.calibration.overview import name_margin, shortened
+from qanalysis.figures.look.labels import name_margin, shortened
 from qanalysis.figures.look.theme import PALETTES, Theme, annotation, axis, blank, faded, layout, line
 from qanalysis.figures.ptq.bars import Bar, hanging
 from qanalysis.schema.results.weights import ChannelStatistics, WeightsResult

@@ -1,11 +1,16 @@
-"""Labels that do not touch: at the right edge beside horizontal lines, and beside points."""
+"""Labels: how wide words are, how long names are cut, and labels of lines and points that do not touch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qanalysis.figures.calibration.cutoffs import text_width
 from qanalysis.figures.look.theme import annotation, line
+
+#: Longest name written out beside a row, in characters.
+NAME = 34
+
+# Widths of characters over the font size, those of Arial, a little wider than what most pages use.
+_WIDTHS = {**dict.fromkeys(".,:;'|!iIjl ft()", 0.32), **dict.fromkeys("%mMW@", 0.92), **dict.fromkeys("+=<>~±", 0.62)}
 
 #: Height of a line of words, in px.
 ROW = 17
@@ -15,6 +20,32 @@ ROOM = 380
 
 # How far a label beside a point is moved up (negative) or down, in px, in the order of preference.
 _SHIFTS = [0, *(sign * 0.5 * ROW * i for i in range(2, 40) for sign in (-1, 1))]
+
+
+def text_width(text: str, size: float = 12) -> float:
+    """Estimated width of words in px, rather too wide than too narrow."""
+    return 1.08 * size * sum(_WIDTHS.get(character, 0.57) for character in text)
+
+
+def shortened(name: str, limit: int = NAME) -> str:
+    """A name of at most `limit` characters: as in a log, modules outside in give way to their initials and numbers.
+
+    >>> shortened("encoder.layers.encoder_layer_12.self_attention.out_proj", 30)
+    'e.l.e12.s.out_proj'
+    """
+    parts = name.split(".")
+    for i, part in enumerate(parts[:-1]):
+        if len(".".join(parts)) <= limit:
+            break
+        parts[i] = part[:1] + "".join(character for character in part[1:] if character.isdigit())
+    short = ".".join(parts)
+    head = (limit - 1) // 2
+    return short if len(short) <= limit else f"{short[:head]}…{short[len(short) - (limit - 1 - head) :]}"
+
+
+def name_margin(names: list[str]) -> int:
+    """Width in px that names need beside an axis."""
+    return 24 + round(7.0 * max((len(name) for name in names), default=0))
 
 
 @dataclass(frozen=True)

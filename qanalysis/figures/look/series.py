@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qanalysis.figures.calibration.cutoffs import text_width
-from qanalysis.figures.look.labels import ROW, spread
+from qanalysis.figures.look.labels import ROW, spread, text_width
 from qanalysis.figures.look.theme import Theme, annotation, faded
 
 #: Colours with a contrast of at least 3 to the page, and marks that tell the same where colours cannot.

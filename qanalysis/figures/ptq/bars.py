@@ -8,19 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 
+from qanalysis.figures.look.scales import WORDS, window
 from qanalysis.figures.look.theme import PALETTES, Theme, annotation, axis, faded, layout, line, precision_colour
 from qanalysis.schema.results.common import Metric
-
-#: Rows that lose more than this many times the median loss run off the axis.
-DEEPEST = 8
-
-WORDS: dict[Metric, str] = {
-    "accuracy": "top-1 accuracy (%)",
-    "agreement": "top-1 agreement with fp32 (%)",
-}
 
 
 @dataclass(frozen=True)
@@ -44,21 +36,6 @@ class Bar:
     colour: str
     hover: str
     best: bool = False
-
-
-def window(fp32: float, values: Sequence[float], intervals: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Ends of the axis of accuracies, in %: small differences stay visible beside a catastrophe.
-
-    The axis reaches down to the lowest row that loses at most 8 times the median loss (or 8 % of fp32, if that is
-    more), its interval included, and at least to the line of 1 % relative loss; what is below is cut.
-    """
-    losses = [fp32 - value for value in values]
-    deepest = DEEPEST * max(float(np.median(losses)) if losses else 0.0, 0.01 * fp32)
-    shown = [interval for loss, interval in zip(losses, intervals, strict=True) if loss <= deepest]
-    low = min([0.99 * fp32, *(low for low, _ in shown)])
-    high = max([fp32, *(high for _, high in intervals)])
-    air = 0.06 * max(high - low, 1e-3)
-    return low - air, high + air
 
 
 def hanging(bars: Sequence[Bar], fp32: float, metric: Metric, theme: Theme) -> go.Figure:

@@ -5,8 +5,9 @@ from typing import Any
 import plotly.graph_objects as go
 
 from qanalysis.figures.look.labels import Level, across, margin
+from qanalysis.figures.look.scales import window
 from qanalysis.figures.look.theme import PALETTES, Theme, annotation, axis, blank, calibration_colour, layout
-from qanalysis.figures.ptq.bars import Bar, categories, hanging, window
+from qanalysis.figures.ptq.bars import Bar, categories, hanging
 from qanalysis.insight.words import calibration_label
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.schema.paper import PaperRow
@@ -35,7 +36,7 @@ def bars(result: PtqResult, *, theme: Theme = "light") -> go.Figure:
     Whiskers are the 95 % interval of the difference from fp32 on the same samples: both models see the same images, so
     this is far narrower than the interval of the accuracy itself, which is in the hover text. The axis shows the
     ordinary rows; one that loses more than 8 times the median loss is cut at the bottom with its value
-    (`accuracy.window`).
+    (`look.scales.window`).
     """
     if not result.rows:
         return blank("No calibration has been measured yet.", theme)

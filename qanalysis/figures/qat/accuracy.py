@@ -9,8 +9,8 @@ from typing import Any
 import plotly.graph_objects as go
 
 from qanalysis.figures.look.labels import Level, across, margin
+from qanalysis.figures.look.scales import WORDS
 from qanalysis.figures.look.theme import PALETTES, Theme, axis, blank, layout, line, precision_colour
-from qanalysis.figures.ptq.bars import WORDS
 from qanalysis.figures.qat.ranges import moves as moves
 from qanalysis.figures.qat.ranges import ranges as ranges
 from qanalysis.figures.qat.runs import Run as Run

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from qanalysis.figures.calibration.overview import name_margin, shortened
 from qanalysis.figures.look import series
+from qanalysis.figures.look.labels import name_margin, shortened
 from qanalysis.figures.look.series import End
 from qanalysis.figures.look.theme import PALETTES, Theme, annotation, axis, blank, layout, line
 from qanalysis.schema.results.trace import Trace

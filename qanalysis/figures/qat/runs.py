@@ -7,9 +7,9 @@ from typing import Any
 import plotly.graph_objects as go
 
 from qanalysis.figures.look import series
+from qanalysis.figures.look.scales import WORDS
 from qanalysis.figures.look.series import End
 from qanalysis.figures.look.theme import Theme, axis, blank, layout, line, precision_colour
-from qanalysis.figures.ptq.bars import WORDS
 from qanalysis.schema.results.common import Metric
 from qanalysis.schema.results.qat import QatEpoch
 

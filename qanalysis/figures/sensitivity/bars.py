@@ -6,7 +6,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from qanalysis.figures.calibration.overview import name_margin, shortened
+from qanalysis.figures.look.labels import name_margin, shortened
+from qanalysis.figures.look.scales import NOUNS
 from qanalysis.figures.look.theme import (
     CLEAR,
     PALETTES,
@@ -20,7 +21,7 @@ from qanalysis.figures.look.theme import (
     precision_colour,
 )
 from qanalysis.figures.sensitivity import scales
-from qanalysis.figures.sensitivity.curves import NOUNS, told
+from qanalysis.figures.sensitivity.curves import told
 from qanalysis.figures.sensitivity.proxies import proxies as proxies
 from qanalysis.figures.sensitivity.scales import Scale, Shown
 from qanalysis.schema.params.accuracy import Rank, SensitivityMode

@@ -6,16 +6,15 @@ from typing import Any, Protocol
 
 import plotly.graph_objects as go
 
-from qanalysis.figures.calibration.cutoffs import text_width
-from qanalysis.figures.look.labels import ROOM, ROW, Level, across, margin
+from qanalysis.figures.look.labels import ROOM, ROW, Level, across, margin, text_width
+from qanalysis.figures.look.scales import DEEPEST, NOUNS, WORDS, window
 from qanalysis.figures.look.theme import PALETTES, Theme, annotation, axis, layout, line, precision_colour
-from qanalysis.figures.ptq.bars import DEEPEST, WORDS, window
 from qanalysis.numerics.change import relative
 from qanalysis.schema.results.common import Metric
 from qanalysis.schema.results.sensitivity import Partial
 
 #: What a percentage is, in running words.
-NOUNS: dict[Metric, str] = {"accuracy": "accuracy", "agreement": "agreement with fp32"}
+
 
 #: Height of a figure, and of what is above and below its plot, in px.
 HEIGHT, TOP, BOTTOM = 400, 36, 52
@@ -100,7 +99,7 @@ def drawn(
     theme: Theme,
     marks: Sequence[Mark] = (),
 ) -> go.Figure:
-    """Curves from 0 to `last`, lines and marks; what is below the axis (see `accuracy.window`) lies on its bottom.
+    """Curves from 0 to `last`, lines and marks; what is below the axis (see `look.scales.window`) lies on its bottom.
 
     Args:
         curves: at least one with points.
@@ -145,7 +144,7 @@ def told(measured: Measured, fp32: float, metric: Metric) -> list[str]:
 
 
 def span(measured: Sequence[Measured], fp32: float, target: float) -> tuple[float, float]:
-    """Ends of the axis of accuracies, in %: those of `accuracy.window`, and the accepted loss if it is not extreme."""
+    """Ends of the axis of accuracies, in %: of `window`, and the accepted loss if it is not extreme."""
     intervals = [(fp32 + m.interval[0], fp32 + m.interval[1]) for m in measured]
     low, high = window(fp32, [m.accuracy for m in measured], intervals)
     goal = fp32 * (1 - target / 100)

@@ -6,10 +6,9 @@ from itertools import pairwise
 
 import plotly.graph_objects as go
 
-from qanalysis.figures.calibration.overview import shortened
-from qanalysis.figures.look.labels import ROOM, across, beside, beside_points, margin
+from qanalysis.figures.look.labels import ROOM, across, beside, beside_points, margin, shortened
+from qanalysis.figures.look.scales import WORDS
 from qanalysis.figures.look.theme import PALETTES, Theme, axis, blank, faded, layout, precision_colour
-from qanalysis.figures.ptq.bars import WORDS
 from qanalysis.figures.sensitivity import curves
 from qanalysis.figures.sensitivity.curves import BOTTOM, HEIGHT, TOP, Curve, chosen, drawn, told
 from qanalysis.figures.sensitivity.scales import round_step

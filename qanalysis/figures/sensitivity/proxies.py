@@ -6,8 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from qanalysis.figures.calibration.overview import shortened
-from qanalysis.figures.look.labels import beside, beside_points
+from qanalysis.figures.look.labels import beside, beside_points, shortened
 from qanalysis.figures.look.theme import PALETTES, Theme, annotation, axis, blank, faded, layout, line, precision_colour
 from qanalysis.figures.sensitivity.scales import decades
 from qanalysis.schema.results.sensitivity import Proxy, ProxyName, SensitivityResult

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from qanalysis.figures.ptq.bars import DEEPEST
+from qanalysis.figures.look.scales import DEEPEST
 from qanalysis.schema.results.sensitivity import Change
 
 Shown = Literal["kl", "accuracy", "sqnr"]

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qanalysis.figures.calibration.cutoffs import coincident, marks, place, text_width
+from qanalysis.figures.calibration.cutoffs import coincident, marks, place
+from qanalysis.figures.look.labels import text_width
 
 LENGTH = 600.0
 LABELS = st.lists(

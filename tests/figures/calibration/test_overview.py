@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qanalysis.figures.calibration.overview import NAME, heatmap, ratio, shortened, sqnr
+from qanalysis.figures.calibration.overview import heatmap, ratio, sqnr
+from qanalysis.figures.look.labels import NAME, shortened
 from qanalysis.numerics.calibrate import clipped_at
 from qanalysis.numerics.error import quantization_error
 from qanalysis.numerics.spec import QuantizerSpec

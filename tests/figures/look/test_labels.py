@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qanalysis.figures.calibration.cutoffs import text_width
-from qanalysis.figures.look.labels import ROW, Level, across, beside_points, spread
+from qanalysis.figures.look.labels import ROW, Level, across, beside_points, spread, text_width
 
 SHARES = st.floats(0, 1)
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qanalysis.figures.look.labels import ROW
-from qanalysis.figures.ptq.bars import window
+from qanalysis.figures.look.scales import window
 from qanalysis.figures.ptq.ptq import against_paper, bars
 from qanalysis.schema.paper import paper_row
 from tests.figures.factories import ptq

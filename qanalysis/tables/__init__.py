@@ -1,1 +1,0 @@
-"""Results as tables, for pages, downloads and reports."""
