@@ -95,7 +95,7 @@ def _training(name: str, run: QatRun) -> Iterator[Point]:
 
 
 def _tensorboard(result: Result, place: str) -> str:
-    from torch.utils.tensorboard import SummaryWriter
+    from torch.utils.tensorboard import SummaryWriter  # of the extra `tracking`
 
     folder = Path(place) / _name(result)
     with SummaryWriter(str(folder)) as writer:
@@ -109,7 +109,7 @@ def _tensorboard(result: Result, place: str) -> str:
 
 
 def _mlflow(result: Result, place: str) -> str:
-    import mlflow
+    import mlflow  # likewise
 
     if "://" in place:
         uri = place

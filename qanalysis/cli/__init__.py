@@ -81,7 +81,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.command == "report":
         return report.run(options, _output())
     if options.command == "job":
-        from qanalysis.jobs import runners, worker
+        from qanalysis.jobs import runners, worker  # of the processes that run jobs alone
 
         return worker.work(runners.chosen(), options.id)
     if options.command == "run":
@@ -121,7 +121,7 @@ def _analyse(options: argparse.Namespace, analysis: str, params: TaskParams) -> 
         tracking.check(options.log)
     if options.json is not None:
         options.json = writing.check(options.json, "--json")
-    from qanalysis.analysis.measure import checkpoint
+    from qanalysis.analysis.measure import checkpoint  # PyTorch takes seconds: help and errors come without it
     from qanalysis.analysis.training import processes
 
     console = Console(stderr=True, markup=False, emoji=False)

@@ -44,7 +44,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         raise UserError("Name a file to write: --html FILE, --markdown FILE, or both.")
     if importlib.util.find_spec("plotly") is None:
         raise UserError("A report needs Plotly: install it with pip install 'qanalysis[ui]'.")
-    from qanalysis.show import markdown, web
+    from qanalysis.show import markdown, web  # Plotly is of the extra `ui`; other commands do without
     from qanalysis.show.report import contents, gather
 
     if options.runs:

@@ -7,6 +7,7 @@ fuses, so that their times cannot be told by site.
 
 import importlib.util
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,6 @@ class _Network:
             return timed(lambda: self._session.run(None, {name: inputs}), seconds)
 
     def per_layer(self, inputs: Inputs, repeats: int) -> tuple[LayerTime, ...]:
-        import tempfile
-
         best: dict[str, float] = {}
         kinds: dict[str, str] = {}
         with tempfile.TemporaryDirectory() as folder:

@@ -50,7 +50,7 @@ class PyTorch:
 
 class _Network:
     def __init__(self, source: Source, mode: Mode) -> None:
-        import torch
+        import torch  # takes seconds; engines are listed without it
 
         from qanalysis import models
         from qanalysis.models.prepared import in_channels_last

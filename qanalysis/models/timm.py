@@ -15,7 +15,7 @@ def load(name: Name) -> LoadedModel:
     """
     name.only("classes")
     try:
-        import timm
+        import timm  # an extra
     except ImportError:
         raise UserError("timm: models need the timm library: pip install 'qanalysis[timm]'.") from None
     if not timm.is_model(name.rest):

@@ -1,5 +1,6 @@
 """Plan: which sites are quantized, and how; full, partial and one-at-a-time quantization are values of it."""
 
+import difflib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -114,8 +115,6 @@ class Plan(Record):
         Raises:
             UserError: naming the unknown sites and the closest known one.
         """
-        import difflib
-
         named = set(self.skip) | set(self.only or ()) | set(self.overrides)
         for name in sorted(named - set(sites)):
             close = difflib.get_close_matches(name, sites, 1)

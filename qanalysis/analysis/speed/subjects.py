@@ -56,8 +56,6 @@ def chosen(params: BenchmarkParams) -> tuple[list[Subject], list[str]]:
 
 def environment(task: Task, load: Load) -> BenchmarkEnvironment:
     """Versions, processors, engines, and what else the machine did."""
-    from qanalysis.engines.registry import ENGINES
-
     here = features()
     reasons = {name: engine.available() for name, engine in ENGINES.items()}
     return BenchmarkEnvironment(
