@@ -193,7 +193,7 @@ def ptq_table(grid: dict[str, PtqResult]) -> str:
         marks = ["**" if row.calibration == result.best else "" for row in result.rows]
         cells = [f"{mark}{row.accuracy:.2f}{mark}" for mark, row in zip(marks, result.rows, strict=True)]
         best = next(row for row in result.rows if row.calibration == result.best)
-        low, high = best.difference_interval
+        low, high = best.change_interval
         rows.append([name, f"{result.fp32:.2f}", *cells, f"{best.relative:+.2f} %", f"{low:+.2f} to {high:+.2f}"])
     labels = [calibration_label(name) for name in PAPER_CALIBRATIONS]
     return markdown(["model", "fp32", *labels, "best, relative", "change, points"], rows)
@@ -227,7 +227,7 @@ def partial_table(studies: dict[tuple[str, int], SensitivityResult]) -> str:
                 str(len(result.rows)),
                 str(chosen) if chosen is not None else f"over {len(step.skipped)}",
                 f"{step.accuracy:.2f} ({step.relative:+.2f} %)",
-                f"{step.interval[0]:+.2f} to {step.interval[1]:+.2f}",
+                f"{step.change_interval[0]:+.2f} to {step.change_interval[1]:+.2f}",
                 f"{step.int8_mac_share:.1f} %",
             ]
         )

@@ -97,8 +97,8 @@ def _row(calibration: str, quantized: Answers, reference: Answers, fp32: float) 
         accuracy=measured.accuracy,
         relative=relative(measured.accuracy, fp32),
         standard_error=measured.standard_error,
-        interval=measured.interval,
-        difference_interval=paired_interval(hits, reference.hits(reference)),
+        accuracy_interval=measured.accuracy_interval,
+        change_interval=paired_interval(hits, reference.hits(reference)),
         agreement=100 * float((quantized.predictions == reference.predictions).mean()),
         sqnr=sqnr(quantized, reference),
     )

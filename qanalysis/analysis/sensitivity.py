@@ -163,7 +163,7 @@ def ranked(
         order = sorted(changes, key=lambda site: sign * changes[site]["kl"])
     else:  # equal accuracies, frequent with few samples, in the order of divergence
         order = sorted(changes, key=lambda site: (-sign * changes[site]["relative"], sign * changes[site]["kl"]))
-    ties = tied([changes[site]["kl_interval" if rank == "kl" else "interval"] for site in order])
+    ties = tied([changes[site]["kl_interval" if rank == "kl" else "change_interval"] for site in order])
     return [
         SensitivityRow(site=site, macs=macs[site], tie=tie, **changes[site])
         for site, tie in zip(order, ties, strict=True)

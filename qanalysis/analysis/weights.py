@@ -52,8 +52,8 @@ def run(params: WeightsParams, report: Report = silent, folder: Path | None = No
                 accuracy=measured.accuracy,
                 relative=relative(measured.accuracy, fp32),
                 standard_error=measured.standard_error,
-                interval=measured.interval,
-                difference_interval=paired_interval(hits, reference.hits(reference)),
+                accuracy_interval=measured.accuracy_interval,
+                change_interval=paired_interval(hits, reference.hits(reference)),
             )
             report("row", **row.model_dump())
             rows.append(row)

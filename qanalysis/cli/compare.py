@@ -87,7 +87,7 @@ def _numbers(runs: list[Run]) -> Table:
             "" if head.fp32 is None else f"{head.fp32:.2f}",
             "" if head.accuracy is None else f"{head.accuracy:.2f}",
             "" if head.relative is None else f"{head.relative:+.2f} %",
-            "" if head.interval is None else f"{head.interval[0]:+.2f} to {head.interval[1]:+.2f}",
+            "" if head.change_interval is None else f"{head.change_interval[0]:+.2f} to {head.change_interval[1]:+.2f}",
             head.calibration or "",
             "" if head.latency_ms is None else f"{head.latency_ms:.3g} ms",
             "" if head.speedup is None else f"{head.speedup:.2f} ×",

@@ -49,12 +49,13 @@ def changes(runs: Sequence[tuple[str, Headline]], *, target: float = 1.0, theme:
         return blank("None of these runs measured an accuracy.", theme)
     palette = PALETTES[theme]
     limit = -target * (rows[0][2].fp32 or 0.0) / 100
-    low = min([limit, *(change for *_, change in rows), *(head.interval[0] for _, _, head, _ in rows if head.interval)])
-    high = max([0.0, *(change for *_, change in rows), *(head.interval[1] for _, _, head, _ in rows if head.interval)])
+    intervals = [head.change_interval for _, _, head, _ in rows if head.change_interval]
+    low = min([limit, *(change for *_, change in rows), *(low for low, _ in intervals)])
+    high = max([0.0, *(change for *_, change in rows), *(high for _, high in intervals)])
     air = 0.06 * max(high - low, 0.1)
     data: list[dict[str, Any]] = []
     for place, (number, name, head, change) in enumerate(rows):
-        interval = head.interval
+        interval = head.change_interval
         error = (
             {}
             if interval is None

@@ -30,7 +30,7 @@ class Headline(Record):
         metric: accuracy, or agreement with fp32 where there are no labels.
         fp32: accuracy in floating point, in %.
         accuracy: accuracy of the quantized model, in %.
-        interval: 95 % interval of accuracy - fp32, in points.
+        change_interval: 95 % interval of accuracy - fp32, in points.
         calibration: calibration of its activations.
         skipped: number of sites in floating point.
         sites: number of sites.
@@ -42,7 +42,7 @@ class Headline(Record):
     metric: Metric | None = None
     fp32: float | None = None
     accuracy: float | None = None
-    interval: tuple[float, float] | None = None
+    change_interval: tuple[float, float] | None = None
     calibration: str | None = None
     skipped: int | None = None
     sites: int | None = None
@@ -133,7 +133,7 @@ def _ptq(result: PtqResult) -> Headline:
         metric=result.metric,
         fp32=result.fp32,
         accuracy=best.accuracy,
-        interval=best.difference_interval,
+        change_interval=best.change_interval,
         calibration=result.best,
         skipped=len(result.float_sites),
         sites=len(result.sites),
@@ -149,7 +149,7 @@ def _weights(result: WeightsResult) -> Headline:
         metric=result.metric,
         fp32=result.fp32,
         accuracy=worst.accuracy,
-        interval=worst.difference_interval,
+        change_interval=worst.change_interval,
     )
 
 
@@ -164,7 +164,7 @@ def _sensitivity(result: SensitivityResult) -> Headline:
         metric=result.metric,
         fp32=result.fp32,
         accuracy=result.quantized if chosen is None else chosen.accuracy,
-        interval=None if chosen is None else chosen.interval,
+        change_interval=None if chosen is None else chosen.change_interval,
         calibration=result.params.effective_calibration,
         skipped=len(result.float_sites) + (0 if chosen is None else len(chosen.skipped)),
         sites=len(result.coverage.sites),
@@ -179,7 +179,7 @@ def _partial(result: PartialResult) -> Headline:
         metric=result.metric,
         fp32=result.fp32,
         accuracy=step.accuracy,
-        interval=step.interval,
+        change_interval=step.change_interval,
         calibration=result.params.effective_calibration,
         skipped=sum(not result.plan.quantizes(site.name) for site in result.coverage.sites),
         sites=len(result.coverage.sites),
@@ -193,7 +193,7 @@ def _measured_plan(result: PlanResult) -> Headline:
         metric=result.metric,
         fp32=result.fp32,
         accuracy=result.change.accuracy,
-        interval=result.change.interval,
+        change_interval=result.change.change_interval,
         calibration=result.params.effective_calibration,
         skipped=len(result.float_sites),
         sites=len(result.coverage.sites),
@@ -207,7 +207,7 @@ def _qat(result: QatResult) -> Headline:
         metric=result.metric,
         fp32=result.fp32.accuracy,
         accuracy=result.qat.accuracy,
-        interval=result.qat.interval,
+        change_interval=result.qat.change_interval,
         calibration="trained",
         skipped=len(result.float_sites),
         sites=len(result.coverage.sites),
@@ -286,7 +286,7 @@ def _workflow(result: WorkflowResult) -> Headline:
         metric=result.metric,
         fp32=best.fp32,
         accuracy=best.accuracy,
-        interval=best.interval,
+        change_interval=best.change_interval,
         calibration=best.plan.calibration,
         skipped=len(best.skipped),
         sites=len(result.coverage.sites),

@@ -14,7 +14,15 @@ from qanalysis.schema.writing import save_text
 class Record(BaseModel):
     """A frozen value with a JSON form; unknown keys and non-finite text are refused when it is read."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        # a field may have another name in JSON than in code: JSON names stay where better ones are found for code
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+    )
 
     def save(self, path: Path) -> None:
         """Writes the JSON form, whole or not at all."""

@@ -41,7 +41,7 @@ def test_a_trial_is_the_plan_measured_by_itself(name, trials):
     sites = tuple(site.name for site in trials._given.coverage.sites)
     saved = SavedPlan(name="x", model="m", sites=sites, plan=plan)
     alone = qanalysis.run("plan", **SMALL, plan=saved)
-    assert {field: getattr(trial, field) for field in Change.model_fields} == alone.change.model_dump()
+    assert {name: getattr(trial, name) for name in Change.model_fields} == dict(alone.change)
     assert (trial.int8_mac_share, trial.model_bytes) == (alone.int8_mac_share, alone.model_bytes)
     assert trial.computed_from == first
 

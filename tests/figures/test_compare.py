@@ -14,7 +14,7 @@ def texts(figure) -> str:
 
 
 def test_a_change_is_drawn_with_its_interval_and_accuracy():
-    head = Headline(what="PTQ", fp32=80.0, accuracy=78.0, interval=(-2.5, -1.4))
+    head = Headline(what="PTQ", fp32=80.0, accuracy=78.0, change_interval=(-2.5, -1.4))
     figure = compare.changes([("mine", head)])
     (dot,) = figure.data
     assert dot.x == (-2.0,)

@@ -52,7 +52,7 @@ def test_ranges_are_of_activations_that_all_have():
 
 def test_the_headline_of_ptq_is_its_best_row():
     head = headline(factories.ptq(fp32=76.0, accuracies=(75.0, 75.9)))
-    assert (head.accuracy, head.calibration, head.interval) == (75.9, "entropy", pytest.approx((-0.3, 0.2)))
+    assert (head.accuracy, head.calibration, head.change_interval) == (75.9, "entropy", pytest.approx((-0.3, 0.2)))
     assert head.relative == pytest.approx(100 * -0.1 / 76)
     assert head.line == "75.90 % (-0.13 %), best of 2"
 

@@ -85,7 +85,7 @@ def change(comparison: Comparison) -> dict[str, Any]:
     return {
         "accuracy": accuracy,
         "relative": relative(accuracy, fp32),
-        "interval": paired_interval(comparison.hits, comparison.reference_hits),
+        "change_interval": paired_interval(comparison.hits, comparison.reference_hits),
         "kl": kl,
         "kl_interval": (max(0.0, kl - error), kl + error),
         "sqnr": finite(10 * math.log10(signal / noise)) if noise > 0 and signal > 0 else None,

@@ -131,7 +131,7 @@ def score(hits: NDArray[np.bool_]) -> Score:
     return Score(
         accuracy=100 * p,
         standard_error=100 * math.sqrt(p * (1 - p) / n),
-        interval=(100 * float(interval.low), 100 * float(interval.high)),
+        accuracy_interval=(100 * float(interval.low), 100 * float(interval.high)),
         samples=n,
     )
 

@@ -168,12 +168,12 @@ def accuracy(result: WeightsResult, *, theme: Theme = "light") -> go.Figure:
         Bar(
             label=row.granularity + ("<br>BN folded" if row.folded else "<br>" if result.folded_pairs else ""),
             value=row.accuracy,
-            interval=(result.fp32 + row.difference_interval[0], result.fp32 + row.difference_interval[1]),
+            interval=(result.fp32 + row.change_interval[0], result.fp32 + row.change_interval[1]),
             relative=row.relative,
             colour=palette.accent if row.folded else palette.plain,
             hover=f"<b>{row.granularity}{', batch norm folded' if row.folded else ''}</b><br>"
             f"{row.accuracy:.2f} % ({row.relative:+.2f} % of fp32)<br>"
-            f"change {row.difference_interval[0]:+.2f} to {row.difference_interval[1]:+.2f} points (95 %)",
+            f"change {row.change_interval[0]:+.2f} to {row.change_interval[1]:+.2f} points (95 %)",
         )
         for row in result.rows
     ]

@@ -111,11 +111,11 @@ def against_paper(result: PtqResult, paper: PaperRow | None, *, theme: Theme = "
 
 def _bar(row: PtqRow, result: PtqResult, theme: Theme) -> Bar:
     what = "accuracy" if result.metric == "accuracy" else "agreement with fp32"
-    low, high = row.difference_interval
+    low, high = row.change_interval
     hover = [
         f"<b>{calibration_label(row.calibration)}</b>",
         f"{what} {row.accuracy:.2f} % ({row.relative:+.2f} % of fp32)",
-        f"95 % interval {row.interval[0]:.2f} to {row.interval[1]:.2f} %",
+        f"95 % interval {row.accuracy_interval[0]:.2f} to {row.accuracy_interval[1]:.2f} %",
         f"difference from fp32: {low:+.2f} to {high:+.2f} points",
     ]
     if result.metric == "accuracy":

@@ -138,7 +138,7 @@ def bars(
 
 def harmless(row: SensitivityRow) -> bool:
     """Whether the row's loss of accuracy cannot be told from none."""
-    return row.interval[1] >= 0
+    return row.change_interval[1] >= 0
 
 
 def _bars(

@@ -27,7 +27,7 @@ class Measured(Protocol):
     def accuracy(self) -> float: ...  # noqa: D102
 
     @property
-    def interval(self) -> tuple[float, float]: ...  # noqa: D102
+    def change_interval(self) -> tuple[float, float]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def drawn(
 
 def told(measured: Measured, fp32: float, metric: Metric) -> list[str]:
     """The measured accuracy in words, in lines of a hover text."""
-    low, high = measured.interval
+    low, high = measured.change_interval
     change, share = measured.accuracy - fp32, relative(measured.accuracy, fp32)
     return [
         f"{NOUNS[metric]} {measured.accuracy:.2f} %: {change:+.2f} points, {share:+.2f} % of fp32",
@@ -145,7 +145,7 @@ def told(measured: Measured, fp32: float, metric: Metric) -> list[str]:
 
 def span(measured: Sequence[Measured], fp32: float, target: float) -> tuple[float, float]:
     """Ends of the axis of accuracies, in %: of `window`, and the accepted loss if it is not extreme."""
-    intervals = [(fp32 + m.interval[0], fp32 + m.interval[1]) for m in measured]
+    intervals = [(fp32 + m.change_interval[0], fp32 + m.change_interval[1]) for m in measured]
     low, high = window(fp32, [m.accuracy for m in measured], intervals)
     goal = fp32 * (1 - target / 100)
     return (min(low, goal - 0.06 * (high - goal)) if target <= DEEPEST else low), high
@@ -218,8 +218,8 @@ def _trace(curve: Curve, fp32: float, theme: Theme) -> dict[str, Any]:
         "error_y": {
             "type": "data",
             "symmetric": False,
-            "array": [max(fp32 + change.interval[1] - change.accuracy, 0) for change in curve.changes],
-            "arrayminus": [max(change.accuracy - fp32 - change.interval[0], 0) for change in curve.changes],
+            "array": [max(fp32 + change.change_interval[1] - change.accuracy, 0) for change in curve.changes],
+            "arrayminus": [max(change.accuracy - fp32 - change.change_interval[0], 0) for change in curve.changes],
             "color": curve.colour,
             "thickness": 1,
             "width": 3,

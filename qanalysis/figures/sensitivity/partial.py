@@ -39,14 +39,14 @@ class Pin:
     Attributes:
         name: of the plan.
         accuracy: in %.
-        interval: 95 % interval of accuracy - fp32, in points.
+        change_interval: 95 % interval of accuracy - fp32, in points.
         int8_mac_share: share of multiply-accumulates quantized, in %.
         model_bytes: predicted size of the model.
     """
 
     name: str
     accuracy: float
-    interval: tuple[float, float]
+    change_interval: tuple[float, float]
     int8_mac_share: float
     model_bytes: int
 

@@ -68,10 +68,10 @@ def accuracies(changes: Sequence[Change], fp32: float, quantized: float | None) 
     losses = [fp32 - change.accuracy for change in changes]
     deepest = DEEPEST * max(float(np.median(losses)) if losses else 0.0, 0.01 * fp32)
     shown = [change for change, loss in zip(changes, losses, strict=True) if loss <= deepest]
-    low = min([-0.1, *(min(change.interval[0], change.accuracy - fp32) for change in shown)])
+    low = min([-0.1, *(min(change.change_interval[0], change.accuracy - fp32) for change in shown)])
     if quantized is not None and 3 * low <= quantized - fp32:
         low = min(low, quantized - fp32)
-    highest = max((max(change.interval[1], change.accuracy - fp32) for change in shown), default=0.0)
+    highest = max((max(change.change_interval[1], change.accuracy - fp32) for change in shown), default=0.0)
     high = max(0.0, highest, 0.0 if quantized is None else quantized - fp32)
     step = round_step((high - low) / 6)
     start, end = step * math.ceil(high / step - 1e-9), step * math.floor(low / step + 1e-9)
@@ -82,7 +82,7 @@ def accuracies(changes: Sequence[Change], fp32: float, quantized: float | None) 
         end,
         0.0,
         values,
-        [change.interval if change.accuracy - fp32 >= end else (end, end) for change in changes],
+        [change.change_interval if change.accuracy - fp32 >= end else (end, end) for change in changes],
         at_end={i: f"{-loss:.1f} ▶" for i, loss in enumerate(losses) if -loss < end},
     )
 

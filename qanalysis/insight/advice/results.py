@@ -53,7 +53,7 @@ def of_qat(result: QatResult) -> tuple[Advice, ...]:
                 severity="warning",
             )
         )
-    if result.qat.interval[0] <= result.ptq.interval[1]:
+    if result.qat.change_interval[0] <= result.ptq.change_interval[1]:
         given.append(
             Advice(
                 rule="no-gain",
@@ -207,7 +207,7 @@ def _per_tensor(coverage: Coverage, params: Any) -> Iterable[Advice]:
 
 def _undecided(result: PtqResult) -> Iterable[Advice]:
     best = next(row for row in result.rows if row.calibration == result.best)
-    low = relative(result.fp32 + best.difference_interval[0], result.fp32)
+    low = relative(result.fp32 + best.change_interval[0], result.fp32)
     samples = result.fp32_score.samples
     if best.relative >= -_TARGET > low:
         yield Advice(

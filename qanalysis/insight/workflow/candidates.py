@@ -26,7 +26,7 @@ def after_ptq(params: WorkflowParams, result: PtqResult) -> Candidate:
         fp32=result.fp32,
         accuracy=best.accuracy,
         relative=best.relative,
-        interval=best.difference_interval,
+        change_interval=best.change_interval,
         samples=result.fp32_score.samples,
         int8_mac_share=result.int8_mac_share,
     )
@@ -60,7 +60,7 @@ def after_qat(params: WorkflowParams, result: Result | None, folder: Path | None
         fp32=result.fp32.accuracy,
         accuracy=result.qat.accuracy,
         relative=result.qat.relative,
-        interval=result.qat.interval,
+        change_interval=result.qat.change_interval,
         samples=result.qat.samples,
         int8_mac_share=share(result.coverage, frozenset(result.float_sites)),
     )
@@ -82,7 +82,7 @@ def _of_step(params: WorkflowParams, first: Candidate, coverage: Coverage, fp32:
         fp32=fp32,
         accuracy=step.accuracy,
         relative=step.relative,
-        interval=step.interval,
+        change_interval=step.change_interval,
         samples=step.samples,
         int8_mac_share=step.int8_mac_share,
     )

@@ -73,5 +73,5 @@ def speed(result: Result | None) -> Speed | None:
         fp32_ms=fp32.latency_ms.median,
         int8_ms=int8.latency_ms.median,
         speedup=int8.speedup,
-        interval=int8.speedup_interval,
+        speedup_interval=int8.speedup_interval,
     )

@@ -235,7 +235,7 @@ def _partial(
 
 def _hopeful(partial: Partial, fp32: float, target: float) -> bool:
     """Whether some step may be within the target when it is measured on more samples."""
-    return any(100 * step.interval[1] >= -target * fp32 for step in partial.steps)
+    return any(100 * step.change_interval[1] >= -target * fp32 for step in partial.steps)
 
 
 def _told(candidate: Candidate) -> str:

@@ -32,8 +32,8 @@ class PtqRow(Record):
         accuracy: in % (see `Score`).
         relative: 100 (accuracy - fp32) / fp32, in %.
         standard_error: of the accuracy, in points.
-        interval: 95 % interval of the accuracy, in %.
-        difference_interval: 95 % interval of accuracy - fp32 in points, paired on the same samples.
+        accuracy_interval: 95 % interval of the accuracy, in %.
+        change_interval: 95 % interval of accuracy - fp32 in points, paired on the same samples.
         agreement: top-1 answers equal to those of the fp32 model, in %.
         sqnr: power of the fp32 logits over that of their change, in dB; None if nothing changed.
     """
@@ -42,8 +42,8 @@ class PtqRow(Record):
     accuracy: float
     relative: float
     standard_error: float
-    interval: tuple[float, float]
-    difference_interval: tuple[float, float]
+    accuracy_interval: tuple[float, float] = Field(alias="interval")
+    change_interval: tuple[float, float] = Field(alias="difference_interval")
     agreement: float
     sqnr: float | None
 

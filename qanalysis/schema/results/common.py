@@ -4,6 +4,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
+from pydantic import Field
+
 from qanalysis.schema.base import Record
 
 Metric = Literal["accuracy", "agreement"]
@@ -78,13 +80,13 @@ class Score(Record):
     Attributes:
         accuracy: top-1 in % of the labels, or of the fp32 model's answers where there are no labels.
         standard_error: of the accuracy, in percentage points (binomial).
-        interval: 95 % interval of the accuracy (Wilson), in %.
+        accuracy_interval: 95 % interval of the accuracy (Wilson), in %.
         samples: number of samples.
     """
 
     accuracy: float
     standard_error: float
-    interval: tuple[float, float]
+    accuracy_interval: tuple[float, float] = Field(alias="interval")
     samples: int
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from qanalysis.schema.base import Record
 from qanalysis.schema.params.accuracy import (
@@ -25,7 +25,7 @@ class Change(Record):
     Attributes:
         accuracy: in % (see `Score`).
         relative: 100 (accuracy - fp32) / fp32, in %.
-        interval: 95 % interval of accuracy - fp32 in points, paired on the same samples.
+        change_interval: 95 % interval of accuracy - fp32 in points, paired on the same samples.
         kl: mean divergence of the class probabilities from fp32, KL(fp32 ‖ quantized), in nats.
         kl_interval: 95 % interval of that mean, in nats.
         sqnr: power of the fp32 logits over that of their change, in dB; None if nothing changed.
@@ -34,7 +34,7 @@ class Change(Record):
 
     accuracy: float
     relative: float
-    interval: tuple[float, float]
+    change_interval: tuple[float, float] = Field(alias="interval")
     kl: float
     kl_interval: tuple[float, float]
     sqnr: float | None

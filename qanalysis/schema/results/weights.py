@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from qanalysis.schema.base import Record
 from qanalysis.schema.params.accuracy import WeightsParams
 from qanalysis.schema.results.common import Metric, Result
@@ -30,8 +32,8 @@ class WeightsRow(Record):
         accuracy: in %.
         relative: 100 (accuracy - fp32) / fp32, in %.
         standard_error: in points.
-        interval: 95 % interval of the accuracy.
-        difference_interval: 95 % interval of accuracy - fp32 in points, paired on the same samples.
+        accuracy_interval: 95 % interval of the accuracy.
+        change_interval: 95 % interval of accuracy - fp32 in points, paired on the same samples.
     """
 
     granularity: str
@@ -39,8 +41,8 @@ class WeightsRow(Record):
     accuracy: float
     relative: float
     standard_error: float
-    interval: tuple[float, float]
-    difference_interval: tuple[float, float]
+    accuracy_interval: tuple[float, float] = Field(alias="interval")
+    change_interval: tuple[float, float] = Field(alias="difference_interval")
 
 
 class WeightsResult(Result):

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from qanalysis.schema.base import Record
 from qanalysis.schema.params.workflow import WorkflowParams
 from qanalysis.schema.results.accuracy import EvaluateResult, PtqResult
@@ -33,7 +35,7 @@ class Candidate(Record):
         fp32: accuracy of the floating-point model on the same samples, in %.
         accuracy: in %.
         relative: 100 (accuracy - fp32) / fp32, in %.
-        interval: 95 % interval of accuracy - fp32 in points, paired on the same samples.
+        change_interval: 95 % interval of accuracy - fp32 in points, paired on the same samples.
         samples: number of samples.
         int8_mac_share: share of multiply-accumulates in integers, in %.
     """
@@ -45,7 +47,7 @@ class Candidate(Record):
     fp32: float
     accuracy: float
     relative: float
-    interval: tuple[float, float]
+    change_interval: tuple[float, float] = Field(alias="interval")
     samples: int
     int8_mac_share: float
 
@@ -55,7 +57,7 @@ class Candidate(Record):
 
     def surely_within(self, target: float) -> bool:
         """Whether the whole interval does."""
-        return 100 * self.interval[0] >= -target * self.fp32
+        return 100 * self.change_interval[0] >= -target * self.fp32
 
 
 class StageNote(Record):
@@ -83,7 +85,7 @@ class Speed(Record):
         fp32_ms: median latency in floating point, in ms.
         int8_ms: median latency of the plan, in ms.
         speedup: of the plan over floating point.
-        interval: 95 % interval of the speed-up; None where it has none.
+        speedup_interval: 95 % interval of the speed-up; None where it has none.
     """
 
     engine: str
@@ -91,7 +93,7 @@ class Speed(Record):
     fp32_ms: float
     int8_ms: float
     speedup: float
-    interval: tuple[float, float] | None
+    speedup_interval: tuple[float, float] | None = Field(alias="interval")
 
 
 class Recommendation(Record):

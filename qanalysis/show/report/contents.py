@@ -26,6 +26,7 @@ from qanalysis.show.document import Block, Code, Document, Figure, Points, Secti
 from qanalysis.show.report import accuracy as accuracy  # both register their sections
 from qanalysis.show.report import deployment as deployment
 from qanalysis.show.report import section
+from qanalysis.show.tables.accuracy import points
 
 #: Analyses whose results are about one quantized network, and what made it.
 _WAYS = {
@@ -144,7 +145,7 @@ def _model(given: Sequence[Any]) -> Section:
     ]
     fp32 = next((r.fp32 for r in given if isinstance(r, EvaluateResult) and r.fp32 is not None), None)
     if fp32 is not None:
-        low, high = fp32.interval
+        low, high = fp32.accuracy_interval
         rows.append(
             ("fp32", f"{fp32.accuracy:.2f} % on {fp32.samples:,} images (95 % interval {low:.2f} to {high:.2f} %)")
         )
@@ -203,7 +204,7 @@ def _workflow(results: Sequence[Result]) -> list[Section]:
             Text(
                 f"Recommended: {best.model}, {counted(len(best.skipped), 'layer')} in floating point, "
                 f"{calibration_label(best.plan.calibration)} calibration: {best.accuracy:.2f} % "
-                f"({best.relative:+.2f} %, 95 % interval {best.interval[0]:+.2f} to {best.interval[1]:+.2f} points) "
+                f"({best.relative:+.2f} %, 95 % interval {points(best.change_interval)} points) "
                 f"on {best.samples:,} images."
             ),
             Table(pd.DataFrame(rows), "The workflow (Fig. 5)"),

@@ -53,8 +53,8 @@ def ptq_table(result: PtqResult) -> pd.DataFrame:
             "calibration": calibration_label(row.calibration),
             f"{result.metric} %": round(row.accuracy, 2),
             "relative %": round(row.relative, 2),
-            "95 % interval": f"{row.interval[0]:.2f} to {row.interval[1]:.2f}",
-            "change, points": points(row.difference_interval),
+            "95 % interval": f"{row.accuracy_interval[0]:.2f} to {row.accuracy_interval[1]:.2f}",
+            "change, points": points(row.change_interval),
             "same answer as fp32 %": round(row.agreement, 2),
             "SQNR dB": None if row.sqnr is None else round(row.sqnr, 1),
             "best": "★" if row.calibration == result.best else "",
@@ -126,7 +126,7 @@ def weights_table(result: WeightsResult) -> pd.DataFrame:
             "batch norm": "folded" if row.folded else "as trained",
             f"{result.metric} %": round(row.accuracy, 2),
             "relative %": round(row.relative, 2),
-            "change, points": points(row.difference_interval),
+            "change, points": points(row.change_interval),
         }
         for row in result.rows
     ]
@@ -178,5 +178,5 @@ def _change(metric: str, change: Change) -> dict[str, object]:
     return {
         f"{metric} %": round(change.accuracy, 2),
         "relative %": round(change.relative, 2),
-        "change, points": points(change.interval),
+        "change, points": points(change.change_interval),
     }

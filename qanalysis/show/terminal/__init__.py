@@ -59,7 +59,7 @@ def _body_of_describe(value: DescribeResult, console: Console) -> None:
 @body.register
 def _body_of_evaluate(value: EvaluateResult, console: Console) -> None:
     if value.fp32 is not None:
-        low, high = value.fp32.interval
+        low, high = value.fp32.accuracy_interval
         console.print(
             f"fp32 accuracy {value.fp32.accuracy:.2f} % on {value.fp32.samples:,} samples "
             f"(95 % interval {low:.2f} to {high:.2f})"
@@ -155,7 +155,7 @@ def _ranges(console: Console, value: CalibrateResult) -> None:
 
 
 def _ptq(console: Console, value: PtqResult) -> None:
-    low, high = value.fp32_score.interval
+    low, high = value.fp32_score.accuracy_interval
     names = [row.calibration for row in value.rows]  # as one types them
     console.print(frame.drawn(ptq_table(value).assign(calibration=names), bold="best"))
     console.print(f"fp32 {value.fp32:.2f} % ({low:.2f} to {high:.2f})")
@@ -216,7 +216,7 @@ def _partial(console: Console, partial: Partial, metric: str, target: float) -> 
 
 
 def _plan(console: Console, value: PlanResult) -> None:
-    low, high = value.change.interval
+    low, high = value.change.change_interval
     console.print(
         f"fp32 {value.fp32:.2f} %, with the plan {value.change.accuracy:.2f} % "
         f"({value.change.relative:+.2f} % relative; change {low:+.2f} to {high:+.2f} points)"

@@ -36,7 +36,7 @@ def workflow(console: Console, value: WorkflowResult) -> None:
     given = value.recommendation
     console.print(given.reason, highlight=False)
     best = given.best
-    low, high = best.interval
+    low, high = best.change_interval
     certain = "" if given.sure or given.end == "none" else "; on so few samples that is not certain"
     console.print(
         Text.assemble(

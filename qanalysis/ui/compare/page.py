@@ -166,8 +166,8 @@ def table(runs: list[Run]) -> pd.DataFrame:
                 "fp32 %": head.fp32,
                 "accuracy %": head.accuracy,
                 "relative %": head.relative,
-                "95 % interval, points": f"{head.interval[0]:+.2f} to {head.interval[1]:+.2f}"
-                if head.interval
+                "95 % interval, points": f"{head.change_interval[0]:+.2f} to {head.change_interval[1]:+.2f}"
+                if head.change_interval
                 else None,
                 "calibration": calibration_label(head.calibration) if head.calibration else None,
                 "in floating point": None if head.skipped is None else f"{head.skipped} of {head.sites} layers",

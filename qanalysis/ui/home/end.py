@@ -46,10 +46,11 @@ def _verdict(at: Standing, given: Recommendation) -> None:
         word = f"Nothing is within {at.params.target:g} %; the best is {_WAYS[best.way]}."
         st.warning(f"**{word}** {given.reason}", icon=":material/warning:")
         return
+    low, _ = best.change_interval
     sure = (
         ""
         if given.sure
-        else f" On {best.samples:,} images that is not certain: it may be {best.interval[0]:+.2f} points (95 %). "
+        else f" On {best.samples:,} images that is not certain: it may be {low:+.2f} points (95 %). "
         "Evaluate more images to be sure."
     )
     st.success(f"{title} {given.reason}{sure}", icon=":material/check_circle:")
@@ -61,7 +62,7 @@ def _ranges(calibration: str) -> str:
 
 def _numbers(given: Recommendation) -> None:
     best = given.best
-    low, high = best.interval
+    low, high = best.change_interval
     columns = st.columns(4)
     columns[0].metric(
         "Accuracy",
@@ -89,7 +90,11 @@ def _numbers(given: Recommendation) -> None:
             delta_arrow="off",
             help=f"Median, batch {speed.batch}.",
         )
-        interval = "" if speed.interval is None else f"95 %: {speed.interval[0]:.2f} to {speed.interval[1]:.2f}"
+        interval = (
+            ""
+            if speed.speedup_interval is None
+            else f"95 %: {speed.speedup_interval[0]:.2f} to {speed.speedup_interval[1]:.2f}"
+        )
         columns[3].metric("Speed-up", f"{speed.speedup:.2f} ×", help=interval or None)
 
 

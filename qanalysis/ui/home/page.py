@@ -110,7 +110,7 @@ def _report(chosen: selection.Selection) -> None:
 def _numbers(result: EvaluateResult) -> None:
     columns = st.columns(4)
     if result.fp32 is not None:
-        low, high = result.fp32.interval
+        low, high = result.fp32.accuracy_interval
         columns[0].metric(
             "fp32 accuracy",
             f"{result.fp32.accuracy:.2f} %",

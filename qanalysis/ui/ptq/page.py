@@ -124,7 +124,7 @@ def _so_far(job: Job) -> None:
 def _verdict(result: PtqResult) -> None:
     best = next(row for row in result.rows if row.calibration == result.best)
     label = calibration_label(best.calibration)
-    low, high = best.difference_interval
+    low, high = best.change_interval
     columns = st.columns(4)
     word = "accuracy" if result.metric == "accuracy" else "agreement with fp32"
     columns[0].metric(f"fp32 {word}", f"{result.fp32:.2f} %")

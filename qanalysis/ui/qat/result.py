@@ -60,7 +60,7 @@ def finished(result: QatResult, job: Job) -> None:
 
 def _numbers(result: QatResult) -> None:
     columns = st.columns(5)
-    interval = result.fp32.interval
+    interval = result.fp32.accuracy_interval
     columns[0].metric(
         "fp32",
         f"{result.fp32.accuracy:.2f} %",
@@ -75,7 +75,7 @@ def _numbers(result: QatResult) -> None:
         if change is None:
             column.metric(label, "not run", help="The same fine-tune in floating point; switch it on in the settings.")
             continue
-        low, high = change.interval
+        low, high = change.change_interval
         column.metric(
             label,
             f"{change.accuracy:.2f} %",
@@ -104,7 +104,7 @@ def _verdict(result: QatResult) -> None:
     )
     if result.fp32_control is not None:
         more = result.fp32_control.accuracy - result.fp32.accuracy
-        low, high = result.fp32_control.interval
+        low, high = result.fp32_control.change_interval
         clear = low > 0 or high < 0
         sentence += (
             f" The same training in floating point changes fp32 by {more:+.2f} points"

@@ -186,7 +186,7 @@ def _verdict(result: SensitivityResult) -> None:
             delta_arrow="off",
         )
         skipped = ", ".join(f"{code(site)}" for site in chosen.skipped)
-        low = chosen.interval[0]
+        low = chosen.change_interval[0]
         few = (
             f" On {chosen.samples:,} images this is not certain: the loss may be {-low:.2f} points (95 %)."
             if 100 * low / max(result.fp32, 1e-9) < -target

@@ -152,7 +152,7 @@ def _tradeoff(result: SensitivityResult, current: Trial | None) -> None:
         figures.sensitivity.partial.tradeoff(
             result.partial,
             [
-                Pin(name, trial.accuracy, trial.interval, trial.int8_mac_share, trial.model_bytes)
+                Pin(name, trial.accuracy, trial.change_interval, trial.int8_mac_share, trial.model_bytes)
                 for name, trial in shown
             ],
             fp32=result.fp32,
@@ -172,7 +172,7 @@ def _pin_of(name: str, trial: Trial) -> Pin:
     return Pin(
         name=name,
         accuracy=trial.accuracy,
-        interval=trial.interval,
+        change_interval=trial.change_interval,
         int8_mac_share=trial.int8_mac_share,
         model_bytes=trial.model_bytes,
     )

@@ -91,7 +91,7 @@ def numbers(
     if trial is None:
         columns[2].metric("This plan", "…", "measuring", delta_color="off", delta_arrow="off")
     else:
-        low, high = trial.interval
+        low, high = trial.change_interval
         columns[2].metric(
             "This plan",
             f"{trial.accuracy:.2f} %",
@@ -146,7 +146,7 @@ def pin_table(pinned: list[Pinned], sites: int, unranged: frozenset[str]) -> pd.
                 "plan": one.name,
                 "accuracy %": round(one.trial.accuracy, 2),
                 "relative %": round(one.trial.relative, 2),
-                "change, points": f"{one.trial.interval[0]:+.2f} to {one.trial.interval[1]:+.2f}",
+                "change, points": f"{one.trial.change_interval[0]:+.2f} to {one.trial.change_interval[1]:+.2f}",
                 "KL, nats": one.trial.kl,
                 "work in integers %": round(one.trial.int8_mac_share, 1),
                 "size, MB": round(one.trial.model_bytes / 1e6, 3),

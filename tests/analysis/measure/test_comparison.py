@@ -50,7 +50,7 @@ def test_no_change_has_no_noise(logits):
     assert found["sqnr"] is None
     assert found["kl"] == 0
     assert found["relative"] == 0
-    assert found["interval"][0] < 0 < found["interval"][1]  # forty samples are few
+    assert found["change_interval"][0] < 0 < found["change_interval"][1]  # forty samples are few
 
 
 def test_parts_joined_are_the_whole(logits):

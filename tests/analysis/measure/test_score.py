@@ -20,14 +20,14 @@ def test_score_matches_the_wilson_formula():
     result = score(hits(k, n))
     assert result.accuracy == pytest.approx(87.0)
     assert result.standard_error == pytest.approx(100 * math.sqrt(0.87 * 0.13 / 1000))
-    assert result.interval == pytest.approx((100 * (center - half), 100 * (center + half)), abs=1e-4)
+    assert result.accuracy_interval == pytest.approx((100 * (center - half), 100 * (center + half)), abs=1e-4)
 
 
 def test_a_perfect_score_has_an_interval_below_it():
     result = score(hits(50, 50))
     assert result.accuracy == 100
-    assert 90 < result.interval[0] < 100
-    assert result.interval[1] == pytest.approx(100)
+    assert 90 < result.accuracy_interval[0] < 100
+    assert result.accuracy_interval[1] == pytest.approx(100)
 
 
 def test_paired_interval_is_agresti_and_min_s():

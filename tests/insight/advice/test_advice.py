@@ -69,7 +69,7 @@ def test_ranges_that_have_settled_are_not_spoken_of():
 
 @pytest.mark.parametrize(("relative", "low", "fires"), [(-0.5, -2.0, True), (-0.5, -0.6, False), (-3.0, -4.0, False)])
 def test_ptq_is_undecided_where_only_the_estimate_is_within(relative, low, fires):
-    row = PTQ.rows[0].model_copy(update={"relative": relative, "difference_interval": (low, 0.0)})
+    row = PTQ.rows[0].model_copy(update={"relative": relative, "change_interval": (low, 0.0)})
     result = PTQ.model_copy(update={"rows": (row,), "best": row.calibration, "fp32": 100.0, "ranges": {}})
     assert ("undecided" in rules(results.of_ptq(result))) == fires
 
@@ -126,9 +126,9 @@ def test_a_best_epoch_that_came_early_asks_for_a_lower_rate(best, fires):
 
 @pytest.mark.parametrize(("gain", "fires"), [(0.0, True), (2.0, False)])
 def test_training_that_gains_nothing_is_told_of(gain, fires):
-    low, high = QAT.ptq.interval
+    low, high = QAT.ptq.change_interval
     interval = (high + gain, 2 * high - low + gain)
-    qat = QAT.ptq.model_copy(update={"accuracy": QAT.ptq.accuracy + high - low + gain, "interval": interval})
+    qat = QAT.ptq.model_copy(update={"accuracy": QAT.ptq.accuracy + high - low + gain, "change_interval": interval})
     assert ("no-gain" in rules(results.of_qat(QAT.model_copy(update={"qat": qat})))) == fires
 
 
