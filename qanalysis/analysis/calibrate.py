@@ -7,6 +7,7 @@ from qanalysis import task as tasks
 from qanalysis.analysis.measure.ground import OBSERVATIONS, calibrated, magnitudes
 from qanalysis.analysis.measure.progress import Report, silent
 from qanalysis.insight.advice.ranges import of_calibration
+from qanalysis.schema.observations import ends
 from qanalysis.schema.params.accuracy import CalibrateParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.results.calibration import CalibrateResult
@@ -30,6 +31,7 @@ def run(params: CalibrateParams, report: Report = silent, folder: Path | None = 
         params=params,
         coverage=ground.coverage,
         ranges=ranges,
+        bounds={name: ends(table) for name, table in ground.tables.items()},
         samples=ground.observations.samples,
         advice=of_calibration(ground.observations, ranges, params.bits),
         observations=OBSERVATIONS if folder is not None else None,

@@ -12,6 +12,7 @@ from qanalysis.analysis.measure.score import Answers, answers, paired_interval, 
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.numerics.change import relative
 from qanalysis.schema.digest import digest
+from qanalysis.schema.observations import ends
 from qanalysis.schema.params.accuracy import PtqParams
 from qanalysis.schema.results.accuracy import PtqResult, PtqRow
 from qanalysis.task import Task
@@ -60,6 +61,7 @@ def run(params: PtqParams, report: Report = silent, folder: Path | None = None) 
         rows=tuple(rows),
         best=max(rows, key=lambda row: (row.accuracy, row.sqnr or 0)).calibration,
         ranges={name: magnitudes(table) for name, table in ground.tables.items()},
+        bounds={name: ends(table) for name, table in ground.tables.items()},
         sites=tuple({"name": s.name, "kind": s.kind, "macs": s.macs} for s in ground.coverage.sites),
         quantized_sites=ground.quantized_sites(),
         int8_mac_share=ground.int8_mac_share(),

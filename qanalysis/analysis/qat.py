@@ -212,6 +212,8 @@ class _Study(Ground):
             float_sites=self.float_sites(),
             ranges_before=magnitudes(self.ranges),
             ranges=magnitudes(ranges),
+            bounds_before=ends(self.ranges),
+            bounds=ends(ranges),
             checkpoint=CHECKPOINT if self.folder is not None else None,
             trace=TRACE if self.folder is not None else None,
             seconds=seconds,

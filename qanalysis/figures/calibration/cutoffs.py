@@ -103,6 +103,7 @@ def marks(
     room: float,
     custom: float | None = None,
     mirrored: bool = False,
+    lows: Mapping[str, float] | None = None,
 ) -> Marks:
     """Lines and labels of all cutoffs; the custom one is a thick line with a filled label in a row of its own.
 
@@ -115,6 +116,7 @@ def marks(
         room: narrowest axis, in px, on which labels must not overlap.
         custom: the reader's own cutoff.
         mirrored: draw every line at minus the cutoff, too; the label stays at plus.
+        lows: by name, where the mirror image is instead: the lower end of an affine range.
     """
     groups = coincident(cutoffs)
     texts = [" = ".join(calibration_label(name) for name in names) for _, names in groups]
@@ -128,7 +130,8 @@ def marks(
         colour = calibration_colour(names[0], theme)
         level = ROW * (placement.row + first_row)
         look = line(colour, 2, calibration_dash(names[0]))
-        result.shapes.append(_vertical(value, level + ROW - 4, look, span, mirrored))
+        low = (lows or {}).get(names[0], -value) if mirrored else None
+        result.shapes.append(_vertical(value, level + ROW - 4, look, span, low))
         words = " = ".join(_span(calibration_label(name), calibration_colour(name, theme)) for name in names)
         share = f"{100 * value / largest:.4g} % of the largest cutoff"
         hover = f"{' = '.join(calibration_label(name) for name in names)}: {value:.6g}<br>{share}"
@@ -155,7 +158,7 @@ def _add_custom(
     colour = calibration_colour(CUSTOM, theme)
     text = f"custom {custom:.4g}"
     side: Literal["left", "right"] = "right" if _pixel(custom, span, room) + text_width(text) + 16 <= room else "left"
-    result.shapes.append(_vertical(custom, ROW, line(colour, 3), span, mirrored))
+    result.shapes.append(_vertical(custom, ROW, line(colour, 3), span, -custom if mirrored else None))
     chip = _flag(text, custom, 0, side, palette.page, f"the cutoff you chose: {custom:.6g}")
     result.annotations.append(chip | {"bgcolor": colour, "borderpad": 1, "xshift": 0})
 
@@ -169,12 +172,12 @@ def _span(text: str, colour: str) -> str:
 
 
 def _vertical(
-    x: float, above: float, look: dict[str, Any], span: tuple[float, float], mirrored: bool
+    x: float, above: float, look: dict[str, Any], span: tuple[float, float], low: float | None
 ) -> dict[str, Any]:
-    """A line through the plot and on to its label, `above` px over it; one shape with its mirror image."""
+    """A line through the plot and on to its label, `above` px over it; one shape with the line at the other end."""
     path = f"M{x:.8g},{1 + above / PLOT_HEIGHT:.4f}V0"  # downwards, so that a dash and no gap is at the label
-    if mirrored and -x >= span[0]:
-        path += f"M{-x:.8g},1V0"
+    if low is not None and low >= span[0]:
+        path += f"M{low:.8g},1V0"
     return {"type": "path", "path": path, "xref": "x", "yref": "paper", "line": look}
 
 

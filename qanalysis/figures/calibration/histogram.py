@@ -31,6 +31,7 @@ def activation(
     custom: float | None = None,
     log: bool = True,
     signed: bool | None = None,
+    lows: Mapping[str, float] | None = None,
     room: int = 560,
     uirevision: str = "activation",
 ) -> go.Figure:
@@ -43,6 +44,7 @@ def activation(
         custom: a cutoff of the reader's own: a thick line, with what it clips shaded.
         log: logarithmic counts.
         signed: values with their signs (cutoffs at plus and minus), or magnitudes; None follows the data.
+        lows: by calibration, the lower end of its range where that is not minus the cutoff (affine ranges).
         room: narrowest plot in px on which the labels must not overlap.
         uirevision: zoom survives an update as long as this stays the same, e.g. the tensor's name.
     """
@@ -52,7 +54,7 @@ def activation(
     signed = histogram.minimum < 0 if signed is None else signed
     edges, counts, width = drawn_bins(histogram, signed)
     span = _span(histogram, signed, [custom, *cutoffs.values()])
-    lines = marks(cutoffs, theme=theme, span=span, room=room, custom=custom, mirrored=signed)
+    lines = marks(cutoffs, theme=theme, span=span, room=room, custom=custom, mirrored=signed, lows=lows)
     shades = [] if custom is None else clipped(custom, span, theme, signed)
     most = float(counts.max())
     drawn = _drawn_width(edges, width, span)

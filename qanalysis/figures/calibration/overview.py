@@ -10,10 +10,9 @@ import plotly.graph_objects as go
 from qanalysis.figures.look.labels import name_margin, shortened
 from qanalysis.figures.look.theme import PALETTES, Theme, axis, blank, layout, line
 from qanalysis.insight.words import calibration_label
-from qanalysis.numerics.calibrate import clipped_at
 from qanalysis.numerics.error import quantization_error
 from qanalysis.numerics.histogram import Histogram
-from qanalysis.numerics.spec import QuantizerSpec
+from qanalysis.numerics.spec import QuantizerSpec, Range
 from qanalysis.schema.observations import Observations
 from qanalysis.schema.results.calibration import CalibrateResult
 
@@ -51,8 +50,8 @@ def heatmap(
         return ratio(result.ranges, maxima, theme=theme, selected=selected)
     spec = QuantizerSpec(result.params.bits, result.params.activation_scheme)
     values = {
-        name: {key: _sqnr(histogram, row.get(key), spec) for key, histogram in histograms.items()}
-        for name, row in result.ranges.items()
+        name: {key: _sqnr(histogram, result.range_of(name, key), spec) for key, histogram in histograms.items()}
+        for name in result.ranges
     }
     return sqnr(values, theme=theme, selected=selected)
 
@@ -129,8 +128,7 @@ def _share(cutoff: float | None, maximum: float) -> float | None:
     return None if cutoff is None or cutoff <= 0 or maximum <= 0 else cutoff / maximum
 
 
-def _sqnr(histogram: Histogram, cutoff: float | None, spec: QuantizerSpec) -> float | None:
-    range_ = None if cutoff is None else clipped_at(cutoff, histogram, spec)
+def _sqnr(histogram: Histogram, range_: Range | None, spec: QuantizerSpec) -> float | None:
     return None if range_ is None else quantization_error(histogram, range_, spec).sqnr
 
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from qanalysis.schema.base import Record
 from qanalysis.schema.params.accuracy import EvaluateParams, PtqParams
-from qanalysis.schema.results.common import Metric, Result, Score
+from qanalysis.schema.results.common import Bounds, Metric, Result, Score
 from qanalysis.schema.site import Coverage
 
 
@@ -73,6 +73,7 @@ class PtqResult(Result):
     rows: tuple[PtqRow, ...]
     best: str
     ranges: dict[str, dict[str, float | None]]
+    bounds: dict[str, Bounds] = Field(default_factory=dict)
     sites: tuple[dict[str, str | int], ...] = Field(description="name, kind and macs of every site")
     quantized_sites: tuple[str, ...]
     int8_mac_share: float

@@ -2,9 +2,12 @@
 
 from typing import Literal
 
+from pydantic import Field
+
+from qanalysis.numerics.spec import Range
 from qanalysis.schema.params.accuracy import CalibrateParams, DescribeParams
 from qanalysis.schema.results.advice import Advice
-from qanalysis.schema.results.common import Result
+from qanalysis.schema.results.common import Bounds, Result
 from qanalysis.schema.site import Coverage
 
 
@@ -21,6 +24,7 @@ class CalibrateResult(Result):
 
     Attributes:
         ranges: calibration → activation → largest magnitude represented; None for an all-zero tensor.
+        bounds: calibration → the ranges themselves; empty in results of before there were any.
         observations: file name of the histograms, beside the result; None if they were not kept.
         samples: number of samples seen.
         advice: what the histograms show.
@@ -30,6 +34,15 @@ class CalibrateResult(Result):
     params: CalibrateParams
     coverage: Coverage
     ranges: dict[str, dict[str, float | None]]
+    bounds: dict[str, Bounds] = Field(default_factory=dict)
     samples: int
     observations: str | None = None
     advice: tuple[Advice, ...] = ()
+
+    def range_of(self, calibration: str, activation: str) -> Range | None:
+        """The range that a calibration gave an activation; None for an all-zero tensor."""
+        ends = self.bounds.get(calibration, {}).get(activation)
+        if ends is not None:
+            return Range(*ends)
+        amax = self.ranges[calibration].get(activation)
+        return Range(-amax, amax) if amax else None

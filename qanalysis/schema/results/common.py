@@ -90,6 +90,10 @@ class Score(Record):
     samples: int
 
 
+#: Activation → (β, α): the ends of its range in the tensor's unit (section 3.1); None for an all-zero tensor.
+Bounds = dict[str, tuple[float, float] | None]
+
+
 class Result(Record):
     """What all results have."""
 

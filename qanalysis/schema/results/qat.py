@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from pydantic import Field
+
 from qanalysis.schema.base import Record
 from qanalysis.schema.params.qat import QatParams
 from qanalysis.schema.plan import Plan
-from qanalysis.schema.results.common import Metric, Result, Score
+from qanalysis.schema.results.common import Bounds, Metric, Result, Score
 from qanalysis.schema.results.sensitivity import Change
 from qanalysis.schema.site import Coverage
 
@@ -151,6 +153,8 @@ class QatResult(Result):
         sites: names of the sites that are.
         ranges_before: activation → largest magnitude represented, at the start; None for an all-zero tensor.
         ranges: the same after training; equal unless they were learned.
+        bounds_before, bounds: the ranges themselves, at the start and after training; empty in results of before
+            there were any.
         checkpoint: file name of the trained network, beside the result; None if it was not kept.
         trace: file name of learned ranges and weights along the way, beside the result; None if not kept.
     """
@@ -176,5 +180,7 @@ class QatResult(Result):
     float_sites: dict[str, str]
     ranges_before: dict[str, float | None]
     ranges: dict[str, float | None]
+    bounds_before: Bounds = Field(default_factory=dict)
+    bounds: Bounds = Field(default_factory=dict)
     checkpoint: str | None = None
     trace: str | None = None

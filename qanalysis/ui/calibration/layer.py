@@ -32,6 +32,7 @@ class Layer:
 
     histogram: Histogram
     cutoffs: dict[str, float | None]
+    lows: dict[str, float]
     errors: dict[str, QuantizationError]
     curve: DivergenceCurve
     spec: QuantizerSpec
@@ -48,12 +49,10 @@ def _layer(job_id: str, key: str, _result: CalibrateResult) -> Layer:
     histogram = observations(job_id).histograms[TensorId.parse(key)]
     spec = QuantizerSpec(_result.params.bits, _result.params.activation_scheme)
     cutoffs = {name: ranges[key] for name, ranges in _result.ranges.items()}
-    errors = {
-        name: error
-        for name, cutoff in cutoffs.items()
-        if cutoff is not None and (error := _error(histogram, cutoff, spec)) is not None
-    }
-    return Layer(histogram, cutoffs, errors, kl_divergence_curve(histogram, spec.bits), spec)
+    ranges = {name: range_ for name in cutoffs if (range_ := _result.range_of(name, key)) is not None}
+    lows = {name: range_.beta for name, range_ in ranges.items()}
+    errors = {name: quantization_error(histogram, range_, spec) for name, range_ in ranges.items()}
+    return Layer(histogram, cutoffs, lows, errors, kl_divergence_curve(histogram, spec.bits), spec)
 
 
 def view(job_id: str, result: CalibrateResult) -> None:
@@ -93,6 +92,7 @@ def _panel(job_id: str, key: str, result: CalibrateResult) -> None:
             theme=theme(),
             log=log,
             custom=custom,
+            lows=layer.lows,
             signed=signed and not magnitude,
             uirevision=f"{job_id}-{key}-{magnitude}",
         ),

@@ -142,3 +142,8 @@ def test_figure_is_light_to_build_and_send():
     assert len(figure.layout.annotations) == 7 + 1
     assert len(figure.to_json()) < 30_000
     assert isinstance(figure, go.Figure)
+
+
+def test_an_affine_range_ends_where_it_ends():
+    figure = activation(signed(), {"trained": 3.0}, lows={"trained": -0.5})
+    assert [starts(shape) for shape in figure.layout.shapes] == [[3.0, -0.5]]

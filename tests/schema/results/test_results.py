@@ -6,6 +6,7 @@ import math
 import pytest
 from pydantic import ValidationError
 
+from qanalysis.numerics.spec import Range
 from qanalysis.schema.analyses import ANALYSES
 from qanalysis.schema.base import Record, finite
 from qanalysis.schema.paper import paper, paper_row
@@ -68,6 +69,18 @@ def test_the_floating_point_row_is_of_the_same_engine_and_batch():
     ]
     assert fp32_row([row, *floats], row) is floats[2]
     assert fp32_row([row, *floats[:2]], row) is None
+
+
+def test_a_range_has_two_ends_and_is_symmetric_where_an_earlier_result_has_but_its_magnitude():
+    result = INSTANCES["calibrate"].model_copy(
+        update={
+            "ranges": {"max": {"a": 4.0, "zero": None}, "trained": {"a": 3.0}},
+            "bounds": {"trained": {"a": (-0.5, 3.0)}},
+        }
+    )
+    assert result.range_of("trained", "a") == Range(-0.5, 3.0)
+    assert result.range_of("max", "a") == Range(-4.0, 4.0)
+    assert result.range_of("max", "zero") is None
 
 
 def test_every_analysis_has_params_a_result_and_an_instance_here():
