@@ -93,3 +93,14 @@ def test_a_model_without_logits_is_refused():
 def test_an_unknown_analysis_is_named():
     with pytest.raises(ValueError, match="Unknown analysis 'guess'; choose from describe"):
         qanalysis.run("guess")
+
+
+def test_affine_ranges_are_told_with_both_ends():
+    shared = {"model": "sample:resnet20@none", "calibration_samples": 16, "calibrations": ("max",)}
+    calibrated = qanalysis.run("calibrate", **shared, activation_scheme="affine")
+    quantized = qanalysis.run("ptq", **shared, activation_scheme="affine", evaluation_samples=16)
+    assert calibrated.bounds == quantized.bounds
+    low, high = calibrated.bounds["max"]["layer1.0.conv1"]  # behind a ReLU
+    assert (low, high) == (0.0, calibrated.ranges["max"]["layer1.0.conv1"])
+    low, high = calibrated.bounds["max"]["conv1"]  # the image, around its mean
+    assert low < -1 < 1 < high
