@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 
 from qanalysis.models.loaded import LoadedModel
-from qanalysis.models.state_dict import fitted, read_state_dict
+from qanalysis.models.state_dict import fitted, read_state_dicts
 from qanalysis.names import LIBRARIES, Name
 from qanalysis.nn.fold import fold_batch_norm
 from qanalysis.schema import paths
@@ -36,7 +36,7 @@ def load(name: Name, load_model: Callable[[str], LoadedModel]) -> LoadedModel:
     path = paths.file(path, "checkpoint")
     if "arch" not in name.options and trained is None:
         raise UserError("checkpoint: names say the architecture: checkpoint:PATH?arch=torchvision:resnet18.")
-    found = read_state_dict(path, name.options.get("key"))
+    states = read_state_dicts(path)
     architecture = _architecture(name, trained).partition("@")[0]
     classes = f"?classes={name.options['classes']}" if "classes" in name.options else ""
     python = architecture.startswith("python:")
@@ -47,7 +47,7 @@ def load(name: Name, load_model: Callable[[str], LoadedModel]) -> LoadedModel:
             raise UserError(f"{name.rest} has batch norm folded, and the input shape of {architecture} is not known.")
         folded = fold_batch_norm(loaded.module.eval(), torch.zeros(1, *loaded.input_shape)).model
         loaded = replace(loaded, module=folded)
-    state, notes = fitted(found, loaded.module.state_dict(), f"{path.name} does not fit {architecture}")
+    state, notes = fitted(states, loaded.module.state_dict(), path.name, architecture, name.options.get("key"))
     loaded.module.load_state_dict(state)
     weights = "fine-tuned by QAT" if trained is not None else "weights"
     return replace(

@@ -5,7 +5,7 @@ Nothing in a file is executed: PyTorch files are read with `weights_only=True`.
 
 import pickle
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,101 +23,147 @@ _DEEPEST = 8
 
 
 @dataclass(frozen=True)
-class Found:
-    """The state dict that was taken from a file.
+class StateDict:
+    """Tensors of one network in a file.
 
     Attributes:
-        tensors: by name.
-        key: where it lay in the file; empty if the file is nothing else.
-        others: keys of other state dicts that could have been taken.
+        key: where they lie, as `?key=` names it: dictionaries within others and a prefix of the names, with dots
+            between; empty if the file is nothing else.
+        tensors: by name, without the prefix.
+        prefix: what was taken off the names, with its dot.
+        beside: names of other tensors of that dictionary.
     """
 
+    key: str
     tensors: dict[str, torch.Tensor]
-    key: str = ""
-    others: tuple[str, ...] = ()
+    prefix: str = ""
+    beside: tuple[str, ...] = ()
 
 
-def read_state_dict(path: Path, key: str | None = None) -> Found:
-    """Reads the tensors of a checkpoint.
+def read_state_dicts(path: Path) -> list[StateDict]:
+    """All dictionaries of tensors in a checkpoint.
 
     Args:
         path: a safetensors or PyTorch file.
-        key: which of several state dicts, e.g. `model_ema`, with dots for dictionaries within others.
 
     Raises:
-        UserError: with one sentence, if the file is corrupt, holds no tensors, or has nothing under the key.
+        UserError: with one sentence, if the file is corrupt, or holds none.
     """
-    content = _content(path)
-    states = _state_dicts(content)
+    states = [StateDict(where, tensors) for where, tensors in _state_dicts(_content(path))]
     if not states:
         raise UserError(f"{_name(path)} holds no state dict: a dictionary of tensors is expected.")
-    names = [where for where, _ in states]
-    if key is not None:
-        chosen = next((state for where, state in states if where == key), None)
-        if chosen is None:
-            there = ", ".join(where or "the file itself" for where in names[:6])
-            raise UserError(f"{_name(path)} has no state dict under the key {key[:60]!r}; there is {there}.")
-        return Found(chosen, key)
-    where, state = min(states, key=lambda entry: _rank(entry[0]))
-    return Found(state, where, tuple(other for other in names if other != where))
+    return states
 
 
 def fitted(
-    found: Found, expected: Mapping[str, torch.Tensor], misfit: str
+    states: Sequence[StateDict],
+    expected: Mapping[str, torch.Tensor],
+    file: str,
+    architecture: str,
+    key: str | None = None,
 ) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
-    """The tensors of a network out of a state dict, in the network's types, and what to tell about them.
+    """The tensors of a network out of a checkpoint, in the network's types, and what to tell about them.
 
-    Names may have one common prefix more than the network's (`module.`, `model.`, `_orig_mod.`).
+    Names may have one common prefix more than the network's (`module.`, `model.`, `_orig_mod.`). Of several that fit
+    the one under the usual name of trained weights is taken.
 
     Args:
-        found: what the file holds.
+        states: what the file holds.
         expected: the network's own state dict.
-        misfit: how a sentence about what does not fit begins.
+        file: its name, for sentences.
+        architecture: the network's, likewise.
+        key: which of several to take, e.g. `model_ema`.
 
     Raises:
-        UserError: naming the first tensor that is missing, has another shape, or numbers that are not real.
+        UserError: if several fit and none is the usual one; or naming the first tensor that is missing, has another
+            shape or no values, or numbers that are not real.
     """
-    state, prefix, beside = _without_prefix(found.tensors, expected)
+    misfit = f"{file} does not fit {architecture}"
+    state, others = _chosen(states, expected, misfit, key)
     taken: dict[str, torch.Tensor] = {}
     cast: set[str] = set()
-    for key, tensor in expected.items():
-        value = state.get(key)
+    for name, tensor in expected.items():
+        value = state.tensors.get(name)
         if value is None:
-            if key.endswith("num_batches_tracked"):
-                taken[key] = tensor
+            if name.endswith("num_batches_tracked"):
+                taken[name] = tensor
                 continue
-            raise UserError(f"{misfit}: {key} is missing in the file{_hint(state)}.")
+            raise UserError(f"{misfit}: {name} is missing in the file{_hint(state.tensors)}.")
         if value.shape != tensor.shape:
             have, want = tuple(value.shape), tuple(tensor.shape)
             head = " (write ?classes= for another number of classes)" if have[1:] == want[1:] and have else ""
-            raise UserError(f"{misfit}: {key} has shape {have}, expected {want}{head}.")
+            raise UserError(f"{misfit}: {name} has shape {have}, expected {want}{head}.")
+        if value.is_meta:
+            raise UserError(f"{misfit}: {name} has no values (device meta); save a network that has some.")
+        if value.layout != torch.strided:
+            raise UserError(f"{misfit}: {name} is a sparse tensor; save it dense: tensor.to_dense().")
         if value.dtype != tensor.dtype:
             kind = str(value.dtype).removeprefix("torch.")
             if tensor.is_floating_point() and value.dtype not in (torch.float16, torch.bfloat16, torch.float64):
-                raise UserError(f"{misfit}: {key} is of type {kind}, and such weights are not cast; save float32.")
+                raise UserError(f"{misfit}: {name} is of type {kind}, and such weights are not cast; save float32.")
             if value.is_floating_point() and not tensor.is_floating_point():
-                raise UserError(f"{misfit}: {key} is of type {kind}, but whole numbers are expected.")
+                raise UserError(f"{misfit}: {name} is of type {kind}, but whole numbers are expected.")
             if value.is_floating_point():
                 cast.add(kind)
-        taken[key] = value.to(tensor.dtype)
-    left = [key for key in state if key not in expected and not key.endswith(_COUNTERS)]
-    if left:
-        raise UserError(f"{misfit}: it also holds {left[0]}, which is unknown there.")
-    return taken, _notes(found, prefix, beside, cast)
+        taken[name] = value.to(tensor.dtype)
+    left = [name for name in state.tensors if name not in expected and not name.endswith(_COUNTERS)]
+    unknown = next((name for name in left if "." in name), None)
+    if unknown is not None:
+        raise UserError(f"{misfit}: it also holds {unknown}, which is unknown there.")
+    return taken, _notes(state, others, (*left, *state.beside), cast)
 
 
-def _notes(found: Found, prefix: str, beside: list[str], cast: set[str]) -> tuple[str, ...]:
+def _chosen(
+    states: Sequence[StateDict], expected: Mapping[str, torch.Tensor], misfit: str, key: str | None
+) -> tuple[StateDict, tuple[str, ...]]:
+    """The state dict to take, and the keys of others that fit as well; one that does not fit where none does."""
+    fitting = [inner for state in states for inner in _within(state, expected)]
+    if key is not None:
+        named = [state for state in (*fitting, *states) if state.key == key]
+        if not named:
+            there = ", ".join(dict.fromkeys(state.key or "the file itself" for state in (*fitting, *states)[:6]))
+            raise UserError(f"{misfit}: there is nothing under the key {key[:60]!r}, but {there}.")
+        return named[0], ()
+    if not fitting:
+        return min(states, key=lambda state: _rank(state.key)), ()
+    fitting.sort(key=lambda state: _rank(state.key))
+    first, *rest = fitting
+    same = [state for state in rest if _rank(state.key) == _rank(first.key)]
+    if same:
+        keys = [state.key for state in (first, *same)]
+        raise UserError(f"{misfit} alone: it holds {', '.join(keys[:4])}; choose one, e.g. ?key={keys[0]}.")
+    return first, tuple(state.key for state in rest)
+
+
+def _within(state: StateDict, expected: Mapping[str, torch.Tensor]) -> list[StateDict]:
+    """The networks with these names in a dictionary of tensors: as they are, or behind a prefix."""
+    wanted = [name for name in expected if not name.endswith(_COUNTERS)]
+    if not wanted or all(name in state.tensors for name in wanted):
+        return [state]
+    found = []
+    for prefix in (name.removesuffix(wanted[0]) for name in state.tensors if name.endswith(f".{wanted[0]}")):
+        if all(f"{prefix}{name}" in state.tensors for name in wanted):
+            inside = {name.removeprefix(prefix): x for name, x in state.tensors.items() if name.startswith(prefix)}
+            beside = [name for name in state.tensors if not name.startswith(prefix) and not name.endswith(_COUNTERS)]
+            key = ".".join(part for part in (state.key, prefix.removesuffix(".")) if part)
+            found.append(StateDict(key, inside, prefix, tuple(beside)))
+    return found
+
+
+def _notes(state: StateDict, others: tuple[str, ...], beside: tuple[str, ...], cast: set[str]) -> tuple[str, ...]:
     notes = []
-    if found.others:
-        others = ", ".join(other or "the file itself" for other in found.others[:4])
+    if others:
+        there = ", ".join(other or "the file itself" for other in others[:4])
         notes.append(
-            f"Of several state dicts in the checkpoint, that under {found.key or 'no key'!r} was taken; there is also "
-            f"{others} (?key=…)."
+            f"Of several state dicts in the checkpoint, that under {state.key or 'no key'!r} was taken; there is also "
+            f"{there} (?key=…)."
         )
-    if prefix:
-        count = "one tensor" if len(beside) == 1 else f"{len(beside)} tensors"
-        others = f"; {count} beside them left, first {beside[0]}" if beside else ""
-        notes.append(f"Weights were taken from the names that begin with {prefix!r} in the checkpoint{others}.")
+    left = f"{'one tensor' if len(beside) == 1 else f'{len(beside)} tensors'} beside them left" if beside else ""
+    if state.prefix:
+        more = f"; {left}, first {beside[0]}" if beside else ""
+        notes.append(f"Weights were taken from the names that begin with {state.prefix!r} in the checkpoint{more}.")
+    elif beside:
+        notes.append(f"The checkpoint's weights were taken, and {left}, first {beside[0]}.")
     if cast:
         notes.append(f"Weights were cast from {' and '.join(sorted(cast))} to float32.")
     return tuple(notes)
@@ -158,26 +204,12 @@ def _state_dicts(content: Any, where: str = "", depth: int = 0) -> list[tuple[st
     return found
 
 
-def _rank(where: str) -> tuple[int, int]:
-    last = where.rpartition(".")[2]
-    return (_WRAPPERS.index(last) if last in _WRAPPERS else (-1 if not where else len(_WRAPPERS)), where.count("."))
-
-
-def _without_prefix(
-    state: dict[str, torch.Tensor], expected: Mapping[str, torch.Tensor]
-) -> tuple[dict[str, torch.Tensor], str, list[str]]:
-    """The state under the network's names, the prefix that was taken off, and what lies beside it."""
-    wanted = [key for key in expected if not key.endswith(_COUNTERS)]
-    if not wanted or all(key in state for key in wanted):
-        return state, "", []
-    first = wanted[0]
-    prefixes = sorted((key.removesuffix(first) for key in state if key.endswith(f".{first}")), key=len)
-    for prefix in prefixes:
-        if all(f"{prefix}{key}" in state for key in wanted):
-            inside = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-            beside = [key for key in state if not key.startswith(prefix) and not key.endswith(_COUNTERS)]
-            return inside, prefix, beside
-    return state, "", []
+def _rank(key: str) -> tuple[int, int]:
+    """The usual names of trained weights come first, then what lies least deep."""
+    parts = key.split(".") if key else []
+    unusual = [part for part in parts if part not in _WRAPPERS and part != "_orig_mod"]
+    usual = min((_WRAPPERS.index(part) for part in parts if part in _WRAPPERS), default=-1)
+    return (len(_WRAPPERS) + len(unusual) if unusual else usual, len(parts))
 
 
 def _hint(state: Mapping[str, torch.Tensor]) -> str:

@@ -80,7 +80,17 @@ _FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a whole module": (_saved(lambda _: resnet20()), "not executed"),
     "half of the weights": (_saved(lambda _: dict(list(STATE.items())[:20])), "missing in the file"),
     "weights of another shape": (_saved(lambda _: _state(**{"fc.weight": torch.zeros(3, 64)})), "classes="),
-    "one weight too many": (_saved(lambda _: _state(extra=torch.zeros(2))), "also holds extra"),
+    "one layer too many": (_saved(lambda _: _state(**{"fc2.weight": torch.zeros(2)})), "also holds fc2.weight"),
+    "two networks": (_saved(lambda _: {"student": STATE, "teacher": STATE}), "it holds student, teacher; choose one"),
+    "two networks side by side": (
+        _saved(lambda _: {**_prefixed("a."), **_prefixed("b.")}),
+        "it holds a, b; choose one",
+    ),
+    "a sparse weight": (_saved(lambda _: _state(**{"fc.weight": torch.ones(10, 64).to_sparse()})), "sparse tensor"),
+    "a weight without values": (
+        _saved(lambda _: _state(**{"fc.weight": torch.ones(10, 64, device="meta")})),
+        "no values",
+    ),
     "integer weights": (_saved(lambda _: _state(**{"fc.bias": torch.zeros(10, dtype=torch.int64)})), "int64"),
     "complex weights": (_saved(lambda _: _state(**{"fc.bias": torch.zeros(10, dtype=torch.complex64)})), "complex64"),
     "boolean weights": (_saved(lambda _: _state(**{"fc.bias": torch.zeros(10, dtype=torch.bool)})), "bool"),
@@ -109,6 +119,14 @@ _GOOD: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "AveragedModel": (_saved(lambda _: {**_prefixed("module."), "n_averaged": torch.tensor(5)}), "", "'module.'"),
     "raw and average": (_saved(lambda _: {"model": STATE, "model_ema": STATE}), "", "also model_ema"),
     "the average asked for": (_saved(lambda _: {"model": {}, "model_ema": STATE}), "&key=model_ema", "22 sites"),
+    "a network asked for": (_saved(lambda _: {"student": STATE, "teacher": STATE}), "&key=teacher", "22 sites"),
+    "a prefix asked for": (_saved(lambda _: {**_prefixed("a."), **_prefixed("b.")}), "&key=b", "22 sites"),
+    "tensors beside": (
+        _saved(lambda _: _state(loss=torch.ones(()), history=torch.ones(9))),
+        "",
+        "2 tensors beside them left",
+    ),
+    "a tensor beside the dictionary": (_saved(lambda _: {"state_dict": STATE, "mean": torch.ones(3)}), "", "22 sites"),
     "nested": (_saved(lambda _: {"a": {"b": {"state_dict": STATE}}}), "", "22 sites"),
     "under one odd key": (_saved(lambda _: {"my_weights": STATE}), "", "22 sites"),
     "counters of a profiler": (

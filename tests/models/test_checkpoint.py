@@ -9,7 +9,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from qanalysis import models
-from qanalysis.models.checkpoint import read_state_dict
+from qanalysis.models.state_dict import read_state_dicts
+from qanalysis.schema.errors import UserError
 
 
 class Small(nn.Module):
@@ -79,7 +80,7 @@ def test_prefixes_of_data_parallel_and_compile_are_taken_off(saved, state, prefi
 
 def test_a_name_that_only_begins_like_a_prefix_is_kept(tmp_path):
     torch.save({"module.weight": torch.ones(1), "head.weight": torch.ones(1)}, tmp_path / "net.pt")
-    assert list(read_state_dict(tmp_path / "net.pt").tensors) == ["module.weight", "head.weight"]
+    assert list(read_state_dicts(tmp_path / "net.pt")[0].tensors) == ["module.weight", "head.weight"]
 
 
 def test_batch_counters_may_be_missing(saved, state):
@@ -194,14 +195,14 @@ def test_a_file_without_a_state_dict_is_one_sentence(saved, content):
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
 @given(cut=st.floats(0, 1, exclude_max=True), flip=st.integers(0, 10**6))
 @settings(max_examples=40)
-def test_whatever_is_broken_raises_nothing_but_a_value_error(tmp_path_factory, suffix, cut, flip):
+def test_whatever_is_broken_raises_nothing_but_a_user_error(tmp_path_factory, suffix, cut, flip):
     path = tmp_path_factory.mktemp("net") / f"net{suffix}"
     tensors = {"weight": torch.arange(6.0).view(2, 3), "bias": torch.zeros(2)}
     save_file(tensors, path) if suffix == ".safetensors" else torch.save(tensors, path)
     content = bytearray(path.read_bytes())
     content[flip % len(content)] ^= 0xFF
     path.write_bytes(content[: int(cut * len(content))] if flip % 2 else content)
-    state = {}
-    with contextlib.suppress(ValueError):
-        state = read_state_dict(path).tensors
-    assert all(isinstance(value, torch.Tensor) for value in state.values())
+    states = []
+    with contextlib.suppress(UserError):
+        states = read_state_dicts(path)
+    assert all(isinstance(value, torch.Tensor) for state in states for value in state.tensors.values())
