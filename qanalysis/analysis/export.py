@@ -51,49 +51,51 @@ def run(params: ExportParams, report: Report = silent, folder: Path | None = Non
 
     files.check_writable(where)
     report = staged(report, _work(params))
-    given = prepared(params, report)
+    deployment = prepared(params, report)
     began = time.perf_counter()
-    operands = given.operands(given.plan)
-    network = given.network(given.plan)
-    task = given.task
+    operands = deployment.operands(deployment.plan)
+    network = deployment.network(deployment.plan)
+    task = deployment.task
     paths = files.write(
         where,
         _stem(params.model),
         params.flavours,
         network,
-        given.float_network(),
+        deployment.float_network(),
         operands,
-        given.ranges,
-        _about(params, given),
+        deployment.ranges,
+        _about(params, deployment),
     )
     seconds = time.perf_counter() - began
-    verification, fp32 = _verified(params, given, {flavour: path for path, flavour in paths}, report)
+    verification, fp32 = _verified(params, deployment, {flavour: path for path, flavour in paths}, report)
     cards = task.cards()
     half = verification.half_agreement
     if half is not None and half < _SUSPICIOUS:
         note = f"The fp16 file gives the simulation's answer for {half:.1f} % of the samples only: do not deploy it."
-        note += beyond_half({tensor: histogram.amax for tensor, histogram in given.observations.histograms.items()})
+        note += beyond_half(
+            {tensor: histogram.amax for tensor, histogram in deployment.observations.histograms.items()}
+        )
         cards["warnings"] = (*cards["warnings"], note)
-    floats = given.float_sites()
+    floats = deployment.float_sites()
     return ExportResult(
         **cards,
         params=params,
-        coverage=given.coverage,
+        coverage=deployment.coverage,
         metric=task.metric,
         folder=str(where.resolve()),
         files=tuple(
             ExportedFile(name=path.name, flavour=flavour, bytes=path.stat().st_size, sha256=files.sha256(path))
             for path, flavour in paths
         ),
-        plan=given.plan,
+        plan=deployment.plan,
         opset=OPSET,
         fp32=fp32,
-        quantized_sites=tuple(s.name for s in given.coverage.sites if s.name not in floats),
+        quantized_sites=tuple(s.name for s in deployment.coverage.sites if s.name not in floats),
         float_sites=floats,
         residuals=tuple(tensor.site for tensor in operands.steps if tensor.role == "residual"),
         verification=verification,
         fp32_bytes=fp32_bytes(cards["model"].parameters),
-        export_seconds=given.trace_seconds + seconds,
+        export_seconds=deployment.trace_seconds + seconds,
         seconds=time.perf_counter() - start,
     )
 
@@ -135,18 +137,18 @@ def _stem(model: str) -> str:
     return re.sub(r"[^\w.-]+", "_", Path(rest).name).removesuffix(".safetensors").strip("._") or "model"
 
 
-def _about(params: ExportParams, given: Deployment) -> dict[str, str]:
+def _about(params: ExportParams, deployment: Deployment) -> dict[str, str]:
     return {
         "qanalysis": version("qanalysis"),
         "model": params.model,
-        "calibration": given.ranges.calibration,
+        "calibration": deployment.ranges.calibration,
         "residual": params.residual,
-        "plan": given.plan.model_dump_json(),
+        "plan": deployment.plan.model_dump_json(),
     }
 
 
 def _verified(
-    params: ExportParams, given: Deployment, paths: dict[str, Path], report: Report
+    params: ExportParams, deployment: Deployment, paths: dict[str, Path], report: Report
 ) -> tuple[Verification, float]:
     """Compares the files on disk with the simulation; also the accuracy in floating point.
 
@@ -154,15 +156,15 @@ def _verified(
         UserError: if a file computes something else.
     """
 
-    task, plan = given.task, given.plan
-    operands = given.operands(plan)
-    network = make_network(given.traced, operands)
+    task, plan = deployment.task, deployment.plan
+    operands = deployment.operands(plan)
+    network = make_network(deployment.traced, operands)
     if "onnx" in paths:
         stored = onnx.load(paths["onnx"])
         onnx.checker.check_model(stored, full_check=True)
         network = replace(network, proto=stored)
     first, _ = next(task.batches(task.data.evaluation, _SITE_SAMPLES))
-    found = differences(network, given.folded.model, operands, first.cpu())
+    found = differences(network, deployment.folded.model, operands, first.cpu())
     wrong = first_wrong(found)
     if wrong is not None:
         raise UserError(
@@ -170,12 +172,12 @@ def _verified(
         )
     samples = params.evaluation_samples
     reference = answers(task, task.model.module, samples, report, "fp32")
-    simulated = answers(task, given.simulation(plan), samples, report, "simulation")
+    simulated = answers(task, deployment.simulation(plan), samples, report, "simulation")
     runtime = Reference(network.proto)
     measured = answers(task, lambda x: torch.from_numpy(runtime.run(_numpy(x))), samples, report, "file")
     agreement = _agreement(measured, simulated)
     some, _ = next(task.batches(task.data.evaluation, _NOISE_SAMPLES))
-    noise = _noise(given, operands, some.cpu())
+    noise = _noise(deployment, operands, some.cpu())
     distance = _distance(measured.logits, simulated.logits)
     if agreement < _SUSPICIOUS and distance > max(10 * noise, TOLERANCE):
         raise UserError(
@@ -207,11 +209,11 @@ def _verified(
     return verification, score(reference.hits(reference)).accuracy
 
 
-def _noise(given: Deployment, operands: object, inputs: torch.Tensor) -> float:
+def _noise(deployment: Deployment, operands: object, inputs: torch.Tensor) -> float:
     """What rounding alone does: the same computation in float64 and in float32; 0 where there is only the latter."""
 
-    double = copy.deepcopy(given.folded.model).double()
-    single = logits(Deployed(given.folded.model, operands)(inputs))  # type: ignore[arg-type]
+    double = copy.deepcopy(deployment.folded.model).double()
+    single = logits(Deployed(deployment.folded.model, operands)(inputs))  # type: ignore[arg-type]
     try:
         exact = logits(Deployed(double, operands)(inputs.double() if inputs.is_floating_point() else inputs))  # type: ignore[arg-type]
     except RuntimeError:  # its code makes float32 tensors or casts to half: it cannot be computed in float64

@@ -44,33 +44,33 @@ def run(params: FastestParams, report: Report = silent, folder: Path | None = No
 
     engine(params.engine)
     report = staged(report, _work(params))
-    given = prepared(params, report)
+    deployment = prepared(params, report)
     meter = LoadMeter()
     tell = lambda done, total: report("progress", stage="prediction", done=done, total=total)  # noqa: E731
     with tempfile.TemporaryDirectory(prefix="qanalysis-fastest-") as place:
         model = speed_model(
-            given, params.engine, params.batch, params.threads, params.seconds, _ROUNDS, Path(place), tell
+            deployment, params.engine, params.batch, params.threads, params.seconds, _ROUNDS, Path(place), tell
         )
         load = meter.load()
-        reference = answers(given.task, given.task.model.module, params.evaluation_samples, report, "fp32")
-        search = Search(params, given, model, reference, report)
-        search.run(_order(params, given, model, reference, report, folder))
+        reference = answers(deployment.task, deployment.task.model.module, params.evaluation_samples, report, "fp32")
+        search = Search(params, deployment, model, reference, report)
+        search.run(_order(params, deployment, model, reference, report, folder))
         best = search.best
-        measured = None if best is None else _measured(given, params, best.skipped, Path(place))
-    cards = given.task.cards()
+        measured = None if best is None else _measured(deployment, params, best.skipped, Path(place))
+    cards = deployment.task.cards()
     doubt = warning(load)
     cards["warnings"] = (*cards["warnings"], *((doubt,) if doubt else ()))
-    cards["environment"] = environment(given.task, load)
+    cards["environment"] = environment(deployment.task, load)
     return FastestResult(
         **cards,
         params=params,
-        coverage=given.coverage,
-        metric=given.task.metric,
+        coverage=deployment.coverage,
+        metric=deployment.task.metric,
         fp32=search.fp32,
         quantized=search.steps[0].accuracy,
         speed=model,
         steps=tuple(search.steps),
-        plan=None if best is None else given.plan.skipping(*best.skipped),
+        plan=None if best is None else deployment.plan.skipping(*best.skipped),
         accuracy=None if best is None else best.accuracy,
         predicted_ms=None if best is None else best.predicted_ms,
         measured_ms=measured,
@@ -99,7 +99,7 @@ class Search:
 
     Attributes:
         params: the target and how many plans to try at the most.
-        given: the model.
+        deployment: the model.
         model: predicts latency.
         reference: the fp32 answers.
         report: told of every step.
@@ -107,7 +107,7 @@ class Search:
     """
 
     params: FastestParams
-    given: Deployment
+    deployment: Deployment
     model: SpeedModel
     reference: Answers
     report: Report
@@ -168,8 +168,10 @@ class Search:
         return skipped
 
     def _try(self, skipped: tuple[str, ...], why: str) -> SpeedStep:
-        task, samples = self.given.task, self.params.evaluation_samples
-        measured = answers(task, self.given.simulation(self.given.plan.skipping(*skipped)), samples, silent, "")
+        task, samples = self.deployment.task, self.params.evaluation_samples
+        measured = answers(
+            task, self.deployment.simulation(self.deployment.plan.skipping(*skipped)), samples, silent, ""
+        )
         accuracy = score(measured.hits(self.reference)).accuracy
         loss = relative(accuracy, self.fp32)
         step = SpeedStep(
@@ -188,7 +190,7 @@ class Search:
 
 def _order(
     params: FastestParams,
-    given: Deployment,
+    deployment: Deployment,
     model: SpeedModel,
     reference: Answers,
     report: Report,
@@ -196,7 +198,7 @@ def _order(
 ) -> list[str]:
     """Sites in int8 by what they lose (divergence of the logits, alone in int8) for the time they gain."""
     baseline = Baseline(
-        **given.values(),
+        **deployment.values(),
         reference=reference,
         fp32_seconds=0.0,
         samples=len(reference.logits),
@@ -216,13 +218,13 @@ def _order(
     return sorted(loss, key=lambda site: -loss[site])
 
 
-def _measured(given: Deployment, params: FastestParams, skipped: tuple[str, ...], folder: Path) -> float:
+def _measured(deployment: Deployment, params: FastestParams, skipped: tuple[str, ...], folder: Path) -> float:
     """Shortest latency of a plan in ms."""
 
-    plan: Plan | None = given.plan.skipping(*skipped)
-    if plan is not None and len(given.float_sites(plan)) == len(given.coverage.sites):
+    plan: Plan | None = deployment.plan.skipping(*skipped)
+    if plan is not None and len(deployment.float_sites(plan)) == len(deployment.coverage.sites):
         plan = None
-    with opened(given, params.engine, plan, params.batch, params.threads, folder) as process:
+    with opened(deployment, params.engine, plan, params.batch, params.threads, folder) as process:
         timed = Timed(process)
         measure([timed], params.seconds, _ROUNDS)
         return min(min(times) for times in timed.rounds)

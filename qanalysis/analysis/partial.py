@@ -4,7 +4,8 @@ import time
 from pathlib import Path
 
 from qanalysis.analysis import sensitivity
-from qanalysis.analysis.measure import baseline, skipping
+from qanalysis.analysis.measure import skipping
+from qanalysis.analysis.measure.baseline import measured_baseline
 from qanalysis.analysis.measure.checkpoint import Checkpoint
 from qanalysis.analysis.measure.progress import Report, silent
 from qanalysis.schema.digest import digest
@@ -19,26 +20,26 @@ def run(params: PartialParams, report: Report = silent, folder: Path | None = No
         ValueError: with one sentence, for bad names, files or data, or a site that does not exist.
     """
     start = time.perf_counter()
-    given = baseline.measure(params, report, Checkpoint(folder, digest("partial", params)))
-    given.plan.skipping(*params.order).check([site.name for site in given.coverage.sites])
-    order = tuple(site for site in params.order if given.plan.quantizes(site))
+    baseline = measured_baseline(params, report, Checkpoint(folder, digest("partial", params)))
+    baseline.plan.skipping(*params.order).check([site.name for site in baseline.coverage.sites])
+    order = tuple(site for site in params.order if baseline.plan.quantizes(site))
     if not order:
-        measured = sensitivity.measure_sites(given, "only", params.rank).comparisons
-        order = tuple(row.site for row in sensitivity.ranked(measured, given, params.rank, "only"))
+        measured = sensitivity.measure_sites(baseline, "only", params.rank).comparisons
+        order = tuple(row.site for row in sensitivity.ranked(measured, baseline, params.rank, "only"))
     if params.search == "greedy":
-        found = skipping.greedily(given, order, params.rank, params.width, params.most_skipped, params.target)
+        found = skipping.greedily(baseline, order, params.rank, params.width, params.most_skipped, params.target)
     else:
-        found = skipping.in_order(given, order, params.most_skipped, params.target)
+        found = skipping.in_order(baseline, order, params.most_skipped, params.target)
     chosen = found.steps[-1] if found.chosen is None else found.steps[found.chosen]
     return PartialResult(
-        **given.task.cards(),
+        **baseline.task.cards(),
         params=params,
-        coverage=given.coverage,
-        metric=given.task.metric,
-        fp32=given.fp32,
+        coverage=baseline.coverage,
+        metric=baseline.task.metric,
+        fp32=baseline.fp32,
         quantized=found.steps[0].accuracy,
         order=order,
         partial=found,
-        plan=given.plan.skipping(*chosen.skipped),
+        plan=baseline.plan.skipping(*chosen.skipped),
         seconds=time.perf_counter() - start,
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from qanalysis.analysis.measure import baseline
+from qanalysis.analysis.measure.baseline import measured_baseline
 from qanalysis.analysis.measure.checkpoint import Checkpoint
 from qanalysis.analysis.measure.comparison import Comparison, change, compare
 from qanalysis.analysis.measure.progress import Report, silent
@@ -24,23 +24,25 @@ def run(params: PlanParams, report: Report = silent, folder: Path | None = None)
         ValueError: with one sentence, for bad names, files or data, or a plan of another model.
     """
     start = time.perf_counter()
-    given = baseline.measure(params, report, Checkpoint(folder, digest("plan", params)))
-    quantized = given.quantized(given.plan)
-    parts = [compare(logits(quantized(batch.inputs)), batch.reference, batch.labels) for batch in given.batches("plan")]
-    floats = given.float_sites()
-    cards = given.task.cards()
+    baseline = measured_baseline(params, report, Checkpoint(folder, digest("plan", params)))
+    quantized = baseline.quantized(baseline.plan)
+    parts = [
+        compare(logits(quantized(batch.inputs)), batch.reference, batch.labels) for batch in baseline.batches("plan")
+    ]
+    floats = baseline.float_sites()
+    cards = baseline.task.cards()
     parameters = cards["model"].parameters
     return PlanResult(
         **cards,
         params=params,
-        coverage=given.coverage,
-        metric=given.task.metric,
-        fp32=given.fp32,
+        coverage=baseline.coverage,
+        metric=baseline.task.metric,
+        fp32=baseline.fp32,
         change=Change(**change(Comparison.joined(parts))),
-        quantized_sites=given.quantized_sites(),
+        quantized_sites=baseline.quantized_sites(),
         float_sites=floats,
-        int8_mac_share=given.int8_mac_share(),
-        model_bytes=plan_bytes(given.plan.skipping(*floats), given.coverage, parameters),
+        int8_mac_share=baseline.int8_mac_share(),
+        model_bytes=plan_bytes(baseline.plan.skipping(*floats), baseline.coverage, parameters),
         fp32_bytes=fp32_bytes(parameters),
         seconds=time.perf_counter() - start,
     )

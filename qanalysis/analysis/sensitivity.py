@@ -13,8 +13,8 @@ from pathlib import Path
 
 import torch
 
-from qanalysis.analysis.measure import baseline, skipping
-from qanalysis.analysis.measure.baseline import Baseline, Batch
+from qanalysis.analysis.measure import skipping
+from qanalysis.analysis.measure.baseline import Baseline, Batch, measured_baseline
 from qanalysis.analysis.measure.checkpoint import Checkpoint
 from qanalysis.analysis.measure.comparison import Comparison, change, compare
 from qanalysis.analysis.measure.ground import unreached_note
@@ -63,50 +63,50 @@ def run(params: SensitivityParams, report: Report = silent, folder: Path | None 
         UserError: with one sentence, for bad names, files, data, or a skipped site that does not exist.
     """
     start = time.perf_counter()
-    given = baseline.measure(params, report, Checkpoint(folder, digest("sensitivity", params)))
-    measured = measure_sites(given, params.mode, params.rank, params.harmless)
-    rows = ranked(measured.comparisons, given, params.rank, params.mode)
+    baseline = measured_baseline(params, report, Checkpoint(folder, digest("sensitivity", params)))
+    measured = measure_sites(baseline, params.mode, params.rank, params.harmless)
+    rows = ranked(measured.comparisons, baseline, params.rank, params.mode)
     steps = None
     if params.mode == "only":
         order = [row.site for row in rows]
-        steps = skipping.in_order(given, order, params.most_skipped, params.target)
-    scores = proxies(given, rows) if params.proxies and params.mode == "only" else ()
+        steps = skipping.in_order(baseline, order, params.most_skipped, params.target)
+    scores = proxies(baseline, rows) if params.proxies and params.mode == "only" else ()
     return SensitivityResult(
-        **given.task.cards(*unreached_note(measured.unreached), *_no_effect(measured.comparisons)),
+        **baseline.task.cards(*unreached_note(measured.unreached), *_no_effect(measured.comparisons)),
         params=params,
-        coverage=given.coverage,
-        metric=given.task.metric,
-        fp32=given.fp32,
+        coverage=baseline.coverage,
+        metric=baseline.task.metric,
+        fp32=baseline.fp32,
         quantized=change(measured.comparisons[ALL])["accuracy"],
         rows=tuple(rows),
         stopped=measured.stopped,
         partial=steps,
         proxies=scores,
-        float_sites=given.float_sites(),
+        float_sites=baseline.float_sites(),
         seconds=time.perf_counter() - start,
         sites_seconds=measured.seconds,
-        fp32_seconds=given.fp32_seconds,
+        fp32_seconds=baseline.fp32_seconds,
         replayed_bytes=measured.kept_bytes,
     )
 
 
 @torch.no_grad()
-def measure_sites(given: Baseline, mode: SensitivityMode, rank: Rank, harmless: float = 0.0) -> Measured:
+def measure_sites(baseline: Baseline, mode: SensitivityMode, rank: Rank, harmless: float = 0.0) -> Measured:
     """The loop over sites: every one on every batch, or until it is known to be harmless.
 
     Raises:
         UserError: if the plan quantizes no site.
     """
-    active = list(given.quantized_sites())
+    active = list(baseline.quantized_sites())
     if not active:
         raise UserError("The plan quantizes no site, so there is nothing to compare; skip fewer.")
-    plan = given.plan
+    plan = baseline.plan
     plans = {site: plan.quantizing_only(site) if mode == "only" else plan.skipping(site) for site in active}
-    models = {site: given.quantized(one) for site, one in plans.items()}
-    whole = given.quantized(plan)
+    models = {site: baseline.quantized(one) for site, one in plans.items()}
+    whole = baseline.quantized(plan)
 
     def measure_batch(batch: Batch, sites: Sequence[str]) -> tuple[dict[str, Comparison], int]:
-        replay = given.replay()
+        replay = baseline.replay()
         if mode == "only":
             replay.record(batch.inputs)
             everything = whole(batch.inputs)
@@ -120,15 +120,15 @@ def measure_sites(given: Baseline, mode: SensitivityMode, rank: Rank, harmless: 
 
     parts: dict[str, list[Comparison]] = {site: [] for site in (ALL, *active)}
     found = Measured({})
-    for batch in given.batches(f"{len(active)} sites"):
-        recalled = recall(given.checkpoint, f"sites-{batch.index:05d}", partial(measure_batch, batch, active))
+    for batch in baseline.batches(f"{len(active)} sites"):
+        recalled = recall(baseline.checkpoint, f"sites-{batch.index:05d}", partial(measure_batch, batch, active))
         found.seconds += recalled.seconds
         found.kept_bytes = max(found.kept_bytes, recalled.kept_bytes)
         for site, comparison in recalled.comparisons.items():
             parts[site].append(comparison)
         found.unreached |= whole.unreached
         found.comparisons = {site: Comparison.joined(some) for site, some in parts.items()}
-        given.snapshot.update(**table(found.comparisons, given, rank, mode))
+        baseline.snapshot.update(**table(found.comparisons, baseline, rank, mode))
         if harmless:
             reasons = {site: _harmless(found.comparisons[site], harmless) for site in active}
             found.stopped.update({site: reason for site, reason in reasons.items() if reason})
@@ -137,12 +137,12 @@ def measure_sites(given: Baseline, mode: SensitivityMode, rank: Rank, harmless: 
 
 
 def table(
-    comparisons: Mapping[str, Comparison], given: Baseline, rank: Rank, mode: SensitivityMode
+    comparisons: Mapping[str, Comparison], baseline: Baseline, rank: Rank, mode: SensitivityMode
 ) -> dict[str, object]:
     """What is known so far, for a page that watches: rows in order, accuracy in fp32 and with all sites quantized."""
     everything = comparisons[ALL]
     return {
-        "rows": [row.model_dump(mode="json") for row in ranked(comparisons, given, rank, mode)],
+        "rows": [row.model_dump(mode="json") for row in ranked(comparisons, baseline, rank, mode)],
         "fp32": 100 * float(everything.reference_hits.mean()),
         "quantized": 100 * float(everything.hits.mean()),
         "samples": len(everything),
@@ -150,13 +150,13 @@ def table(
 
 
 def ranked(
-    comparisons: Mapping[str, Comparison], given: Baseline, rank: Rank, mode: SensitivityMode
+    comparisons: Mapping[str, Comparison], baseline: Baseline, rank: Rank, mode: SensitivityMode
 ) -> list[SensitivityRow]:
     """Rows with the most sensitive site first, ties marked.
 
     With `mode` only that is the site that alone loses most, with without the one whose absence gains most.
     """
-    macs = {site.name: site.macs for site in given.coverage.sites}
+    macs = {site.name: site.macs for site in baseline.coverage.sites}
     changes = {site: change(comparison) for site, comparison in comparisons.items() if site != ALL}
     sign = -1 if mode == "only" else 1
     if rank == "kl":

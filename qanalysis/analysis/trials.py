@@ -11,8 +11,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
-from qanalysis.analysis.measure import baseline
-from qanalysis.analysis.measure.baseline import Baseline, Batch
+from qanalysis.analysis.measure.baseline import Baseline, Batch, measured_baseline
 from qanalysis.analysis.measure.checkpoint import Checkpoint
 from qanalysis.analysis.measure.comparison import Comparison, change, compare
 from qanalysis.analysis.measure.progress import Report, silent
@@ -46,10 +45,10 @@ def run(params: TrialsParams, report: Report = silent, folder: Path | None = Non
         UserError: with one sentence, for bad names, files or data.
     """
     start = time.perf_counter()
-    given = baseline.measure(params, report, Checkpoint(None))
-    trials = Trials(given)
+    baseline = measured_baseline(params, report, Checkpoint(None))
+    trials = Trials(baseline)
     rows: dict[str, Trial] = {}
-    report("progress", stage="ready for plans", done=given.samples, total=given.samples)
+    report("progress", stage="ready for plans", done=baseline.samples, total=baseline.samples)
     quiet_since = time.monotonic()
     while isinstance(report, Desk) and time.monotonic() - quiet_since < params.idle_seconds:
         for plan in report.questions():
@@ -60,13 +59,13 @@ def run(params: TrialsParams, report: Report = silent, folder: Path | None = Non
                 report("row", digest=plan.digest, refused=sentence(error))
             quiet_since = time.monotonic()
         time.sleep(_LOOK_SECONDS)
-    cards = given.task.cards()
+    cards = baseline.task.cards()
     return TrialsResult(
         **cards,
         params=params,
-        coverage=given.coverage,
-        metric=given.task.metric,
-        fp32=given.fp32,
+        coverage=baseline.coverage,
+        metric=baseline.task.metric,
+        fp32=baseline.fp32,
         rows=tuple(rows.values()),
         fp32_bytes=fp32_bytes(cards["model"].parameters),
         seconds=time.perf_counter() - start,
@@ -76,10 +75,10 @@ def run(params: TrialsParams, report: Report = silent, folder: Path | None = Non
 class Trials:
     """Measures plans of one baseline from its recorded forward passes."""
 
-    def __init__(self, given: Baseline) -> None:
-        self._given = given
+    def __init__(self, baseline: Baseline) -> None:
+        self._baseline = baseline
         self._recorded: list[tuple[Batch, Replay, torch.Tensor]] = []
-        parameters = given.task.model.module.parameters()
+        parameters = baseline.task.model.module.parameters()
         self._parameters = sum(parameter.numel() for parameter in parameters)
         self._record()
 
@@ -91,11 +90,11 @@ class Trials:
             ValueError: if it names a site that the model does not have.
         """
         began = time.perf_counter()
-        given = self._given
-        plan.check([site.name for site in given.coverage.sites])
-        differs = {site.name for site in given.coverage.sites if plan.at(site.name) != given.plan.at(site.name)}
-        model = QuantizedModel(given.task.model.module, plan, self._ranges(plan, differs), given.weights)
-        floats = given.float_sites(plan)
+        baseline = self._baseline
+        plan.check([site.name for site in baseline.coverage.sites])
+        differs = {site.name for site in baseline.coverage.sites if plan.at(site.name) != baseline.plan.at(site.name)}
+        model = QuantizedModel(baseline.task.model.module, plan, self._ranges(plan, differs), baseline.weights)
+        floats = baseline.float_sites(plan)
         first = None
         parts = []
         for batch, replay, recorded in self._recorded:
@@ -106,28 +105,28 @@ class Trials:
             **change(Comparison.joined(parts)),
             plan=plan,
             digest=plan.digest,
-            int8_mac_share=given.int8_mac_share(plan),
-            model_bytes=plan_bytes(plan.skipping(*floats), given.coverage, self._parameters),
+            int8_mac_share=baseline.int8_mac_share(plan),
+            model_bytes=plan_bytes(plan.skipping(*floats), baseline.coverage, self._parameters),
             computed_from=first,
             milliseconds=1e3 * (time.perf_counter() - began),
         )
 
     @torch.no_grad()
     def _record(self) -> None:
-        given = self._given
-        whole = given.quantized(given.plan)
-        batches = list(given.batches("samples"))
-        each = given.memory_bytes // max(len(batches), 1)
+        baseline = self._baseline
+        whole = baseline.quantized(baseline.plan)
+        batches = list(baseline.batches("samples"))
+        each = baseline.memory_bytes // max(len(batches), 1)
         for batch in batches:
-            replay = Replay(given.task.model.module, each)
+            replay = Replay(baseline.task.model.module, each)
             self._recorded.append((batch, replay, logits(replay.record(batch.inputs, whole.compute))))
 
     def _ranges(self, plan: Plan, differs: set[str]) -> RangeTable:
         """The baseline's ranges, and those of the sites at which this plan does something else."""
-        given = self._given
-        ranges = dict(given.ranges.ranges)
-        calibration = parse(given.ranges.calibration)
-        for tensor in given.observations.histograms:
+        baseline = self._baseline
+        ranges = dict(baseline.ranges.ranges)
+        calibration = parse(baseline.ranges.calibration)
+        for tensor in baseline.observations.histograms:
             if tensor.site in differs:
-                ranges[tensor] = given.observations.range(tensor, calibration, plan)
-        return RangeTable(given.ranges.calibration, ranges)
+                ranges[tensor] = baseline.observations.range(tensor, calibration, plan)
+        return RangeTable(baseline.ranges.calibration, ranges)

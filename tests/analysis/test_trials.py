@@ -3,7 +3,7 @@
 import pytest
 
 import qanalysis
-from qanalysis.analysis.measure import baseline
+from qanalysis.analysis.measure.baseline import measured_baseline
 from qanalysis.analysis.measure.checkpoint import Checkpoint
 from qanalysis.analysis.measure.progress import silent
 from qanalysis.analysis.trials import Trials
@@ -18,7 +18,7 @@ BASE = Plan(weight_bits=4, activation_bits=4)
 
 @pytest.fixture(scope="module")
 def trials():
-    return Trials(baseline.measure(TrialsParams(**SMALL, bits=4), silent, Checkpoint(None)))
+    return Trials(measured_baseline(TrialsParams(**SMALL, bits=4), silent, Checkpoint(None)))
 
 
 PLANS = {
@@ -38,7 +38,7 @@ PLANS = {
 def test_a_trial_is_the_plan_measured_by_itself(name, trials):
     plan, first = PLANS[name]
     trial = trials.measure(plan)
-    sites = tuple(site.name for site in trials._given.coverage.sites)
+    sites = tuple(site.name for site in trials._baseline.coverage.sites)
     saved = SavedPlan(name="x", model="m", sites=sites, plan=plan)
     alone = qanalysis.run("plan", **SMALL, plan=saved)
     assert {name: getattr(trial, name) for name in Change.model_fields} == dict(alone.change)

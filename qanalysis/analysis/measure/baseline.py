@@ -75,7 +75,7 @@ class Baseline(Ground):
             yield Batch(index, inputs, labels if self.task.data.labelled else None, reference)
 
 
-def measure(params: OneCalibrationParams, report: Report, checkpoint: Checkpoint) -> Baseline:
+def measured_baseline(params: OneCalibrationParams, report: Report, checkpoint: Checkpoint) -> Baseline:
     """Loads, calibrates and runs the fp32 model.
 
     Raises:

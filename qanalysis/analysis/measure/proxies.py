@@ -27,12 +27,12 @@ _DRAWS = 2
 Scores = dict[str, float | None]
 
 
-def proxies(given: Baseline, rows: Sequence[SensitivityRow]) -> tuple[Proxy, ...]:
+def proxies(baseline: Baseline, rows: Sequence[SensitivityRow]) -> tuple[Proxy, ...]:
     """All proxies for the sites of `rows`, each with its rank correlation to what was measured."""
     values: dict[ProxyName, Scores] = {
-        "output-sqnr": output_sqnr(given),
-        "weight-mse": weight_errors(given),
-        "fisher": fisher(given),
+        "output-sqnr": output_sqnr(baseline),
+        "weight-mse": weight_errors(baseline),
+        "fisher": fisher(baseline),
     }
     found = []
     for name, scores in values.items():
@@ -52,9 +52,9 @@ def proxies(given: Baseline, rows: Sequence[SensitivityRow]) -> tuple[Proxy, ...
 
 
 @torch.no_grad()
-def output_sqnr(given: Baseline) -> Scores:
+def output_sqnr(baseline: Baseline) -> Scores:
     """Power of every site's output over that of its change when its inputs are quantized, in dB."""
-    quantized = given.quantized(given.plan)
+    quantized = baseline.quantized(baseline.plan)
     signal: defaultdict[str, float] = defaultdict(float)
     noise: defaultdict[str, float] = defaultdict(float)
 
@@ -64,39 +64,39 @@ def output_sqnr(given: Baseline) -> Scores:
         noise[call.site] += float((quantized.compute(call) - output).double().square().sum())
         return output
 
-    with SiteMode(given.task.model.module, measure) as mode:
-        for inputs in _inputs(given, "output SQNR"):
+    with SiteMode(baseline.task.model.module, measure) as mode:
+        for inputs in _inputs(baseline, "output SQNR"):
             mode.reset()
-            given.task.model.module(inputs)
+            baseline.task.model.module(inputs)
     both = [site for site in signal if signal[site] > 0 and noise[site] > 0]
     return {site: 10 * math.log10(signal[site] / noise[site]) for site in both}
 
 
 @torch.no_grad()
-def weight_errors(given: Baseline) -> Scores:
+def weight_errors(baseline: Baseline) -> Scores:
     """Mean squared rounding error of every weight over its mean square."""
     errors: Scores = {}
 
     def measure(call: Call) -> torch.Tensor:
         weight = call.operands.get("weight")
-        spec = given.plan.weight_spec(call.site, call.operation.channel_axis)
+        spec = baseline.plan.weight_spec(call.site, call.operation.channel_axis)
         if weight is not None and spec is not None:
             error = fake_quantize(weight, max_weight_params(weight, spec)) - weight
             errors[call.site] = float(error.square().mean() / weight.square().mean().clamp_min(1e-30))
         return call.compute()
 
-    with SiteMode(given.task.model.module, measure):
-        given.task.model.module(given.task.example())
+    with SiteMode(baseline.task.model.module, measure):
+        baseline.task.model.module(baseline.task.example())
     return errors
 
 
-def fisher(given: Baseline) -> Scores:
+def fisher(baseline: Baseline) -> Scores:
     """½ E[(gᵀΔy)²] of every site, in nats: a second-order estimate of the divergence it alone causes.
 
     A sample's terms are those of that sample alone, whatever the batch: where a site's output does not keep samples
     apart in its first axis, they are run one at a time.
     """
-    module, quantized = given.task.model.module, given.quantized(given.plan)
+    module, quantized = baseline.task.model.module, baseline.quantized(baseline.plan)
     sums: defaultdict[str, float] = defaultdict(float)
     outputs: list[tuple[str, torch.Tensor, torch.Tensor]] = []
 
@@ -116,7 +116,7 @@ def fisher(given: Baseline) -> Scores:
             return logits(module(given_inputs.requires_grad_() if inputs.is_floating_point() else given_inputs))
 
     seen, rows = 0, None
-    for batch in _inputs(given, "Fisher"):
+    for batch in _inputs(baseline, "Fisher"):
         if rows is None:
             answered(batch[:1])
             rows = [output.shape[0] if output.ndim > 1 else 0 for _, output, _ in outputs]
@@ -156,11 +156,11 @@ def _drawn(probabilities: torch.Tensor, first: int) -> torch.Tensor:
     return torch.stack(labels)
 
 
-def _inputs(given: Baseline, stage: str) -> list[torch.Tensor]:
+def _inputs(baseline: Baseline, stage: str) -> list[torch.Tensor]:
     """The first evaluation samples, in small batches: gradients of all sites are held at once."""
-    total = min(SAMPLES, given.samples)
-    given.report("progress", stage=stage, done=0, total=total)
-    return [part for inputs in given.task.inputs(given.task.data.evaluation, total) for part in inputs.split(32)]
+    total = min(SAMPLES, baseline.samples)
+    baseline.report("progress", stage=stage, done=0, total=total)
+    return [part for inputs in baseline.task.inputs(baseline.task.data.evaluation, total) for part in inputs.split(32)]
 
 
 def _correlation(scores: list[float], measured: list[float]) -> float | None:

@@ -20,7 +20,7 @@ from qanalysis.task import logits
 
 @torch.no_grad()
 def in_order(
-    given: Baseline,
+    baseline: Baseline,
     order: Sequence[str],
     most_skipped: int,
     target: float,
@@ -28,31 +28,31 @@ def in_order(
     """Skips none, then the first, the first two, and so on; all steps are measured together, batch by batch.
 
     Args:
-        given: the baseline.
+        baseline: the baseline.
         order: sites to skip, the most sensitive first.
         most_skipped: how many to skip at the most.
         target: loss to accept, in % relative to fp32.
     """
     skips = [tuple(order[:count]) for count in range(min(most_skipped, len(order)) + 1)]
     names = [str(len(skip)) for skip in skips]
-    plans = {name: given.plan.skipping(*skip) for name, skip in zip(names, skips, strict=True)}
+    plans = {name: baseline.plan.skipping(*skip) for name, skip in zip(names, skips, strict=True)}
     parts: dict[str, list[Comparison]] = {name: [] for name in names}
     result = Partial(search="order", steps=(), chosen=None, evaluations=len(skips))
-    for batch in given.batches(f"{len(skips) - 1} skipped"):
-        measure = partial(_measure_batch, given, given.plan, plans, batch)
-        for name, comparison in recall(given.checkpoint, f"skipping-{batch.index:05d}", measure).comparisons.items():
+    for batch in baseline.batches(f"{len(skips) - 1} skipped"):
+        measure = partial(_measure_batch, baseline, baseline.plan, plans, batch)
+        for name, comparison in recall(baseline.checkpoint, f"skipping-{batch.index:05d}", measure).comparisons.items():
             parts[name].append(comparison)
         steps = tuple(
-            step(given, skip, Comparison.joined(parts[name])) for name, skip in zip(names, skips, strict=True)
+            step(baseline, skip, Comparison.joined(parts[name])) for name, skip in zip(names, skips, strict=True)
         )
         result = Partial(search="order", steps=steps, chosen=first_within(steps, target), evaluations=len(skips))
-        given.snapshot.update(partial=result.model_dump(mode="json"))
+        baseline.snapshot.update(partial=result.model_dump(mode="json"))
     return result
 
 
 @torch.no_grad()
 def greedily(
-    given: Baseline,
+    baseline: Baseline,
     order: Sequence[str],
     rank: Rank,
     width: int,
@@ -65,7 +65,7 @@ def greedily(
     order of what they gave. Cost: `width` evaluations a step.
 
     Args:
-        given: the baseline.
+        baseline: the baseline.
         order: the ranking to start from.
         rank: what counts as a gain: less divergence, or more accuracy.
         width: candidates per step.
@@ -74,29 +74,29 @@ def greedily(
     """
     ranking = list(order)
     skipped: tuple[str, ...] = ()
-    measured = _evaluated(given, given.plan, {"": given.plan}, "none skipped")
-    steps = [step(given, skipped, measured[""])]
+    measured = _evaluated(baseline, baseline.plan, {"": baseline.plan}, "none skipped")
+    steps = [step(baseline, skipped, measured[""])]
     evaluations = 1
     while steps[-1].relative < -target and len(skipped) < most_skipped and ranking:
-        current = given.plan.skipping(*skipped)
+        current = baseline.plan.skipping(*skipped)
         tried = {site: current.skipping(site) for site in ranking[:width]}
         stage = f"skip {len(skipped) + 1}"
-        measured = _evaluated(given, current, tried, stage)
+        measured = _evaluated(baseline, current, tried, stage)
         evaluations += len(tried)
         changes = {site: change(comparison) for site, comparison in measured.items()}
         by_gain = sorted(tried, key=lambda site: changes[site]["kl"] if rank == "kl" else -changes[site]["relative"])
         skipped = (*skipped, by_gain[0])
-        steps.append(step(given, skipped, measured[by_gain[0]]))
+        steps.append(step(baseline, skipped, measured[by_gain[0]]))
         ranking = [*by_gain[1:], *ranking[width:]]
         found = Partial(search="greedy", steps=tuple(steps), chosen=None, evaluations=evaluations)
-        given.snapshot.update(partial=found.model_dump(mode="json"))
+        baseline.snapshot.update(partial=found.model_dump(mode="json"))
     chosen = first_within(tuple(steps), target)
     return Partial(search="greedy", steps=tuple(steps), chosen=chosen, evaluations=evaluations)
 
 
-def step(given: Baseline, skipped: tuple[str, ...], comparison: Comparison) -> PartialStep:
+def step(baseline: Baseline, skipped: tuple[str, ...], comparison: Comparison) -> PartialStep:
     """One point of the curve."""
-    share = given.int8_mac_share(given.plan.skipping(*skipped))
+    share = baseline.int8_mac_share(baseline.plan.skipping(*skipped))
     return PartialStep(skipped=skipped, int8_mac_share=share, **change(comparison))
 
 
@@ -106,29 +106,29 @@ def first_within(steps: tuple[PartialStep, ...], target: float) -> int | None:
 
 
 def _evaluated(
-    given: Baseline,
+    baseline: Baseline,
     base: Plan,
     plans: dict[str, Plan],
     stage: str,
 ) -> dict[str, Comparison]:
     """Several plans on all samples; each differs from `base` in some sites."""
     parts: dict[str, list[Comparison]] = {name: [] for name in plans}
-    for batch in given.batches(stage):
-        measure = partial(_measure_batch, given, base, plans, batch)
-        for name, comparison in recall(given.checkpoint, f"{stage}-{batch.index:05d}", measure).comparisons.items():
+    for batch in baseline.batches(stage):
+        measure = partial(_measure_batch, baseline, base, plans, batch)
+        for name, comparison in recall(baseline.checkpoint, f"{stage}-{batch.index:05d}", measure).comparisons.items():
             parts[name].append(comparison)
     return {name: Comparison.joined(some) for name, some in parts.items()}
 
 
 def _measure_batch(
-    given: Baseline, base: Plan, plans: dict[str, Plan], batch: Batch
+    baseline: Baseline, base: Plan, plans: dict[str, Plan], batch: Batch
 ) -> tuple[dict[str, Comparison], int]:
     """Several plans on one batch, each replayed from the first site in which it differs from `base`."""
-    replay = given.replay()
-    recorded = replay.record(batch.inputs, given.quantized(base).compute)
+    replay = baseline.replay()
+    recorded = replay.record(batch.inputs, baseline.quantized(base).compute)
     comparisons = {}
     for name, plan in plans.items():
         differs = [site for site in replay.sites if plan.at(site) != base.at(site)]
-        output = replay.from_site(batch.inputs, differs[0], given.quantized(plan).compute) if differs else recorded
+        output = replay.from_site(batch.inputs, differs[0], baseline.quantized(plan).compute) if differs else recorded
         comparisons[name] = compare(logits(output), batch.reference, batch.labels)
     return comparisons, replay.kept_bytes

@@ -20,7 +20,7 @@ _FITTED, _CHECKED = 3, 3
 
 
 def speed_model(
-    given: Deployment,
+    deployment: Deployment,
     engine: str,
     batch: int,
     threads: int,
@@ -32,7 +32,7 @@ def speed_model(
     """Measures a speed model of the deployment's plan.
 
     Args:
-        given: the model with its ranges.
+        deployment: the model with its ranges.
         engine: an engine that tells the times of its layers.
         batch: samples of one inference.
         threads: of the engine; 0 for all cores.
@@ -44,19 +44,19 @@ def speed_model(
     Raises:
         UserError: if the engine cannot, or does not tell of its layers.
     """
-    plan = given.plan
-    floats = given.float_sites(plan)
-    names = [site.name for site in given.coverage.sites if site.name not in floats]
+    plan = deployment.plan
+    floats = deployment.float_sites(plan)
+    names = [site.name for site in deployment.coverage.sites if site.name not in floats]
     if not names:
         raise UserError("A speed model needs a site in int8, but the plan leaves all of them in floating point.")
     mixes = _mixes(names)
     plans = {"int8": plan, "float": None, **{f"mix{n}": plan.skipping(*mix) for n, mix in enumerate(mixes)}}
-    timed = {name: Timed(opened(given, engine, one, batch, threads, folder)) for name, one in plans.items()}
+    timed = {name: Timed(opened(deployment, engine, one, batch, threads, folder)) for name, one in plans.items()}
     try:
         measure(list(timed.values()), seconds, rounds, progress)
-        macs = {site.name: site.macs for site in given.coverage.sites}
+        macs = {site.name: site.macs for site in deployment.coverage.sites}
         layers = {
-            name: gathered(timed[name].process.per_layer(), _network(given, plans[name]).nodes, macs)
+            name: gathered(timed[name].process.per_layer(), _network(deployment, plans[name]).nodes, macs)
             for name in ("int8", "float")
         }
     finally:
@@ -65,7 +65,7 @@ def speed_model(
     if not layers["int8"].sites:
         raise UserError(f"Engine {engine} does not tell the times of its layers, which a prediction needs.")
     best = {name: min(min(times) for times in one.rounds) for name, one in timed.items()}
-    edges = _edges(given, batch)
+    edges = _edges(deployment, batch)
     sites = []
     for name in names:
         int8, floating = layers["int8"].sites.get(name), layers["float"].sites.get(name)
@@ -95,21 +95,23 @@ def speed_model(
     return model.model_copy(update={"checks": checks})
 
 
-def opened(given: Deployment, engine: str, plan: Plan | None, batch: int, threads: int, folder: Path) -> EngineProcess:
+def opened(
+    deployment: Deployment, engine: str, plan: Plan | None, batch: int, threads: int, folder: Path
+) -> EngineProcess:
     """An engine with the network of a plan, or in floating point, in a process of its own."""
     path = folder / f"speed-{'float' if plan is None else plan.digest}-{batch}.onnx"
-    path.write_bytes(_network(given, plan).proto.SerializeToString())
-    shape = tuple(given.example.shape[1:])
+    path.write_bytes(_network(deployment, plan).proto.SerializeToString())
+    shape = tuple(deployment.example.shape[1:])
     precision = "fp32" if plan is None else "int8"
-    source = Source(str(path), given.task.model.name, precision, batch, shape, threads, dtype=given.dtype)  # type: ignore[arg-type]
+    source = Source(str(path), deployment.task.model.name, precision, batch, shape, threads, dtype=deployment.dtype)  # type: ignore[arg-type]
     try:
         return EngineProcess(engine, source)
     finally:
         path.unlink()
 
 
-def _network(given: Deployment, plan: Plan | None) -> Network:
-    return given.float_network() if plan is None else given.network(plan)
+def _network(deployment: Deployment, plan: Plan | None) -> Network:
+    return deployment.float_network() if plan is None else deployment.network(plan)
 
 
 def _mixes(names: Sequence[str]) -> list[tuple[str, ...]]:
@@ -119,12 +121,12 @@ def _mixes(names: Sequence[str]) -> list[tuple[str, ...]]:
     return [tuple(generator.sample(list(names), max(1, round(share * len(names))))) for share in shares]
 
 
-def _edges(given: Deployment, batch: int) -> Mapping[str, tuple[Edge, ...]]:
-    sizes = operand_elements(given.on_cpu, given.example)
+def _edges(deployment: Deployment, batch: int) -> Mapping[str, tuple[Edge, ...]]:
+    sizes = operand_elements(deployment.on_cpu, deployment.example)
     return {
         site: tuple(
             Edge(sources=sources, megabytes=4e-6 * batch * sizes.get((site, role), 0))
             for role, sources in operands.items()
         )
-        for site, operands in upstream(given.float_network()).items()
+        for site, operands in upstream(deployment.float_network()).items()
     }

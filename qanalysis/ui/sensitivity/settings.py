@@ -14,7 +14,7 @@ _RANKS = {"divergence (KL)": "kl", "accuracy": "accuracy"}
 def settings(chosen: Selection) -> SensitivityParams:
     """Draws the form and returns what it says."""
     with st.expander("Settings", icon=":material/settings:"):
-        first = st.columns(5)
+        first = st.columns([4, 4, 4, 4, 5])
         weight_bits = fields.weight_bits(first[0], chosen.plan)
         activation_bits = fields.activation_bits(first[1], chosen.plan)
         scheme = fields.activation_scheme(first[2], chosen.plan)

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import qanalysis
-from qanalysis.analysis.measure import baseline, proxies
+from qanalysis.analysis.measure import proxies
+from qanalysis.analysis.measure.baseline import measured_baseline
 from qanalysis.analysis.measure.checkpoint import Checkpoint
 from qanalysis.analysis.measure.progress import silent
 from qanalysis.schema.params.accuracy import SensitivityParams
@@ -17,7 +18,7 @@ SMALL = {"calibration_samples": 32, "evaluation_samples": 64, "batch_size": 32}
 
 @pytest.fixture(scope="module")
 def given():
-    return baseline.measure(SensitivityParams(model=LINEAR, **SMALL, bits=6), silent, Checkpoint(None))
+    return measured_baseline(SensitivityParams(model=LINEAR, **SMALL, bits=6), silent, Checkpoint(None))
 
 
 def test_weight_error_is_the_oracle_s(given):
@@ -34,7 +35,7 @@ def test_output_sqnr_of_the_last_layer_is_that_of_the_logits(given):
 
 
 def test_fisher_predicts_the_divergence_of_a_small_change():
-    fine = baseline.measure(
+    fine = measured_baseline(
         SensitivityParams(model=LINEAR, calibration_samples=64, evaluation_samples=256), silent, Checkpoint(None)
     )
     measured = qanalysis.run(
@@ -67,5 +68,5 @@ def test_every_site_has_a_score_or_a_reason(model):
 def test_fisher_does_not_depend_on_the_batch_size(given, batch_size):
     """Its labels are drawn by the sample's number, and its terms are a sample's own."""
     params = SensitivityParams(model=LINEAR, **{**SMALL, "batch_size": batch_size}, bits=6)
-    other = baseline.measure(params, silent, Checkpoint(None))
+    other = measured_baseline(params, silent, Checkpoint(None))
     assert proxies.fisher(other) == pytest.approx(proxies.fisher(given), rel=1e-4)
