@@ -24,7 +24,7 @@ import torch
 from benchmarks import sections
 from benchmarks.tables import markdown
 from qanalysis.analysis.measure.progress import silent
-from qanalysis.analysis.measure.score import Answers, answers, score
+from qanalysis.analysis.measure.score import Outputs, answers, score
 from qanalysis.analysis.speed.deployment import Deployment, prepared
 from qanalysis.analysis.speed.model import speed_model
 from qanalysis.analysis.speed.rounds import LoadMeter, Timed, measure, speedup
@@ -206,7 +206,7 @@ def agreed(name: str) -> dict[str, float]:
     }
 
 
-def _share(one: Answers, other: Answers) -> float:
+def _share(one: Outputs, other: Outputs) -> float:
     return 100 * float((one.predictions == other.predictions).mean())
 
 

@@ -68,7 +68,7 @@ def run(params: AnswersParams, report: Report = silent, folder: Path | None = No
     )
 
 
-def _of(given: score.Answers) -> Answers:
+def _of(given: score.Outputs) -> Answers:
     probabilities = torch.from_numpy(given.logits).softmax(1).amax(1).numpy()
     return Answers(
         classes=tuple(given.predictions.tolist()),

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from qanalysis.analysis.measure.progress import Report, silent, staged
-from qanalysis.analysis.measure.score import Answers, answers, score
+from qanalysis.analysis.measure.score import Outputs, answers, score
 from qanalysis.analysis.speed.deployment import Deployment, prepared
 from qanalysis.analysis.speed.layers import layers, operand_elements, products, raised
 from qanalysis.analysis.speed.model import speed_model
@@ -255,7 +255,7 @@ def _agreement(bench: Bench) -> tuple[list[AgreementRow], dict[str, float]]:
 
 
 def _agreement_row(
-    subject: Subject, measured: Answers, expected: Answers, reference: Answers, simulated: float
+    subject: Subject, measured: Outputs, expected: Outputs, reference: Outputs, simulated: float
 ) -> AgreementRow:
     """An engine's answers against those expected of it.
 

@@ -13,7 +13,7 @@ import onnx
 import torch
 
 from qanalysis.analysis.measure.progress import Report, silent, staged
-from qanalysis.analysis.measure.score import Answers, answers, score
+from qanalysis.analysis.measure.score import Outputs, answers, score
 from qanalysis.analysis.speed.deployment import Deployment, prepared
 from qanalysis.engines.export import files
 from qanalysis.engines.export.graph import network as make_network
@@ -221,7 +221,7 @@ def _noise(deployment: Deployment, operands: object, inputs: torch.Tensor) -> fl
     return _distance(single.numpy(), exact.numpy())
 
 
-def _agreement(one: Answers, other: Answers) -> float:
+def _agreement(one: Outputs, other: Outputs) -> float:
     count = min(len(one.logits), len(other.logits))
     return 100 * float((one.predictions[:count] == other.predictions[:count]).mean())
 

@@ -17,7 +17,7 @@ from qanalysis.analysis.measure.baseline import Baseline
 from qanalysis.analysis.measure.checkpoint import Checkpoint
 from qanalysis.analysis.measure.comparison import change
 from qanalysis.analysis.measure.progress import Report, Snapshot, silent, staged
-from qanalysis.analysis.measure.score import Answers, answers, score
+from qanalysis.analysis.measure.score import Outputs, answers, score
 from qanalysis.analysis.speed.deployment import Deployment, prepared
 from qanalysis.analysis.speed.model import opened, speed_model
 from qanalysis.analysis.speed.rounds import LoadMeter, Timed, measure, warning
@@ -53,7 +53,7 @@ def run(params: FastestParams, report: Report = silent, folder: Path | None = No
         )
         load = meter.load()
         reference = answers(deployment.task, deployment.task.model.module, params.evaluation_samples, report, "fp32")
-        search = Search(params, deployment, model, reference, report)
+        search = PlanSearch(params, deployment, model, reference, report)
         search.run(_order(params, deployment, model, reference, report, folder))
         best = search.best
         measured = None if best is None else _measured(deployment, params, best.skipped, Path(place))
@@ -94,7 +94,7 @@ def _work(params: FastestParams) -> dict[str, float]:
 
 
 @dataclass
-class Search:
+class PlanSearch:
     """The plans tried so far.
 
     Attributes:
@@ -109,7 +109,7 @@ class Search:
     params: FastestParams
     deployment: Deployment
     model: SpeedModel
-    reference: Answers
+    reference: Outputs
     report: Report
     steps: list[SpeedStep] = field(default_factory=list)
 
@@ -192,7 +192,7 @@ def _order(
     params: FastestParams,
     deployment: Deployment,
     model: SpeedModel,
-    reference: Answers,
+    reference: Outputs,
     report: Report,
     folder: Path | None,
 ) -> list[str]:

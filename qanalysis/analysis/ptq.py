@@ -8,7 +8,7 @@ from qanalysis import task as tasks
 from qanalysis.analysis.measure.checkpoint import Checkpoint
 from qanalysis.analysis.measure.ground import OBSERVATIONS, calibrated, magnitudes, unreached_note
 from qanalysis.analysis.measure.progress import Report, silent, staged
-from qanalysis.analysis.measure.score import Answers, answers, paired_interval, score, sqnr
+from qanalysis.analysis.measure.score import Outputs, answers, paired_interval, score, sqnr
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.numerics.change import relative
 from qanalysis.schema.digest import digest
@@ -91,7 +91,7 @@ def _read_through(task: Task, params: PtqParams) -> None:
             pass
 
 
-def _row(calibration: str, quantized: Answers, reference: Answers, fp32: float) -> PtqRow:
+def _row(calibration: str, quantized: Outputs, reference: Outputs, fp32: float) -> PtqRow:
     hits = quantized.hits(reference)
     measured = score(hits)
     return PtqRow(

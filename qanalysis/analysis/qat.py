@@ -16,7 +16,7 @@ from qanalysis.analysis.measure.checkpoint import Checkpoint
 from qanalysis.analysis.measure.comparison import change, compare
 from qanalysis.analysis.measure.ground import Ground, calibrated, magnitudes
 from qanalysis.analysis.measure.progress import Report, silent, staged
-from qanalysis.analysis.measure.score import Answers, answers, score
+from qanalysis.analysis.measure.score import Outputs, answers, score
 from qanalysis.analysis.training import processes
 from qanalysis.analysis.training.batches import Batches
 from qanalysis.analysis.training.checkpoint import architecture, save
@@ -78,7 +78,7 @@ class _Study(Ground):
     """Everything that is known before training; its ranges are those of the calibration that training starts from."""
 
     params: QatParams
-    reference: Answers
+    reference: Outputs
     ptq: Change
     calibrations: tuple[CalibrationScore, ...]
     recipe: QatRecipe
@@ -130,11 +130,11 @@ class _Study(Ground):
             ranges_before=magnitudes(self.ranges),
         )
 
-    def answers(self, network: nn.Module) -> Answers:
+    def answers(self, network: nn.Module) -> Outputs:
         """Its answers on the evaluation samples."""
         return answers(self.task, network, self.params.evaluation_samples, silent, "")
 
-    def change(self, given: Answers) -> Change:
+    def change(self, given: Outputs) -> Change:
         """The answers against those of the floating-point model."""
         return _change(self.task, given, self.reference)
 
@@ -318,7 +318,7 @@ def _work(params: QatParams, given: QatRecipe, task: Task, names: tuple[str, ...
     return work | {stage("qat"): 1.2 * steps} | ({stage("fp32"): steps} if params.control else {})
 
 
-def _change(task: Task, given: Answers, reference: Answers) -> Change:
+def _change(task: Task, given: Outputs, reference: Outputs) -> Change:
     labels = None if reference.labels is None else torch.from_numpy(reference.labels)
     compared = compare(torch.from_numpy(given.logits), torch.from_numpy(reference.logits), labels)
     return Change(**change(compared))

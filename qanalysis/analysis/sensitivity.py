@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from qanalysis.analysis.measure import skipping
-from qanalysis.analysis.measure.baseline import Baseline, Batch, measured_baseline
+from qanalysis.analysis.measure.baseline import Baseline, EvaluationBatch, measured_baseline
 from qanalysis.analysis.measure.checkpoint import Checkpoint
 from qanalysis.analysis.measure.comparison import Comparison, change, compare
 from qanalysis.analysis.measure.ground import unreached_note
@@ -105,7 +105,7 @@ def measure_sites(baseline: Baseline, mode: SensitivityMode, rank: Rank, harmles
     models = {site: baseline.quantized(one) for site, one in plans.items()}
     whole = baseline.quantized(plan)
 
-    def measure_batch(batch: Batch, sites: Sequence[str]) -> tuple[dict[str, Comparison], int]:
+    def measure_batch(batch: EvaluationBatch, sites: Sequence[str]) -> tuple[dict[str, Comparison], int]:
         replay = baseline.replay()
         if mode == "only":
             replay.record(batch.inputs)

@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
-from qanalysis.analysis.measure.baseline import Baseline, Batch, measured_baseline
+from qanalysis.analysis.measure.baseline import Baseline, EvaluationBatch, measured_baseline
 from qanalysis.analysis.measure.checkpoint import Checkpoint
 from qanalysis.analysis.measure.comparison import Comparison, change, compare
 from qanalysis.analysis.measure.progress import Report, silent
@@ -77,7 +77,7 @@ class Trials:
 
     def __init__(self, baseline: Baseline) -> None:
         self._baseline = baseline
-        self._recorded: list[tuple[Batch, Replay, torch.Tensor]] = []
+        self._recorded: list[tuple[EvaluationBatch, Replay, torch.Tensor]] = []
         parameters = baseline.task.model.module.parameters()
         self._parameters = sum(parameter.numel() for parameter in parameters)
         self._record()

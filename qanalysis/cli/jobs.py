@@ -58,31 +58,31 @@ def run(options: argparse.Namespace, console: Console) -> int:
         KeyError: if there is no such job.
         UserError: if the job is not in a state for it, or its id is cut too short.
     """
-    engine = runners.chosen()
+    runner = runners.chosen()
     if options.verb == "list":
-        _list(engine.store, console, options)
+        _list(runner.store, console, options)
         return 0
-    job_id = found(engine.store, options.id)
+    job_id = found(runner.store, options.id)
     if options.verb == "show":
-        _show(engine.store, console, job_id, options.json)
+        _show(runner.store, console, job_id, options.json)
         return 0
     if options.verb == "log":
-        result = engine.store.result(engine.store.job(job_id))
+        result = runner.store.result(runner.store.job(job_id))
         console.print(tracking.send(result, options.target), highlight=False, soft_wrap=True)
         return 0
-    label = engine.store.label
+    label = runner.store.label
     change: dict[str, Callable[[str], None]] = {
-        "cancel": engine.cancel,
-        "resume": engine.resume,
-        "retry": engine.retry,
-        "delete": engine.delete,
+        "cancel": runner.cancel,
+        "resume": runner.resume,
+        "retry": runner.retry,
+        "delete": runner.delete,
         "pin": partial(label, pinned=True),
         "unpin": partial(label, pinned=False),
         "note": partial(label, note=getattr(options, "text", None)),
     }
     change[options.verb](job_id)
     done = {"delete": "deleted", "pin": "pinned", "unpin": "not pinned", "note": "noted"}
-    state = done.get(options.verb) or engine.store.job(job_id).state
+    state = done.get(options.verb) or runner.store.job(job_id).state
     console.print(f"{job_id}: {state}", highlight=False, soft_wrap=True)
     return 0
 

@@ -79,7 +79,7 @@ def fitted(
             shape or no values, or numbers that are not real.
     """
     misfit = f"{file} does not fit {architecture}"
-    state, others = _chosen(states, expected, misfit, key)
+    state, others = _chosen(states, expected, file, architecture, key)
     taken: dict[str, torch.Tensor] = {}
     cast: set[str] = set()
     for name, tensor in expected.items():
@@ -114,7 +114,7 @@ def fitted(
 
 
 def _chosen(
-    states: Sequence[StateDict], expected: Mapping[str, torch.Tensor], misfit: str, key: str | None
+    states: Sequence[StateDict], expected: Mapping[str, torch.Tensor], file: str, architecture: str, key: str | None
 ) -> tuple[StateDict, tuple[str, ...]]:
     """The state dict to take, and the keys of others that fit as well; one that does not fit where none does."""
     fitting = [inner for state in states for inner in _within(state, expected)]
@@ -122,7 +122,7 @@ def _chosen(
         named = [state for state in (*fitting, *states) if state.key == key]
         if not named:
             there = ", ".join(dict.fromkeys(state.key or "the file itself" for state in (*fitting, *states)[:6]))
-            raise UserError(f"{misfit}: there is nothing under the key {key[:60]!r}, but {there}.")
+            raise UserError(f"{file} has no state dict under the key {key[:60]!r}; there is {there}.")
         return named[0], ()
     if not fitting:
         return min(states, key=lambda state: _rank(state.key)), ()
@@ -131,7 +131,9 @@ def _chosen(
     same = [state for state in rest if _rank(state.key) == _rank(first.key)]
     if same:
         keys = [state.key for state in (first, *same)]
-        raise UserError(f"{misfit} alone: it holds {', '.join(keys[:4])}; choose one, e.g. ?key={keys[0]}.")
+        raise UserError(
+            f"{file} holds several networks that fit {architecture}: {', '.join(keys[:4])}; choose one, ?key={keys[0]}."
+        )
     return first, tuple(state.key for state in rest)
 
 

@@ -12,7 +12,7 @@ from qanalysis.numerics.histogram import Histogram
 
 
 @dataclass(frozen=True)
-class Candidate:
+class CandidateDistribution:
     """The two distributions that are compared for one cutoff.
 
     Attributes:
@@ -32,7 +32,7 @@ class Candidate:
     divergence: float
 
 
-def candidate(histogram: Histogram, kept: int, bits: int = 8) -> Candidate:
+def candidate(histogram: Histogram, kept: int, bits: int = 8) -> CandidateDistribution:
     """The candidate that keeps the first `kept` bins of |x|.
 
     Args:
@@ -64,6 +64,6 @@ def candidate(histogram: Histogram, kept: int, bits: int = 8) -> Candidate:
     p, q = reference / counts.sum(), merged / inside.sum()
     mass = p > 0
     divergence = math.inf if (q[mass] == 0).any() else float((p[mass] * np.log(p[mass] / q[mass])).sum())
-    return Candidate(
+    return CandidateDistribution(
         kept * histogram.width, p, q, edges.astype(np.int64), 100 * outside / float(counts.sum()), divergence
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import qanalysis
-from qanalysis.analysis.fastest import Search
+from qanalysis.analysis.fastest import PlanSearch
 from qanalysis.analysis.speed.rounds import LoadMeter, Timed, measure, speedup, warning
 from qanalysis.cli import main
 from qanalysis.schema.analyses import ANALYSES
@@ -158,7 +158,7 @@ def test_own_work_is_no_load():
     assert 0 <= load.others <= 1
 
 
-class FakeSearch(Search):
+class FakeSearch(PlanSearch):
     """Losses of single sites add up, so that the right answer is known."""
 
     losses = {"a": 3.0, "b": 2.0, "c": 0.2, "d": 0.1}  # noqa: RUF012
@@ -183,7 +183,7 @@ class FakeSearch(Search):
         return step
 
 
-def search(target: float, gains: dict[str, float], tries: int = 24) -> Search:
+def search(target: float, gains: dict[str, float], tries: int = 24) -> PlanSearch:
     sites = tuple(SiteSpeed(site=site, int8_ms=1.0, float_ms=1.0 + gain) for site, gain in gains.items())
     total = sum(gains.values())
     model = SpeedModel(engine="e", batch=1, threads=1, sites=sites, int8_ms=4.0, float_ms=4.0 + total)

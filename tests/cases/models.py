@@ -81,10 +81,10 @@ _FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "half of the weights": (_saved(lambda _: dict(list(STATE.items())[:20])), "missing in the file"),
     "weights of another shape": (_saved(lambda _: _state(**{"fc.weight": torch.zeros(3, 64)})), "classes="),
     "one layer too many": (_saved(lambda _: _state(**{"fc2.weight": torch.zeros(2)})), "also holds fc2.weight"),
-    "two networks": (_saved(lambda _: {"student": STATE, "teacher": STATE}), "it holds student, teacher; choose one"),
+    "two networks": (_saved(lambda _: {"student": STATE, "teacher": STATE}), ": student, teacher; choose one"),
     "two networks side by side": (
         _saved(lambda _: {**_prefixed("a."), **_prefixed("b.")}),
-        "it holds a, b; choose one",
+        ": a, b; choose one",
     ),
     "a sparse weight": (_saved(lambda _: _state(**{"fc.weight": torch.ones(10, 64).to_sparse()})), "sparse tensor"),
     "a weight without values": (

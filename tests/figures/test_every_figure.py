@@ -79,7 +79,7 @@ FIGURES = {
     "accuracy.moves": lambda theme: accuracy.moves(trainings.BEFORE, {"conv1": 1.0}, theme=theme),
     "accuracy.weights": lambda theme: accuracy.weights(trainings.trace(), "conv1", theme=theme),
     "accuracy.comparison": lambda theme: accuracy.comparison(
-        [accuracy.Run("a", trainings.epochs(65, 80), trainings.epochs(91, 90))], fp32=91.0, theme=theme
+        [accuracy.RunCurves("a", trainings.epochs(65, 80), trainings.epochs(91, 90))], fp32=91.0, theme=theme
     ),
 }
 

@@ -10,7 +10,7 @@ from qanalysis import task as tasks
 from qanalysis.analysis.measure.checkpoint import Checkpoint
 from qanalysis.analysis.measure.ground import Ground, calibrated
 from qanalysis.analysis.measure.progress import Report, Snapshot, counted
-from qanalysis.analysis.measure.score import Answers, answers, score
+from qanalysis.analysis.measure.score import Outputs, answers, score
 from qanalysis.nn.quantized import QuantizedModel, QuantizedWeights
 from qanalysis.nn.replay import Replay
 from qanalysis.schema.params.accuracy import OneCalibrationParams
@@ -18,7 +18,7 @@ from qanalysis.schema.plan import Plan
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class EvaluationBatch:
     """One batch of the evaluation samples, with its fp32 logits on the CPU."""
 
     index: int
@@ -42,7 +42,7 @@ class Baseline(Ground):
         weights: quantized weights, shared by all plans.
     """
 
-    reference: Answers
+    reference: Outputs
     fp32_seconds: float
     samples: int
     report: Report
@@ -64,7 +64,7 @@ class Baseline(Ground):
         """A recorder for one batch."""
         return Replay(self.task.model.module, self.memory_bytes)
 
-    def batches(self, stage: str) -> Iterator[Batch]:
+    def batches(self, stage: str) -> Iterator[EvaluationBatch]:
         """The evaluation samples in batches, with progress reported under the name of the stage."""
         start = 0
         split = self.task.data.evaluation
@@ -72,7 +72,7 @@ class Baseline(Ground):
         for index, (inputs, labels) in enumerate(pairs):
             reference = torch.from_numpy(self.reference.logits[start : start + len(inputs)])
             start += len(inputs)
-            yield Batch(index, inputs, labels if self.task.data.labelled else None, reference)
+            yield EvaluationBatch(index, inputs, labels if self.task.data.labelled else None, reference)
 
 
 def measured_baseline(params: OneCalibrationParams, report: Report, checkpoint: Checkpoint) -> Baseline:

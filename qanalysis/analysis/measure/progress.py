@@ -5,7 +5,7 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 
-Batch = TypeVar("Batch", torch.Tensor, tuple[torch.Tensor, torch.Tensor | None])
+B = TypeVar("B", torch.Tensor, tuple[torch.Tensor, torch.Tensor | None])
 
 
 class Report(Protocol):
@@ -20,7 +20,7 @@ def silent(kind: str, **body: Any) -> None:
     """A report that nobody reads."""
 
 
-def counted(batches: Iterable[Batch], report: Report, stage: str, total: int) -> Iterator[Batch]:
+def counted(batches: Iterable[B], report: Report, stage: str, total: int) -> Iterator[B]:
     """Passes batches on and reports how many samples went by: stage, done, total."""
     done = 0
     report("progress", stage=stage, done=0, total=total)

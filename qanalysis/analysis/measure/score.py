@@ -26,7 +26,7 @@ _KEEP_EVERY = 1.0
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class Outputs:
     """What a model answered.
 
     Attributes:
@@ -42,7 +42,7 @@ class Answers:
         """`(N,)` class with the largest logit."""
         return np.asarray(self.logits.argmax(1), np.int64)
 
-    def hits(self, reference: "Answers") -> NDArray[np.bool_]:
+    def hits(self, reference: "Outputs") -> NDArray[np.bool_]:
         """`(N,)` whether each answer is the label, or the reference's answer where there are no labels."""
         truth = reference.predictions if self.labels is None else self.labels
         return np.asarray(self.predictions == truth)
@@ -57,7 +57,7 @@ def answers(
     stage: str,
     checkpoint: Checkpoint | None = None,
     split: Split | None = None,
-) -> Answers:
+) -> Outputs:
     """Runs a model over the first `samples` of a split; what the checkpoint knows is not computed again.
 
     Args:
@@ -98,7 +98,7 @@ def answers(
     if not np.isfinite(stacked).all():
         raise NotFiniteError(f"logits must be finite, but the model gave NaN or infinity ({stage}).")
     labelled = task.data.labelled and all("labels" in part for part in parts)
-    return Answers(stacked, np.concatenate([part["labels"] for part in parts]) if labelled else None)
+    return Outputs(stacked, np.concatenate([part["labels"] for part in parts]) if labelled else None)
 
 
 def _kept(checkpoint: Checkpoint, stage: str) -> list[dict[str, NDArray[Any]]]:
@@ -154,7 +154,7 @@ def paired_interval(hits: NDArray[np.bool_], reference: NDArray[np.bool_], z: fl
     return 100 * (difference - error), 100 * (difference + error)
 
 
-def sqnr(quantized: Answers, reference: Answers) -> float | None:
+def sqnr(quantized: Outputs, reference: Outputs) -> float | None:
     """Power of the reference's logits over that of their change, in dB; None if nothing changed."""
     signal = float(np.square(reference.logits, dtype=np.float64).sum())
     noise = float(np.square(quantized.logits.astype(np.float64) - reference.logits).sum())

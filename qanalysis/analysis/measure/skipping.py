@@ -9,7 +9,7 @@ from functools import partial
 
 import torch
 
-from qanalysis.analysis.measure.baseline import Baseline, Batch
+from qanalysis.analysis.measure.baseline import Baseline, EvaluationBatch
 from qanalysis.analysis.measure.comparison import Comparison, change, compare
 from qanalysis.analysis.measure.recall import recall
 from qanalysis.schema.params.accuracy import Rank
@@ -121,7 +121,7 @@ def _evaluated(
 
 
 def _measure_batch(
-    baseline: Baseline, base: Plan, plans: dict[str, Plan], batch: Batch
+    baseline: Baseline, base: Plan, plans: dict[str, Plan], batch: EvaluationBatch
 ) -> tuple[dict[str, Comparison], int]:
     """Several plans on one batch, each replayed from the first site in which it differs from `base`."""
     replay = baseline.replay()

@@ -18,7 +18,7 @@ from qanalysis.analysis.training.memory import out_of_memory, what_fits
 from qanalysis.analysis.training.optimizer import optimizer_for, train_mode
 from qanalysis.analysis.training.processes import ALONE, Processes
 from qanalysis.analysis.training.recipe import learning_rate
-from qanalysis.analysis.training.state import State
+from qanalysis.analysis.training.state import TrainingState
 from qanalysis.kernels.quantize import NotFiniteError
 from qanalysis.nn.learned import LearnedModel
 from qanalysis.nn.quantized import QuantizedModel
@@ -91,7 +91,7 @@ class Loop:
         self.device = training.batches.device
         self.optimizer = optimizer_for(network, training.params, training.recipe)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=training.params.autocast == "fp16")
-        self.state = State.load(training.state) or State()
+        self.state = TrainingState.load(training.state) or TrainingState()
         if self.state.epochs:
             self.state.restore(network, self.optimizer, self.scaler)
         self.parallel = training.processes.parallel(network)

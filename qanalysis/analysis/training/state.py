@@ -20,7 +20,7 @@ _UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError,
 
 
 @dataclass(eq=False)
-class State:
+class TrainingState:
     """How far a fine-tune is. Random numbers and the order of samples follow from the seed and the step.
 
     Attributes:
@@ -90,7 +90,7 @@ class State:
             raise
 
     @classmethod
-    def load(cls, path: Path | None) -> "State | None":
+    def load(cls, path: Path | None) -> "TrainingState | None":
         """What `save` wrote; None if there is none, or the file is not whole."""
         if path is None or not path.is_file():
             return None

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from qanalysis.figures.learn.look import axis, layout
 from qanalysis.figures.look.theme import CUSTOM, PALETTES, Theme, calibration_colour, calibration_dash, faded, line
 from qanalysis.numerics.calibrate import DivergenceCurve
-from qanalysis.numerics.candidate import Candidate
+from qanalysis.numerics.candidate import CandidateDistribution
 
 _UPPER = (0.56, 1.0)
 _LOWER = (0.0, 0.42)
@@ -25,7 +25,7 @@ HOW_TO_READ = {
 
 
 def step(
-    candidate: Candidate,
+    candidate: CandidateDistribution,
     curve: DivergenceCurve,
     amax: float,
     cutoffs: Mapping[str, float | None],
@@ -171,7 +171,7 @@ def step(
     return go.Figure({"data": traces, "layout": base})
 
 
-def _level(candidate: Candidate, start: int, end: int) -> float:
+def _level(candidate: CandidateDistribution, start: int, end: int) -> float:
     """Height of a level: its bins that are not empty all have the same."""
     return float(candidate.merged[start:end].max(initial=0.0))
 

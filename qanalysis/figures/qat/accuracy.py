@@ -13,7 +13,7 @@ from qanalysis.figures.look.scales import WORDS
 from qanalysis.figures.look.theme import PALETTES, Theme, axis, blank, layout, line, precision_colour
 from qanalysis.figures.qat.ranges import moves as moves
 from qanalysis.figures.qat.ranges import ranges as ranges
-from qanalysis.figures.qat.runs import Run as Run
+from qanalysis.figures.qat.runs import RunCurves as RunCurves
 from qanalysis.figures.qat.runs import axis_of_epochs, comparison, lowest
 from qanalysis.figures.qat.steps import BOTTOM, HEIGHT, NAMES, NOTHING, TOP, legend, look
 from qanalysis.figures.qat.steps import Course as Course
@@ -24,7 +24,18 @@ from qanalysis.numerics.change import relative
 from qanalysis.schema.results.common import Metric
 from qanalysis.schema.results.qat import Phase, QatEpoch
 
-__all__ = ["HOW_TO_READ", "Course", "Run", "accuracy", "comparison", "loss", "moves", "pace", "ranges", "weights"]
+__all__ = [
+    "HOW_TO_READ",
+    "Course",
+    "RunCurves",
+    "accuracy",
+    "comparison",
+    "loss",
+    "moves",
+    "pace",
+    "ranges",
+    "weights",
+]
 
 HOW_TO_READ = {
     "loss": (

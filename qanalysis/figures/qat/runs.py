@@ -19,7 +19,7 @@ _DEEPEST = 4.0
 
 
 @dataclass(frozen=True)
-class Run:
+class RunCurves:
     """One fine-tune among others.
 
     Attributes:
@@ -36,7 +36,7 @@ class Run:
 
 
 def comparison(
-    runs: Sequence[Run],
+    runs: Sequence[RunCurves],
     *,
     fp32: float | None,
     metric: Metric = "accuracy",
@@ -118,11 +118,11 @@ def lowest(values: Sequence[Sequence[float]], lines: Sequence[float]) -> tuple[f
     return series.air(shown, 1.0)
 
 
-def _colour(run: Run, number: int, theme: Theme) -> str:
+def _colour(run: RunCurves, number: int, theme: Theme) -> str:
     return series.colour(number, theme) if run.epochs else precision_colour("fp32", theme)
 
 
-def _trace(run: Run, epochs: Sequence[QatEpoch], control: bool, number: int, theme: Theme) -> dict[str, Any]:
+def _trace(run: RunCurves, epochs: Sequence[QatEpoch], control: bool, number: int, theme: Theme) -> dict[str, Any]:
     colour = _colour(run, number, theme)
     kind = ", fp32 control" if control and run.epochs else ""
     return {

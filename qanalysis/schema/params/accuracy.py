@@ -11,7 +11,7 @@ from qanalysis.schema.plan import Granularity, Parts, Plan
 
 SensitivityMode = Literal["only", "without"]
 Rank = Literal["kl", "accuracy"]
-Search = Literal["order", "greedy"]
+PartialSearch = Literal["order", "greedy"]
 
 
 class DescribeParams(TaskParams):
@@ -104,7 +104,7 @@ class SensitivityParams(OneCalibrationParams):
 class PartialParams(OneCalibrationParams):
     """Sites left in floating point one after the other, until the loss is within the target (Table 6)."""
 
-    search: Search = Field("order", description="skip in order of sensitivity, or rank again after every skip")
+    search: PartialSearch = Field("order", description="skip in order of sensitivity, or rank again after every skip")
     order: tuple[str, ...] = Field((), description="sites in the order to skip them; measured if not given")
     rank: Rank = Field("kl", description="order sites by divergence of the logits, or by accuracy")
     target: float = Field(1.0, ge=0, description="loss to accept, in % relative to fp32")

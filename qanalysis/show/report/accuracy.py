@@ -142,7 +142,7 @@ def qat(result: QatResult) -> Sequence[Block]:
     """The fine-tune, its recipe and its control."""
     recipe, control = result.recipe, result.fp32_control
     gained = "" if control is None else f" The same fine-tune in floating point gives {control.accuracy:.2f} %."
-    run = figures.qat.accuracy.Run("QAT", result.run.epochs, result.control.epochs if result.control else ())
+    run = figures.qat.accuracy.RunCurves("QAT", result.run.epochs, result.control.epochs if result.control else ())
     last = max(epoch.epoch for epoch in result.run.epochs)
     figure = figures.qat.accuracy.comparison([run], fp32=result.fp32.accuracy, metric=result.metric, last=last)
     return [

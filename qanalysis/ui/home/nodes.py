@@ -14,7 +14,7 @@ from qanalysis.schema.results.sensitivity import SensitivityResult
 from qanalysis.schema.results.workflow import Candidate, Stage, Way
 from qanalysis.ui.home.state import Standing
 
-State = Literal["waiting", "next", "running", "done", "not needed", "refused"]
+NodeState = Literal["waiting", "next", "running", "done", "not needed", "refused"]
 #: Stages that a node stands for.
 STAGES: dict[str, tuple[Stage, ...]] = {
     "baseline": ("baseline",),
@@ -56,7 +56,7 @@ class Node:
 
     key: str
     title: str
-    state: State
+    state: NodeState
     value: str
     lines: tuple[str, ...]
     question: str = ""
@@ -106,7 +106,7 @@ _RUNNING: dict[Stage, str] = {
 }
 
 
-def _state(key: str, at: Standing) -> State:
+def _state(key: str, at: Standing) -> NodeState:
     stages = STAGES[key]
     if at.running in stages:
         return "running"

@@ -28,8 +28,8 @@ _SECONDS = 1.0
 def view(chosen: Selection) -> None:
     """Draws the view."""
     try:
-        engine = runners.chosen()
-        jobs = runs_of(engine.store, chosen.model, chosen.data)
+        runner = runners.chosen()
+        jobs = runs_of(runner.store, chosen.model, chosen.data)
     except (OSError, UserError) as error:
         st.error(plain(error))
         return
@@ -57,9 +57,9 @@ def view(chosen: Selection) -> None:
     @st.fragment(run_every=_SECONDS if live else None)
     def panel() -> None:
         try:
-            engine.pump()
-            shown = [engine.store.job(job) for job in picked]
-            told = [Progress.of(job, engine.store) for job in shown]
+            runner.pump()
+            shown = [runner.store.job(job) for job in picked]
+            told = [Progress.of(job, runner.store) for job in shown]
         except KeyError:  # deleted by somebody else
             st.rerun()
         except (OSError, UserError) as error:

@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 
-from qanalysis.figures.qat.accuracy import Run
+from qanalysis.figures.qat.accuracy import RunCurves
 from qanalysis.insight.words import calibration_label
 from qanalysis.jobs.state import Job
 from qanalysis.jobs.store import Store
@@ -61,9 +61,9 @@ def names(jobs: list[Job]) -> dict[str, str]:
     return told
 
 
-def run_of(name: str, progress: Progress, live: bool) -> Run:
+def run_of(name: str, progress: Progress, live: bool) -> RunCurves:
     """What a comparison draws."""
-    return Run(name, progress.course("qat").epochs, progress.course("fp32").epochs, live)
+    return RunCurves(name, progress.course("qat").epochs, progress.course("fp32").epochs, live)
 
 
 def relative_change(accuracy: float | None, fp32: float | None) -> float | None:

@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from qanalysis import figures
-from qanalysis.figures.qat.accuracy import Run
+from qanalysis.figures.qat.accuracy import RunCurves
 from qanalysis.insight.words import calibration_label
 from qanalysis.jobs import runners
 from qanalysis.jobs.runner import Runner
@@ -136,11 +136,11 @@ def _draw(jobs: dict[Cell, Job | None], told: dict[Cell, Progress]) -> None:
     )
     started = [(cell, job, told[cell]) for cell, job in jobs.items() if job is not None]
     runs = [
-        Run(f"{ranges} from {_start_name(start)}", one.course("qat").epochs, live=job.live)
+        RunCurves(f"{ranges} from {_start_name(start)}", one.course("qat").epochs, live=job.live)
         for (ranges, start), job, one in started
     ]
     control = next((epochs for _, _, one in started if (epochs := one.course("fp32").epochs)), ())
-    runs += [Run("fp32 control", control=control)] if control else []
+    runs += [RunCurves("fp32 control", control=control)] if control else []
     chart(
         figures.qat.accuracy.comparison(
             runs,

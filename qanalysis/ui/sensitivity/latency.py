@@ -138,11 +138,11 @@ def _words(now: Latency) -> str:
 
 def _measure(result: SensitivityResult, plan: Plan, speed: SpeedModel) -> None:
     """Starts the measurement; jobs that only wait for plans would keep it from having the machine to itself."""
-    engine = runners.chosen()
-    for job in engine.store.jobs():
+    runner = runners.chosen()
+    for job in runner.store.jobs():
         if job.analysis == "trials" and job.live and job.stage == "ready for plans":
-            engine.cancel(job.id)  # what it measured is kept, and it is started again when it is needed
-    engine.submit("benchmark", _params(result, plan, speed))
+            runner.cancel(job.id)  # what it measured is kept, and it is started again when it is needed
+    runner.submit("benchmark", _params(result, plan, speed))
 
 
 def _params(result: SensitivityResult, plan: Plan, speed: SpeedModel) -> BenchmarkParams:

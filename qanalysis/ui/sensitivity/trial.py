@@ -43,15 +43,15 @@ def measured(params: TrialsParams, plan: Plan) -> Trial | Refused | Job | None:
         plan: the plan to measure.
     """
     try:
-        engine = runners.chosen()
-        store = engine.store
+        runner = runners.chosen()
+        store = runner.store
         job = store.latest("trials", params)
         if job is not None:
             for row in reversed(job.rows):
                 if row["digest"] == plan.digest:
                     return Refused(row["refused"]) if "refused" in row else Trial.model_validate(row)
         if job is None or job.state in ("finished", "lost", "cancelled"):
-            job = store.job(engine.submit("trials", params))
+            job = store.job(runner.submit("trials", params))
         if job.live:
             store.ask(job.id, plan)
     except (OSError, UserError) as error:

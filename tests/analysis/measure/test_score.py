@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from qanalysis.analysis.measure.score import Answers, paired_interval, score, sqnr
+from qanalysis.analysis.measure.score import Outputs, paired_interval, score, sqnr
 
 
 def hits(k: int, n: int) -> np.ndarray:
@@ -58,16 +58,16 @@ def test_paired_interval_is_narrower_than_unpaired():
 
 def test_sqnr_of_a_tenth_is_twenty_decibels():
     logits = np.random.default_rng(0).normal(size=(50, 10)).astype(np.float32)
-    noisy = Answers(logits * np.float32(1.1), None)
-    assert sqnr(noisy, Answers(logits, None)) == pytest.approx(20, abs=1e-3)
+    noisy = Outputs(logits * np.float32(1.1), None)
+    assert sqnr(noisy, Outputs(logits, None)) == pytest.approx(20, abs=1e-3)
 
 
 def test_sqnr_of_no_change_is_none():
     logits = np.ones((4, 3), np.float32)
-    assert sqnr(Answers(logits, None), Answers(logits, None)) is None
+    assert sqnr(Outputs(logits, None), Outputs(logits, None)) is None
 
 
 def test_without_labels_hits_are_agreement_with_the_reference():
-    reference = Answers(np.eye(3, dtype=np.float32), None)
-    other = Answers(np.eye(3, dtype=np.float32)[[0, 2, 2]], None)
+    reference = Outputs(np.eye(3, dtype=np.float32), None)
+    other = Outputs(np.eye(3, dtype=np.float32)[[0, 2, 2]], None)
     assert other.hits(reference).tolist() == [True, False, True]

@@ -8,7 +8,7 @@ import pytest
 from qanalysis.figures.look import series
 from qanalysis.figures.look import theme as themes
 from qanalysis.figures.qat import accuracy
-from qanalysis.figures.qat.accuracy import Course, Run
+from qanalysis.figures.qat.accuracy import Course, RunCurves
 from qanalysis.figures.qat.runs import lowest
 from qanalysis.schema.results.trace import Trace
 from tests.figures import trainings
@@ -40,7 +40,7 @@ def named(figure, name):
         accuracy.weights(Trace(), "conv1"),
         accuracy.weights(trainings.trace(), "unknown"),
         accuracy.comparison([], fp32=91.0),
-        accuracy.comparison([Run("a")], fp32=None),
+        accuracy.comparison([RunCurves("a")], fp32=None),
     ],
 )
 def test_nothing_yet_is_a_sentence(figure):
@@ -171,7 +171,10 @@ def test_few_weights_get_wider_bins_centred_on_codes():
 
 
 def test_comparison_gives_each_run_a_colour_and_dashes_its_control():
-    runs = [Run("a", trainings.epochs(65, 80), trainings.epochs(91, 90)), Run("b", trainings.epochs(70, 85), live=True)]
+    runs = [
+        RunCurves("a", trainings.epochs(65, 80), trainings.epochs(91, 90)),
+        RunCurves("b", trainings.epochs(70, 85), live=True),
+    ]
     figure = accuracy.comparison(runs, fp32=91.0, last=4)
     a, control, b = figure.data
     assert a.line.color == control.line.color != b.line.color
@@ -181,7 +184,7 @@ def test_comparison_gives_each_run_a_colour_and_dashes_its_control():
 
 
 def test_a_control_alone_has_the_colour_of_floating_point():
-    figure = accuracy.comparison([Run("control", control=trainings.epochs(91, 90))], fp32=91.0)
+    figure = accuracy.comparison([RunCurves("control", control=trainings.epochs(91, 90))], fp32=91.0)
     assert figure.data[0].line.color == themes.precision_colour("fp32", "light")
 
 
