@@ -172,7 +172,11 @@ def _available() -> dict[str, bool]:
 def _fitting(chosen: Selection) -> list[str]:
     """Saved plans of this model, the one in force aside."""
     fitting = []
-    for name in saved():
+    try:
+        names = saved()
+    except (OSError, UserError):  # pages say that nothing can be kept
+        return fitting
+    for name in names:
         try:
             plan = find(name)
         except UserError:  # a damaged plan is told of where it is chosen, and hides no other
