@@ -171,7 +171,7 @@ def _available() -> dict[str, bool]:
 
 def _fitting(chosen: Selection) -> list[str]:
     """Saved plans of this model, the one in force aside."""
-    fitting = []
+    fitting: list[str] = []
     try:
         names = saved()
     except (OSError, UserError):  # pages say that nothing can be kept
