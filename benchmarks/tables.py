@@ -259,7 +259,7 @@ def proxy_table(studies: dict[tuple[str, int], SensitivityResult]) -> str:
     """Rank correlation of every proxy."""
     rows = []
     for (name, bits), result in studies.items():
-        found = {proxy.name: proxy.correlation_kl for proxy in result.proxies}
+        found = {proxy.name: proxy.correlation_divergence for proxy in result.proxies}
         cells = ["-" if value is None else f"{value:.2f}" for value in found.values()]
         rows.append([f"{name}, {bits} bits", *cells])
     return markdown(["model", "output-sqnr", "weight-mse", "fisher"], rows)

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-
+from qanalysis.analysis.measure.comparison import Comparison
+from qanalysis.analysis.measure.evaluation import Answering, compared
 from qanalysis.analysis.measure.progress import Report, silent, staged
-from qanalysis.analysis.measure.score import Outputs, answers, score
 from qanalysis.analysis.speed.deployment import Deployment, prepared
 from qanalysis.analysis.speed.layers import layers, operand_elements, products, raised
 from qanalysis.analysis.speed.model import speed_model
@@ -18,7 +17,7 @@ from qanalysis.analysis.speed.subjects import PLAN, Subject, chosen, environment
 from qanalysis.engines.export.graph import Network
 from qanalysis.engines.layers import gathered, int8_sites
 from qanalysis.engines.process import EngineProcess
-from qanalysis.engines.protocol import Source
+from qanalysis.engines.protocol import Precision
 from qanalysis.engines.registry import ENGINES
 from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.deploy import BenchmarkParams
@@ -33,6 +32,7 @@ from qanalysis.schema.results.benchmark import (
     Roofline,
 )
 from qanalysis.schema.results.speed import SpeedModel, pareto_front
+from qanalysis.tasks.task import Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,14 +87,14 @@ def run(params: BenchmarkParams, report: Report = silent, folder: Path | None = 
         detail, roofline = _layers(bench, roofline) if params.layers else (None, roofline)
         speed = _speed(bench, Path(place)) if params.predict else None
     doubt = warning(load)
-    cards = deployment.task.cards()
+    cards = deployment.setup.cards(*((deployment.cut.note,) if deployment.cut.note else ()))
     cards["warnings"] = (*cards["warnings"], *((doubt,) if doubt else ()), *bench.notes)
-    cards["environment"] = environment(deployment.task, load)
+    cards["environment"] = environment(deployment.setup, load)
     return BenchmarkResult(
         **cards,
         params=params,
         coverage=deployment.coverage,
-        metric=deployment.task.metric,
+        metric=deployment.setup.metric,
         fp32=accuracies[""],
         rows=tuple(rows),
         agreement=tuple(agreement),
@@ -145,16 +145,9 @@ def _bench(
 def _open(bench: Bench, subject: Subject, batch: int) -> Timed | None:
     """An engine with a network; None, and a note why, where it cannot."""
     deployment = bench.deployment
-    source = Source(
-        path=str(bench.files[subject.plan]),
-        model=deployment.task.model.name,
-        precision=subject.precision,  # type: ignore[arg-type]
-        batch=batch,
-        shape=tuple(deployment.example.shape[1:]),
-        threads=bench.params.threads,
-        device="cpu" if ENGINES[subject.engine].reads_files else str(deployment.task.device),
-        dtype=deployment.dtype,
-    )
+    device = "cpu" if ENGINES[subject.engine].reads_files else str(deployment.setup.device)
+    precision: Precision = subject.precision  # type: ignore[assignment]
+    source = deployment.source(bench.files[subject.plan], precision, batch, bench.params.threads, device)
     try:
         return Timed(EngineProcess(subject.engine, source))
     except UserError as error:
@@ -230,12 +223,13 @@ def _row(
 
 def _agreement(bench: Bench) -> tuple[list[AgreementRow], dict[str, float]]:
     """Every engine that reads files against the simulation, and the accuracies of all plans by name, in %."""
-    task, samples, report = bench.deployment.task, bench.params.evaluation_samples, bench.report
-    expected = {"": answers(task, task.model.module, samples, report, "agreement")}
+    deployment, samples, report = bench.deployment, bench.params.evaluation_samples, bench.report
+    setup = deployment.setup
+    fp32 = Answering(setup, setup.model.module, samples)
+    expected = {"": fp32}
     for name, plan in bench.plans.items():
-        expected[name] = answers(task, bench.deployment.simulation(plan), samples, report, "agreement")
-    reference = expected[""]
-    accuracies = {name: score(simulated.hits(reference)).accuracy for name, simulated in expected.items()}
+        expected[name] = Answering(setup, deployment.simulation(plan), samples, judge=fp32)
+    accuracies = {name: setup.task.accuracy_of(one.statistics(report, "agreement")) for name, one in expected.items()}
     rows = []
     for subject in bench.subjects:
         if not ENGINES[subject.engine].reads_files:
@@ -243,37 +237,28 @@ def _agreement(bench: Bench) -> tuple[list[AgreementRow], dict[str, float]]:
         timed = _open(bench, subject, bench.params.batch_size)
         if timed is None:
             continue
+        plan_of = bench.plans.get(subject.plan)
         with timed.process as process:
-            run_file = lambda x: torch.from_numpy(process.run(x.cpu().contiguous().numpy()))  # noqa: E731
+            run_file = lambda x: deployment.finished(process.outputs(deployment.fed(x)), x, plan_of)  # noqa: B023, E731
             try:
-                measured = answers(task, run_file, samples, report, "agreement")
+                comparison = compared(expected[subject.plan], {"": run_file}, report, "agreement")[""]
             except UserError as error:
                 bench.notes.append(f"agreement of {subject.engine} in {subject.precision}: {error}")
                 continue
-        rows.append(_agreement_row(subject, measured, expected[subject.plan], reference, accuracies[subject.plan]))
+        rows.append(_agreement_row(setup.task, subject, comparison))
     return rows, accuracies
 
 
-def _agreement_row(
-    subject: Subject, measured: Outputs, expected: Outputs, reference: Outputs, simulated: float
-) -> AgreementRow:
-    """An engine's answers against those expected of it.
-
-    Args:
-        subject: what was measured.
-        measured: its answers.
-        expected: those of the simulation, or of the model in floating point.
-        reference: those of the model in floating point, which hold the labels.
-        simulated: accuracy of the simulation, in %.
-    """
+def _agreement_row(task: Task, subject: Subject, comparison: Comparison) -> AgreementRow:
+    """An engine's answers against those of the simulation, or of the model in floating point."""
     return AgreementRow(
         engine=subject.engine,
         precision=subject.precision,
         plan=subject.plan,
-        samples=len(measured.logits),
-        agreement=100 * float((measured.predictions == expected.predictions).mean()),
-        accuracy=score(measured.hits(reference)).accuracy,
-        simulated=simulated,
+        samples=len(comparison),
+        agreement=100 * float(comparison.same.mean()),
+        accuracy=task.accuracy_of(comparison.statistics),
+        simulated=task.accuracy_of(comparison.reference_statistics),
     )
 
 
@@ -295,7 +280,7 @@ def _layers(bench: Bench, roofline: Roofline | None) -> tuple[Layers | None, Roo
         return None, roofline
     if roofline is not None:
         roofline = raised(roofline, measured, deployment.coverage, batch)
-    sizes = operand_elements(deployment.on_cpu, deployment.example)
+    sizes = operand_elements(deployment.on_cpu, deployment.cut, deployment.example)
     planned = frozenset(deployment.quantized_sites())
     return layers(engine, batch, measured, deployment.coverage, planned, sizes, roofline), roofline
 

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from qanalysis import task as tasks
+from qanalysis import setup as setups
 from qanalysis.analysis.measure.ground import OBSERVATIONS, calibrated, magnitudes
 from qanalysis.analysis.measure.progress import Report, silent
 from qanalysis.insight.advice.ranges import of_calibration
@@ -20,14 +20,14 @@ def run(params: CalibrateParams, report: Report = silent, folder: Path | None = 
         ValueError: with one sentence, for bad names, files or data.
     """
     start = time.perf_counter()
-    task = tasks.load(params)
+    setup = setups.load(params)
     plan = Plan(activation_bits=params.bits, activation_scheme=params.activation_scheme)
-    ground = calibrated(task, plan, params.calibrations, params.calibration_samples, report, fold=params.fold_bn)
+    ground = calibrated(setup, plan, params.calibrations, params.calibration_samples, report, fold=params.fold_bn)
     ranges = {name: magnitudes(table) for name, table in ground.tables.items()}
     if folder is not None:
         ground.observations.save(folder / OBSERVATIONS)
     return CalibrateResult(
-        **task.cards(),
+        **setup.cards(),
         params=params,
         coverage=ground.coverage,
         ranges=ranges,

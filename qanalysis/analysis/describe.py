@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from qanalysis import task as tasks
+from qanalysis import setup as setups
 from qanalysis.analysis.measure.progress import Report, silent
 from qanalysis.schema.params.accuracy import DescribeParams
 from qanalysis.schema.results.calibration import DescribeResult
@@ -16,5 +16,5 @@ def run(params: DescribeParams, report: Report = silent, folder: Path | None = N
         ValueError: with one sentence, for bad names, files or data.
     """
     start = time.perf_counter()
-    task = tasks.load(params)
-    return DescribeResult(**task.cards(), params=params, coverage=task.coverage, seconds=time.perf_counter() - start)
+    setup = setups.load(params)
+    return DescribeResult(**setup.cards(), params=params, coverage=setup.coverage, seconds=time.perf_counter() - start)

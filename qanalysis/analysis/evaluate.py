@@ -3,30 +3,32 @@
 import time
 from pathlib import Path
 
-from qanalysis import task as tasks
+from qanalysis import setup as setups
+from qanalysis.analysis.measure.evaluation import Answering
 from qanalysis.analysis.measure.progress import Report, silent
-from qanalysis.analysis.measure.score import answers, score
+from qanalysis.analysis.measure.score import score
 from qanalysis.schema.params.accuracy import EvaluateParams
 from qanalysis.schema.results.accuracy import EvaluateResult
 
 
 def run(params: EvaluateParams, report: Report = silent, folder: Path | None = None) -> EvaluateResult:
-    """Measures top-1 accuracy; without labels there is none, and the sites alone are returned.
+    """Measures the task's accuracy; without targets there is none, and the sites alone are returned.
 
     Raises:
         ValueError: with one sentence, for bad names, files or data.
     """
     start = time.perf_counter()
-    task = tasks.load(params)
-    fp32 = None
-    if task.data.labelled:
-        given = answers(task, task.model.module, params.evaluation_samples, report, "fp32")
-        fp32 = score(given.hits(given))
+    setup = setups.load(params)
+    fp32, details = None, {}
+    if setup.labelled:
+        statistics = Answering(setup, setup.model.module, params.evaluation_samples).statistics(report)
+        fp32, details = score(setup.task, statistics), dict(setup.task.details(statistics))
     return EvaluateResult(
-        **task.cards(),
+        **setup.cards(),
         params=params,
-        coverage=task.coverage,
-        metric=task.metric,
+        coverage=setup.coverage,
+        metric=setup.metric,
         fp32=fp32,
+        details=details,
         seconds=time.perf_counter() - start,
     )

@@ -1,6 +1,7 @@
 """The plan as a file that engines take, and whether it computes what the simulation promised."""
 
 import copy
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -12,28 +13,33 @@ import numpy as np
 import onnx
 import torch
 
+from qanalysis.analysis.measure.comparison import distance
+from qanalysis.analysis.measure.evaluation import Answering, compared
 from qanalysis.analysis.measure.progress import Report, silent, staged
-from qanalysis.analysis.measure.score import Outputs, answers, score
 from qanalysis.analysis.speed.deployment import Deployment, prepared
 from qanalysis.engines.export import files
 from qanalysis.engines.export.graph import network as make_network
+from qanalysis.engines.export.operands import Operands
 from qanalysis.engines.export.parity import TOLERANCE, Deployed, differences, first_wrong
 from qanalysis.engines.export.trace import OPSET
 from qanalysis.engines.reference import Reference
+from qanalysis.nn.structure import part
 from qanalysis.schema.analyses import need
 from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.deploy import ExportParams
 from qanalysis.schema.results.export import ExportedFile, ExportResult, SiteParity, Verification
 from qanalysis.schema.site import TensorId
 from qanalysis.schema.size import fp32_bytes
-from qanalysis.task import logits
+from qanalysis.tasks.cut import Tensors
 
-#: Top-1 agreement with the simulation, in %, below which a file whose sites all agree is suspected nevertheless.
+#: Agreement with the simulation, in %, below which a file whose sites all agree is suspected nevertheless.
 _SUSPICIOUS = 95.0
 #: Samples whose inner tensors are compared site by site.
 _SITE_SAMPLES = 4
 #: Samples on which the effect of rounding is measured.
 _NOISE_SAMPLES = 32
+#: Samples on which the fp16 file is compared.
+_HALF_SAMPLES = 256
 
 
 @torch.no_grad()
@@ -55,7 +61,7 @@ def run(params: ExportParams, report: Report = silent, folder: Path | None = Non
     began = time.perf_counter()
     operands = deployment.operands(deployment.plan)
     network = deployment.network(deployment.plan)
-    task = deployment.task
+    setup = deployment.setup
     paths = files.write(
         where,
         _stem(params.model),
@@ -68,7 +74,7 @@ def run(params: ExportParams, report: Report = silent, folder: Path | None = Non
     )
     seconds = time.perf_counter() - began
     verification, fp32 = _verified(params, deployment, {flavour: path for path, flavour in paths}, report)
-    cards = task.cards()
+    cards = setup.cards(*((deployment.cut.note,) if deployment.cut.note else ()))
     half = verification.half_agreement
     if half is not None and half < _SUSPICIOUS:
         note = f"The fp16 file gives the simulation's answer for {half:.1f} % of the samples only: do not deploy it."
@@ -81,7 +87,7 @@ def run(params: ExportParams, report: Report = silent, folder: Path | None = Non
         **cards,
         params=params,
         coverage=deployment.coverage,
-        metric=task.metric,
+        metric=setup.metric,
         folder=str(where.resolve()),
         files=tuple(
             ExportedFile(name=path.name, flavour=flavour, bytes=path.stat().st_size, sha256=files.sha256(path))
@@ -155,81 +161,74 @@ def _verified(
     Raises:
         UserError: if a file computes something else.
     """
-
-    task, plan = deployment.task, deployment.plan
+    setup, plan = deployment.setup, deployment.plan
     operands = deployment.operands(plan)
     network = make_network(deployment.traced, operands)
     if "onnx" in paths:
         stored = onnx.load(paths["onnx"])
         onnx.checker.check_model(stored, full_check=True)
         network = replace(network, proto=stored)
-    first, _ = next(task.batches(task.data.evaluation, _SITE_SAMPLES))
-    found = differences(network, deployment.folded.model, operands, first.cpu())
+    found = differences(network, deployment.folded.model, deployment.cut, operands, _some(deployment, _SITE_SAMPLES))
     wrong = first_wrong(found)
     if wrong is not None:
         raise UserError(
             f"The exported file does not compute what the simulation does: it differs from there on: {wrong}."
         )
-    samples = params.evaluation_samples
-    reference = answers(task, task.model.module, samples, report, "fp32")
-    simulated = answers(task, deployment.simulation(plan), samples, report, "simulation")
+    fp32 = Answering(setup, setup.model.module, params.evaluation_samples)
+    simulated = Answering(setup, deployment.simulation(plan), params.evaluation_samples, judge=fp32)
+    stages = {"fp32": fp32, "simulation": simulated}
+    accuracies = [setup.task.accuracy_of(one.statistics(report, stage)) for stage, one in stages.items()]
     runtime = Reference(network.proto)
-    measured = answers(task, lambda x: torch.from_numpy(runtime.run(_numpy(x))), samples, report, "file")
-    agreement = _agreement(measured, simulated)
-    some, _ = next(task.batches(task.data.evaluation, _NOISE_SAMPLES))
-    noise = _noise(deployment, operands, some.cpu())
-    distance = _distance(measured.logits, simulated.logits)
-    if agreement < _SUSPICIOUS and distance > max(10 * noise, TOLERANCE):
+    file = lambda inputs: deployment.finished(runtime.run(deployment.fed(inputs)), inputs, plan)  # noqa: E731
+    measured = compared(simulated, {"file": file}, report, "file")["file"]
+    agreement = 100 * float(measured.same.mean())
+    noise = _noise(deployment, operands, _some(deployment, _NOISE_SAMPLES))
+    if agreement < _SUSPICIOUS and distance(measured) > max(10 * noise, TOLERANCE):
         raise UserError(
-            f"The exported file gives the simulation's answer for {agreement:.1f} % of {len(measured.logits)} samples "
-            f"only, and its logits differ by {distance:.2g}, although every site agrees: please report this model."
+            f"The exported file gives the simulation's answer for {agreement:.1f} % of {len(measured)} samples only, "
+            f"and its outputs differ by {distance(measured):.2g}, although every site agrees: please report this model."
         )
     half = None
     if "onnx-fp16" in paths:
         proto = onnx.load(paths["onnx-fp16"])
         onnx.checker.check_model(proto, full_check=True)
         fp16 = Reference(proto)
-        half = _agreement(
-            answers(task, lambda x: torch.from_numpy(fp16.run(_numpy(x))), min(samples, 256), silent, "fp16"), simulated
-        )
+        run_half = lambda inputs: deployment.finished(fp16.run(deployment.fed(inputs)), inputs, plan)  # noqa: E731
+        few = Answering(setup, simulated.model, min(params.evaluation_samples, _HALF_SAMPLES), judge=fp32)
+        half = 100 * float(compared(few, {"fp16": run_half}, silent, "fp16")["fp16"].same.mean())
     verification = Verification(
         runtime=f"onnxruntime {version('onnxruntime')}, graph optimizations off",
         sites=tuple(
             SiteParity(site=d.site, int8=d.site in operands.sites, before=d.before, output=d.output) for d in found
         ),
         tolerance=TOLERANCE,
-        samples=len(measured.logits),
+        samples=len(measured),
         agreement=agreement,
-        simulated=score(simulated.hits(reference)).accuracy,
-        measured=score(measured.hits(reference)).accuracy,
-        logits=distance,
+        simulated=accuracies[1],
+        measured=setup.task.accuracy_of(measured.statistics),
+        logits=distance(measured),
         noise=noise,
         half_agreement=half,
     )
-    return verification, score(reference.hits(reference)).accuracy
+    return verification, accuracies[0]
 
 
-def _noise(deployment: Deployment, operands: object, inputs: torch.Tensor) -> float:
+def _some(deployment: Deployment, samples: int) -> Tensors:
+    """The file's inputs for a few samples of those to evaluate on, one batch of them."""
+    setup = deployment.setup
+    first = part(next(iter(setup.batches(setup.data.evaluation, samples)))[0], slice(0, samples))
+    return {name: torch.from_numpy(values) for name, values in deployment.fed(first).items()}
+
+
+def _noise(deployment: Deployment, operands: Operands, inputs: Tensors) -> float:
     """What rounding alone does: the same computation in float64 and in float32; 0 where there is only the latter."""
 
     double = copy.deepcopy(deployment.folded.model).double()
-    single = logits(Deployed(deployment.folded.model, operands)(inputs))  # type: ignore[arg-type]
+    single = Deployed(deployment.folded.model, operands).outputs(deployment.cut, inputs)
+    wide = {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in inputs.items()}
     try:
-        exact = logits(Deployed(double, operands)(inputs.double() if inputs.is_floating_point() else inputs))  # type: ignore[arg-type]
+        exact = Deployed(double, operands).outputs(deployment.cut, wide)
     except RuntimeError:  # its code makes float32 tensors or casts to half: it cannot be computed in float64
         return 0.0
-    return _distance(single.numpy(), exact.numpy())
-
-
-def _agreement(one: Outputs, other: Outputs) -> float:
-    count = min(len(one.logits), len(other.logits))
-    return 100 * float((one.predictions[:count] == other.predictions[:count]).mean())
-
-
-def _distance(values: np.ndarray, expected: np.ndarray) -> float:
-    return float(np.linalg.norm(values - expected) / max(float(np.linalg.norm(expected)), 1e-30))
-
-
-def _numpy(inputs: torch.Tensor) -> np.ndarray:
-    array: np.ndarray = inputs.cpu().contiguous().numpy()
-    return array
+    change = sum(float((single[name].double() - exact[name]).square().sum()) for name in exact)
+    return math.sqrt(change / max(sum(float(value.square().sum()) for value in exact.values()), 1e-60))

@@ -16,8 +16,8 @@ from qanalysis.analysis import sensitivity
 from qanalysis.analysis.measure.baseline import Baseline
 from qanalysis.analysis.measure.checkpoint import Checkpoint
 from qanalysis.analysis.measure.comparison import change
+from qanalysis.analysis.measure.evaluation import Answering, compared
 from qanalysis.analysis.measure.progress import Report, Snapshot, silent, staged
-from qanalysis.analysis.measure.score import Outputs, answers, score
 from qanalysis.analysis.speed.deployment import Deployment, prepared
 from qanalysis.analysis.speed.model import opened, speed_model
 from qanalysis.analysis.speed.rounds import LoadMeter, Timed, measure, warning
@@ -29,6 +29,7 @@ from qanalysis.schema.params.deploy import FastestParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.results.benchmark import FastestResult, SpeedStep
 from qanalysis.schema.results.speed import SpeedModel
+from qanalysis.tasks.task import Statistics
 
 _ROUNDS = 10
 
@@ -52,20 +53,21 @@ def run(params: FastestParams, report: Report = silent, folder: Path | None = No
             deployment, params.engine, params.batch, params.threads, params.seconds, _ROUNDS, Path(place), tell
         )
         load = meter.load()
-        reference = answers(deployment.task, deployment.task.model.module, params.evaluation_samples, report, "fp32")
-        search = PlanSearch(params, deployment, model, reference, report)
-        search.run(_order(params, deployment, model, reference, report, folder))
+        reference = Answering(deployment.setup, deployment.setup.model.module, params.evaluation_samples)
+        statistics = reference.statistics(report)
+        search = PlanSearch(params, deployment, model, reference, statistics, report)
+        search.run(_order(params, deployment, model, reference, statistics, report, folder))
         best = search.best
         measured = None if best is None else _measured(deployment, params, best.skipped, Path(place))
-    cards = deployment.task.cards()
+    cards = deployment.setup.cards()
     doubt = warning(load)
     cards["warnings"] = (*cards["warnings"], *((doubt,) if doubt else ()))
-    cards["environment"] = environment(deployment.task, load)
+    cards["environment"] = environment(deployment.setup, load)
     return FastestResult(
         **cards,
         params=params,
         coverage=deployment.coverage,
-        metric=deployment.task.metric,
+        metric=deployment.setup.metric,
         fp32=search.fp32,
         quantized=search.steps[0].accuracy,
         speed=model,
@@ -101,7 +103,8 @@ class PlanSearch:
         params: the target and how many plans to try at the most.
         deployment: the model.
         model: predicts latency.
-        reference: the fp32 answers.
+        reference: the fp32 model on the evaluation samples.
+        statistics: what its accuracy is made of.
         report: told of every step.
         steps: in the order they were tried.
     """
@@ -109,14 +112,15 @@ class PlanSearch:
     params: FastestParams
     deployment: Deployment
     model: SpeedModel
-    reference: Outputs
+    reference: Answering
+    statistics: Statistics
     report: Report
     steps: list[SpeedStep] = field(default_factory=list)
 
     @property
     def fp32(self) -> float:
         """Accuracy in floating point, in %."""
-        return score(self.reference.hits(self.reference)).accuracy
+        return self.deployment.setup.task.accuracy_of(self.statistics)
 
     @property
     def best(self) -> SpeedStep | None:
@@ -168,11 +172,9 @@ class PlanSearch:
         return skipped
 
     def _try(self, skipped: tuple[str, ...], why: str) -> SpeedStep:
-        task, samples = self.deployment.task, self.params.evaluation_samples
-        measured = answers(
-            task, self.deployment.simulation(self.deployment.plan.skipping(*skipped)), samples, silent, ""
-        )
-        accuracy = score(measured.hits(self.reference)).accuracy
+        simulation = self.deployment.simulation(self.deployment.plan.skipping(*skipped))
+        comparison = compared(self.reference, {"": simulation}, silent, "")[""]
+        accuracy = self.deployment.setup.task.accuracy_of(comparison.statistics)
         loss = relative(accuracy, self.fp32)
         step = SpeedStep(
             skipped=skipped,
@@ -192,26 +194,27 @@ def _order(
     params: FastestParams,
     deployment: Deployment,
     model: SpeedModel,
-    reference: Outputs,
+    reference: Answering,
+    statistics: Statistics,
     report: Report,
     folder: Path | None,
 ) -> list[str]:
-    """Sites in int8 by what they lose (divergence of the logits, alone in int8) for the time they gain."""
+    """Sites in int8 by what they lose (divergence of the outputs, alone in int8) for the time they gain."""
     baseline = Baseline(
         **deployment.values(),
         reference=reference,
+        statistics=statistics,
         fp32_seconds=0.0,
-        samples=len(reference.logits),
         report=report,
         snapshot=Snapshot(silent),
         checkpoint=Checkpoint(folder, digest("fastest", params)),
         memory_bytes=params.memory_mb * 2**20,
     )
-    measured = sensitivity.measure_sites(baseline, "only", "kl").comparisons
+    measured = sensitivity.measure_sites(baseline, "only", "divergence").comparisons
     gains = model.gains()
     smallest = 1e-6 * model.float_ms
     loss = {
-        site: change(comparison)["kl"] / max(gains[site], smallest)
+        site: change(baseline.task, comparison)["divergence"] / max(gains[site], smallest)
         for site, comparison in measured.items()
         if site in gains
     }

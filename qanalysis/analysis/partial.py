@@ -32,10 +32,10 @@ def run(params: PartialParams, report: Report = silent, folder: Path | None = No
         found = skipping.in_order(baseline, order, params.most_skipped, params.target)
     chosen = found.steps[-1] if found.chosen is None else found.steps[found.chosen]
     return PartialResult(
-        **baseline.task.cards(),
+        **baseline.setup.cards(),
         params=params,
         coverage=baseline.coverage,
-        metric=baseline.task.metric,
+        metric=baseline.setup.metric,
         fp32=baseline.fp32,
         quantized=found.steps[0].accuracy,
         order=order,

@@ -7,13 +7,13 @@ import torch
 
 from qanalysis.analysis.measure.baseline import measured_baseline
 from qanalysis.analysis.measure.checkpoint import Checkpoint
-from qanalysis.analysis.measure.comparison import Comparison, change, compare
+from qanalysis.analysis.measure.comparison import change
+from qanalysis.analysis.measure.evaluation import compared
 from qanalysis.analysis.measure.progress import Report, silent
 from qanalysis.schema.digest import digest
 from qanalysis.schema.params.accuracy import PlanParams
 from qanalysis.schema.results.sensitivity import Change, PlanResult
 from qanalysis.schema.size import fp32_bytes, plan_bytes
-from qanalysis.task import logits
 
 
 @torch.no_grad()
@@ -26,19 +26,17 @@ def run(params: PlanParams, report: Report = silent, folder: Path | None = None)
     start = time.perf_counter()
     baseline = measured_baseline(params, report, Checkpoint(folder, digest("plan", params)))
     quantized = baseline.quantized(baseline.plan)
-    parts = [
-        compare(logits(quantized(batch.inputs)), batch.reference, batch.labels) for batch in baseline.batches("plan")
-    ]
+    comparison = compared(baseline.reference, {"plan": quantized}, report, "plan")["plan"]
     floats = baseline.float_sites()
-    cards = baseline.task.cards()
+    cards = baseline.setup.cards()
     parameters = cards["model"].parameters
     return PlanResult(
         **cards,
         params=params,
         coverage=baseline.coverage,
-        metric=baseline.task.metric,
+        metric=baseline.setup.metric,
         fp32=baseline.fp32,
-        change=Change(**change(Comparison.joined(parts))),
+        change=Change(**change(baseline.task, comparison)),
         quantized_sites=baseline.quantized_sites(),
         float_sites=floats,
         int8_mac_share=baseline.int8_mac_share(),

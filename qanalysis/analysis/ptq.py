@@ -1,21 +1,23 @@
 """Post-training quantization with several calibrations, from one pass over the calibration data (Tables 4 and 5)."""
 
 import time
-from functools import partial
 from pathlib import Path
 
-from qanalysis import task as tasks
+from qanalysis import setup as setups
 from qanalysis.analysis.measure.checkpoint import Checkpoint
+from qanalysis.analysis.measure.comparison import Comparison, sqnr
+from qanalysis.analysis.measure.evaluation import Answering, compared
 from qanalysis.analysis.measure.ground import OBSERVATIONS, calibrated, magnitudes, unreached_note
 from qanalysis.analysis.measure.progress import Report, silent, staged
-from qanalysis.analysis.measure.score import Outputs, answers, paired_interval, score, sqnr
-from qanalysis.nn.quantized import QuantizedModel
+from qanalysis.analysis.measure.score import change_interval, score
+from qanalysis.nn.quantized import QuantizedModel, QuantizedWeights
 from qanalysis.numerics.change import relative
 from qanalysis.schema.digest import digest
 from qanalysis.schema.observations import ends
 from qanalysis.schema.params.accuracy import PtqParams
 from qanalysis.schema.results.accuracy import PtqResult, PtqRow
-from qanalysis.task import Task
+from qanalysis.setup import Setup
+from qanalysis.tasks.task import Task
 
 
 def run(params: PtqParams, report: Report = silent, folder: Path | None = None) -> PtqResult:
@@ -26,14 +28,14 @@ def run(params: PtqParams, report: Report = silent, folder: Path | None = None) 
     """
     start = time.perf_counter()
     checkpoint = Checkpoint(folder, digest("ptq", params))
-    task = tasks.load(params)
-    plan = params.checked_plan(task.coverage)
-    report = staged(report, _work(params, task))
+    setup = setups.load(params)
+    plan = params.checked_plan(setup.coverage)
+    report = staged(report, _work(params, setup))
     kept = checkpoint.file(OBSERVATIONS)
     if kept is not None and kept.is_file():
-        _read_through(task, params)
+        _read_through(setup, params)
     ground = calibrated(
-        task,
+        setup,
         plan,
         params.calibrations,
         params.calibration_samples,
@@ -41,23 +43,26 @@ def run(params: PtqParams, report: Report = silent, folder: Path | None = None) 
         fold=params.fold_bn,
         checkpoint=checkpoint,
     )
-    measure = partial(answers, task, samples=params.evaluation_samples, report=report, checkpoint=checkpoint)
-    reference = measure(ground.module, stage="fp32")
-    fp32 = score(reference.hits(reference))
-    rows, unreached = [], set[str]()
-    for name, table in ground.tables.items():
-        quantized = QuantizedModel(ground.module, plan, table)
-        row = _row(name, measure(quantized, stage=name), reference, fp32.accuracy)
+    weights = QuantizedWeights()
+    models = {name: QuantizedModel(ground.module, plan, table, weights) for name, table in ground.tables.items()}
+    fp32 = Answering(setup, ground.module, params.evaluation_samples, memory_bytes=0)
+
+    def tell(comparisons: dict[str, Comparison]) -> None:
+        report("table", rows=[_row(setup.task, *pair).model_dump() for pair in comparisons.items()])
+
+    comparisons = compared(fp32, models, report, "evaluation", checkpoint, so_far=tell)
+    rows = [_row(setup.task, name, comparison) for name, comparison in comparisons.items()]
+    for row in rows:
         report("row", **row.model_dump())
-        unreached |= quantized.unreached
-        rows.append(row)
+    unreached = {site for model in models.values() for site in model.unreached}
+    fp32_score = score(setup.task, next(iter(comparisons.values())).reference_statistics)
     return PtqResult(
-        **task.cards(*unreached_note(unreached)),
+        **setup.cards(*unreached_note(unreached)),
         params=params,
         coverage=ground.coverage,
-        metric=task.metric,
-        fp32=fp32.accuracy,
-        fp32_score=fp32,
+        metric=setup.metric,
+        fp32=fp32_score.accuracy,
+        fp32_score=fp32_score,
         rows=tuple(rows),
         best=max(rows, key=lambda row: (row.accuracy, row.sqnr or 0)).calibration,
         ranges={name: magnitudes(table) for name, table in ground.tables.items()},
@@ -70,37 +75,34 @@ def run(params: PtqParams, report: Report = silent, folder: Path | None = None) 
     )
 
 
-def _work(params: PtqParams, task: Task) -> dict[str, float]:
+def _work(params: PtqParams, setup: Setup) -> dict[str, float]:
     """The stages in forward passes: counting values and rounding them take about half of one more."""
-    evaluation = min(params.evaluation_samples, len(task.data.evaluation))
-    calibration = min(params.calibration_samples, len(task.data.calibration))
-    return {
-        "calibration": 1.5 * calibration,
-        "fp32": evaluation,
-        **dict.fromkeys(params.calibrations, 1.5 * evaluation),
-    }
+    evaluation = min(params.evaluation_samples, len(setup.data.evaluation))
+    calibration = min(params.calibration_samples, len(setup.data.calibration))
+    return {"calibration": 1.5 * calibration, "evaluation": (1 + 1.5 * len(params.calibrations)) * evaluation}
 
 
-def _read_through(task: Task, params: PtqParams) -> None:
+def _read_through(setup: Setup, params: PtqParams) -> None:
     """Reads samples whose answers are known: the result has to name those that cannot be read."""
     for split, samples in (
-        (task.data.calibration, params.calibration_samples),
-        (task.data.evaluation, params.evaluation_samples),
+        (setup.data.calibration, params.calibration_samples),
+        (setup.data.evaluation, params.evaluation_samples),
     ):
         for _ in split.batches(params.batch_size, samples):
             pass
 
 
-def _row(calibration: str, quantized: Outputs, reference: Outputs, fp32: float) -> PtqRow:
-    hits = quantized.hits(reference)
-    measured = score(hits)
+def _row(task: Task, calibration: str, comparison: Comparison) -> PtqRow:
+    measured = score(task, comparison.statistics)
+    fp32 = task.accuracy_of(comparison.reference_statistics)
     return PtqRow(
         calibration=calibration,
         accuracy=measured.accuracy,
         relative=relative(measured.accuracy, fp32),
         standard_error=measured.standard_error,
         accuracy_interval=measured.accuracy_interval,
-        change_interval=paired_interval(hits, reference.hits(reference)),
-        agreement=100 * float((quantized.predictions == reference.predictions).mean()),
-        sqnr=sqnr(quantized, reference),
+        change_interval=change_interval(task, comparison.statistics, comparison.reference_statistics),
+        agreement=100 * float(comparison.same.mean()),
+        sqnr=sqnr(comparison),
+        details=dict(task.details(comparison.statistics)),
     )

@@ -4,19 +4,19 @@ import copy
 import math
 import time
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from qanalysis import task as tasks
+from qanalysis import setup as setups
 from qanalysis.analysis.measure.checkpoint import Checkpoint
-from qanalysis.analysis.measure.comparison import change, compare
+from qanalysis.analysis.measure.comparison import Comparison, change
+from qanalysis.analysis.measure.evaluation import Answering, compared
 from qanalysis.analysis.measure.ground import Ground, calibrated, magnitudes
 from qanalysis.analysis.measure.progress import Report, silent, staged
-from qanalysis.analysis.measure.score import Outputs, answers, score
+from qanalysis.analysis.measure.score import score
 from qanalysis.analysis.training import processes
 from qanalysis.analysis.training.batches import Batches
 from qanalysis.analysis.training.checkpoint import architecture, save
@@ -35,7 +35,8 @@ from qanalysis.schema.params.qat import BEST, QatParams
 from qanalysis.schema.results.qat import CalibrationScore, Phase, QatEpoch, QatRecipe, QatResult, QatRun
 from qanalysis.schema.results.sensitivity import Change
 from qanalysis.schema.trained import TrainedQuantization
-from qanalysis.task import Task
+from qanalysis.setup import Setup
+from qanalysis.tasks.task import Statistics
 
 CHECKPOINT = "qat.safetensors"
 TRACE = "trace.npz"
@@ -66,7 +67,7 @@ def run(params: QatParams, report: Report = silent, folder: Path | None = None) 
         run_ = finetune(trained, study.training("qat"))
         ranges = trained.table("trained") if isinstance(trained, LearnedModel) else study.ranges
         control = study.control()
-        qat = study.change(study.answers(QuantizedModel(trained.model, study.plan, ranges)))
+        qat = study.change(QuantizedModel(trained.model, study.plan, ranges))
         if folder is not None:
             save(folder / CHECKPOINT, trained.model, study.described(ranges))
     notes = _training_only(trained.unreached)
@@ -78,7 +79,8 @@ class _Study(Ground):
     """Everything that is known before training; its ranges are those of the calibration that training starts from."""
 
     params: QatParams
-    reference: Outputs
+    reference: Answering
+    statistics: Statistics
     ptq: Change
     calibrations: tuple[CalibrationScore, ...]
     recipe: QatRecipe
@@ -112,7 +114,7 @@ class _Study(Ground):
             trace=folder / TRACE if folder is not None and phase == "qat" else None,
             stop_asked=self.stop_asked,
             processes=self.processes,
-            teacher=self.module if self.params.teacher else None,
+            teacher=self.module if _taught(self.params, self.setup) else None,
         )
 
     def stop_asked(self) -> bool:
@@ -123,38 +125,37 @@ class _Study(Ground):
         """Tells what is known before training, for whoever watches."""
         self.report(
             "table",
-            fp32=score(self.reference.hits(self.reference)).accuracy,
+            fp32=self.setup.task.accuracy_of(self.statistics),
             ptq=self.ptq.accuracy,
             calibration=self.ranges.calibration,
             recipe=self.recipe.model_dump(),
             ranges_before=magnitudes(self.ranges),
         )
 
-    def answers(self, network: nn.Module) -> Outputs:
-        """Its answers on the evaluation samples."""
-        return answers(self.task, network, self.params.evaluation_samples, silent, "")
+    def compared(self, network: nn.Module) -> Comparison:
+        """Its answers on the evaluation samples, against those of the floating-point model."""
+        return compared(self.reference, {"": network}, silent, "")[""]
 
-    def change(self, given: Outputs) -> Change:
-        """The answers against those of the floating-point model."""
-        return _change(self.task, given, self.reference)
+    def change(self, network: nn.Module) -> Change:
+        """The same, summed up."""
+        return Change(**change(self.setup.task, self.compared(network)))
 
     def measured(self, network: nn.Module, epoch: int, step: int) -> QatEpoch:
         """Accuracy on the evaluation samples, and on those set aside."""
-        hits = self.answers(network).hits(self.reference)
-        split = self.task.data.calibration
-        aside = answers(self.task, network, len(split), silent, "", split=split)
+        statistics = self.compared(network).statistics
         loss = aside_score = None
-        if aside.labels is not None:
-            aside_score = score(aside.hits(aside))
-            given, labels = torch.from_numpy(aside.logits), torch.from_numpy(aside.labels)
-            loss = float(nn.functional.cross_entropy(given, labels))
+        if self.setup.labelled:
+            aside = Answering(self.setup, network, len(self.setup.data.calibration), self.setup.data.calibration)
+            seen = [batch.reference for batch in aside.batches()]
+            aside_score = score(self.setup.task, np.concatenate([one.statistics for one in seen]))
+            loss = self.setup.task.validation_loss((one.answers, one.targets) for one in seen)
         return QatEpoch(
             epoch=epoch,
             step=step,
             validation_accuracy=None if aside_score is None else aside_score.accuracy,
             validation_error=None if aside_score is None else aside_score.standard_error,
             validation_loss=loss if loss is not None and math.isfinite(loss) else None,
-            accuracy=100 * float(hits.mean()),
+            accuracy=self.setup.task.accuracy_of(statistics),
         )
 
     def control(self) -> tuple[QatRun | None, Change | None, float]:
@@ -162,14 +163,14 @@ class _Study(Ground):
         network = self.float_copy()
         if self.params.control and not self.processes.agreed(self.stop_asked()):
             run_ = finetune(network, self.training("fp32"))
-            return run_, self.change(self.answers(network)), run_.step_seconds
+            return run_, self.change(network), run_.step_seconds
         return None, None, timed(network, self.training("fp32"))
 
     def described(self, ranges: RangeTable) -> TrainedQuantization:
         """What the checkpoint says of itself."""
-        before = self.task.model.trained_quantization
+        before = self.setup.model.trained_quantization
         return TrainedQuantization(
-            architecture=architecture(self.task.model),
+            architecture=architecture(self.setup.model),
             folded=self.params.batch_norm == "folded" or (before is not None and before.folded),
             plan=self.plan,
             calibration=self.ranges.calibration,
@@ -188,14 +189,14 @@ class _Study(Ground):
         notes: tuple[str, ...],
     ) -> QatResult:
         """The result."""
-        cards = self.task.cards(*notes)
+        cards = self.setup.cards(*notes)
         cards["warnings"] = (*cards["warnings"], *(run_.stopped,) * (run_.stopped is not None))
         return QatResult(
             **cards,
             params=self.params,
             coverage=self.coverage,
-            metric=self.task.metric,
-            fp32=score(self.reference.hits(self.reference)),
+            metric=self.setup.metric,
+            fp32=score(self.setup.task, self.statistics),
             calibration=self.ranges.calibration,
             ptq=self.ptq,
             qat=qat,
@@ -231,41 +232,44 @@ def _training_only(sites: set[str]) -> tuple[str, ...]:
 def _prepared(
     params: QatParams, report: Report, checkpoint: Checkpoint, folder: Path | None, group: Processes
 ) -> _Study:
-    task = tasks.load(params.model_copy(update={"device": processes.device(params.device)}))
-    plan = params.checked_plan(task.coverage)
-    if task.data.train is None or len(task.data.train) == 0:
-        raise UserError(f"{task.data.name} has no training samples: fine-tuning needs some (see the names of data).")
-    if params.autocast == "fp16" and task.device.type != "cuda":
+    setup = setups.load(params.model_copy(update={"device": processes.device(params.device)}))
+    plan = params.checked_plan(setup.coverage)
+    if setup.data.train is None or len(setup.data.train) == 0:
+        raise UserError(f"{setup.data.name} has no training samples: fine-tuning needs some (see the names of data).")
+    if params.autocast == "fp16" and setup.device.type != "cuda":
         raise UserError("autocast fp16 needs a GPU; choose bf16 or none on the CPU.")
-    given = recipe(params, task.model.architecture, len(task.data.train))
-    if params.augment and not task.data.images:
+    given = recipe(params, setup.model.architecture, len(setup.data.train))
+    augmented = params.augment and setup.data.images and setup.task.augmentable
+    if params.augment and not setup.data.images:
         note = "The samples are not known to be images: they are not flipped or shifted."
         given = given.model_copy(update={"notes": (*given.notes, note)})
+    elif params.augment and not augmented:
+        note = f"Images of the task {setup.task.name} are not flipped or shifted: their targets would have to be, too."
+        given = given.model_copy(update={"notes": (*given.notes, note)})
     batches = Batches(
-        split=task.data.train,
+        split=setup.data.train,
         recipe=given,
-        augmented=params.augment and task.data.images,
+        augmented=augmented,
         seed=params.seed,
-        classes=_classes(task),
-        device=task.device,
+        task=setup.task,
+        device=setup.device,
         processes=group,
-        labelled=not params.teacher,
+        labelled=not _taught(params, setup),
     )
     batches.of_step(0)  # refuses bad labels before anything takes long
     names = PAPER_CALIBRATIONS if params.effective_calibration == BEST else (params.effective_calibration,)
-    report = staged(report, _work(params, given, task, names))
-    ground = calibrated(task, plan, names, params.calibration_samples, report, fold=params.batch_norm == "folded")
-    measure = partial(answers, task, samples=params.evaluation_samples, report=report, checkpoint=checkpoint)
-    reference = measure(ground.module, stage="fp32")
-    changes = {
-        name: _change(task, measure(QuantizedModel(ground.module, plan, table), stage=name), reference)
-        for name, table in ground.tables.items()
-    }
-    best = max(changes, key=lambda name: (changes[name].accuracy, -changes[name].kl))
+    report = staged(report, _work(params, given, setup, names))
+    ground = calibrated(setup, plan, names, params.calibration_samples, report, fold=params.batch_norm == "folded")
+    reference = Answering(setup, ground.module, params.evaluation_samples)
+    models = {name: QuantizedModel(ground.module, plan, table) for name, table in ground.tables.items()}
+    comparisons = compared(reference, models, report, "evaluation", checkpoint)
+    changes = {name: Change(**change(setup.task, comparison)) for name, comparison in comparisons.items()}
+    best = max(changes, key=lambda name: (changes[name].accuracy, -changes[name].divergence))
     study = _Study(
         **replace(ground, tables={best: ground.tables[best]}).values(),
         params=params,
         reference=reference,
+        statistics=comparisons[best].reference_statistics,
         ptq=changes[best],
         calibrations=tuple(
             CalibrationScore(calibration=name, accuracy=one.accuracy, relative=one.relative)
@@ -291,8 +295,9 @@ def _fitted(study: _Study, minutes: float) -> _Study:
         kept = {"steps": np.array(max(1, int(60 * minutes / seconds)))}
         study.checkpoint.put("steps", **kept)
     steps = study.processes.agreed(int(kept["steps"]))
-    assert study.task.data.train is not None
-    given = recipe(study.params, study.task.model.architecture, len(study.task.data.train), steps)
+    train = study.setup.data.train
+    assert train is not None
+    given = recipe(study.params, study.setup.model.architecture, len(train), steps)
     return replace(study, recipe=given, batches=replace(study.batches, recipe=given))
 
 
@@ -307,23 +312,19 @@ def timed(network: nn.Module, training: Training) -> float:
     return median_seconds(loop.state.step_times)
 
 
-def _work(params: QatParams, given: QatRecipe, task: Task, names: tuple[str, ...]) -> dict[str, float]:
+def _work(params: QatParams, given: QatRecipe, setup: Setup, names: tuple[str, ...]) -> dict[str, float]:
     """The stages in forward passes; a step goes backward, too, which costs two more."""
-    evaluation = min(params.evaluation_samples, len(task.data.evaluation))
+    evaluation = min(params.evaluation_samples, len(setup.data.evaluation))
     epochs = math.ceil(given.steps / given.steps_per_epoch)
-    measuring = (epochs + 1) * (evaluation + len(task.data.calibration))
+    measuring = (epochs + 1) * (evaluation + len(setup.data.calibration))
     steps = 3.0 * given.steps * given.batch_size + measuring
-    work = {"calibration": 1.5 * min(params.calibration_samples, len(task.data.calibration)), "fp32": evaluation}
-    work |= dict.fromkeys(names, 1.5 * evaluation)
+    work = {
+        "calibration": 1.5 * min(params.calibration_samples, len(setup.data.calibration)),
+        "evaluation": (1 + 1.5 * len(names)) * evaluation,
+    }
     return work | {stage("qat"): 1.2 * steps} | ({stage("fp32"): steps} if params.control else {})
 
 
-def _change(task: Task, given: Outputs, reference: Outputs) -> Change:
-    labels = None if reference.labels is None else torch.from_numpy(reference.labels)
-    compared = compare(torch.from_numpy(given.logits), torch.from_numpy(reference.logits), labels)
-    return Change(**change(compared))
-
-
-@torch.no_grad()
-def _classes(task: Task) -> int:
-    return int(tasks.logits(task.model.module(task.example())).shape[1])
+def _taught(params: QatParams, setup: Setup) -> bool:
+    """Whether the fp32 model is learned from: where that is wanted, or there is nothing else to learn from."""
+    return params.teacher or not setup.task.learns

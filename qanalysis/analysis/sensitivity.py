@@ -14,25 +14,28 @@ from pathlib import Path
 import torch
 
 from qanalysis.analysis.measure import skipping
-from qanalysis.analysis.measure.baseline import Baseline, EvaluationBatch, measured_baseline
+from qanalysis.analysis.measure.baseline import Baseline, measured_baseline
 from qanalysis.analysis.measure.checkpoint import Checkpoint
 from qanalysis.analysis.measure.comparison import Comparison, change, compare
+from qanalysis.analysis.measure.evaluation import EvaluationBatch
 from qanalysis.analysis.measure.ground import unreached_note
 from qanalysis.analysis.measure.progress import Report, silent
 from qanalysis.analysis.measure.proxies import proxies
 from qanalysis.analysis.measure.recall import recall
-from qanalysis.analysis.measure.score import paired_interval
+from qanalysis.analysis.measure.score import change_interval
 from qanalysis.schema.digest import digest
 from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.accuracy import Rank, SensitivityMode, SensitivityParams
 from qanalysis.schema.results.sensitivity import SensitivityResult, SensitivityRow
-from qanalysis.task import logits
+from qanalysis.tasks.task import Task
 
 #: Key of the plan with all sites quantized, among the sites.
 ALL = ""
 #: A site may be called harmless from this many samples on, and only this many standard errors away from the limit: it
 #: is asked after every batch, and would pass by luck some time.
 _ENOUGH, _SURE = 256, 3.0
+#: Seconds between two tables of what is known, where intervals are made by leaving samples out.
+_TELL_EVERY = 5.0
 
 
 @dataclass
@@ -72,12 +75,12 @@ def run(params: SensitivityParams, report: Report = silent, folder: Path | None 
         steps = skipping.in_order(baseline, order, params.most_skipped, params.target)
     scores = proxies(baseline, rows) if params.proxies and params.mode == "only" else ()
     return SensitivityResult(
-        **baseline.task.cards(*unreached_note(measured.unreached), *_no_effect(measured.comparisons)),
+        **baseline.setup.cards(*unreached_note(measured.unreached), *_no_effect(measured.comparisons)),
         params=params,
         coverage=baseline.coverage,
-        metric=baseline.task.metric,
+        metric=baseline.setup.metric,
         fp32=baseline.fp32,
-        quantized=change(measured.comparisons[ALL])["accuracy"],
+        quantized=change(baseline.task, measured.comparisons[ALL])["accuracy"],
         rows=tuple(rows),
         stopped=measured.stopped,
         partial=steps,
@@ -109,17 +112,18 @@ def measure_sites(baseline: Baseline, mode: SensitivityMode, rank: Rank, harmles
         replay = baseline.replay()
         if mode == "only":
             replay.record(batch.inputs)
-            everything = whole(batch.inputs)
+            everything = baseline.task.measured(whole, batch.inputs)
         else:
             everything = replay.record(batch.inputs, whole.compute)
         outputs = {site: replay.from_site(batch.inputs, site, models[site].compute) for site in sites}
         return {
-            what: compare(logits(output), batch.reference, batch.labels)
+            what: compare(baseline.task, output, batch.reference)
             for what, output in {ALL: everything, **outputs}.items()
         }, replay.kept_bytes
 
     parts: dict[str, list[Comparison]] = {site: [] for site in (ALL, *active)}
     found = Measured({})
+    told = 0.0
     for batch in baseline.batches(f"{len(active)} sites"):
         recalled = recall(baseline.checkpoint, f"sites-{batch.index:05d}", partial(measure_batch, batch, active))
         found.seconds += recalled.seconds
@@ -128,9 +132,12 @@ def measure_sites(baseline: Baseline, mode: SensitivityMode, rank: Rank, harmles
             parts[site].append(comparison)
         found.unreached |= whole.unreached
         found.comparisons = {site: Comparison.joined(some) for site, some in parts.items()}
-        baseline.snapshot.update(**table(found.comparisons, baseline, rank, mode))
+        if baseline.task.smooth or time.monotonic() - told > _TELL_EVERY:
+            baseline.snapshot.update(**table(found.comparisons, baseline, rank, mode))
+            told = time.monotonic()
         if harmless:
-            reasons = {site: _harmless(found.comparisons[site], harmless) for site in active}
+            several = len(batch.reference.outputs) > 1
+            reasons = {site: _harmless(baseline.task, found.comparisons[site], harmless, several) for site in active}
             found.stopped.update({site: reason for site, reason in reasons.items() if reason})
             active = [site for site in active if not reasons[site]]
     return found
@@ -143,8 +150,8 @@ def table(
     everything = comparisons[ALL]
     return {
         "rows": [row.model_dump(mode="json") for row in ranked(comparisons, baseline, rank, mode)],
-        "fp32": 100 * float(everything.reference_hits.mean()),
-        "quantized": 100 * float(everything.hits.mean()),
+        "fp32": baseline.task.accuracy_of(everything.reference_statistics),
+        "quantized": baseline.task.accuracy_of(everything.statistics),
         "samples": len(everything),
     }
 
@@ -157,13 +164,15 @@ def ranked(
     With `mode` only that is the site that alone loses most, with without the one whose absence gains most.
     """
     macs = {site.name: site.macs for site in baseline.coverage.sites}
-    changes = {site: change(comparison) for site, comparison in comparisons.items() if site != ALL}
+    changes = {site: change(baseline.task, comparison) for site, comparison in comparisons.items() if site != ALL}
     sign = -1 if mode == "only" else 1
-    if rank == "kl":
-        order = sorted(changes, key=lambda site: sign * changes[site]["kl"])
+    if rank == "divergence":
+        order = sorted(changes, key=lambda site: sign * changes[site]["divergence"])
     else:  # equal accuracies, frequent with few samples, in the order of divergence
-        order = sorted(changes, key=lambda site: (-sign * changes[site]["relative"], sign * changes[site]["kl"]))
-    ties = tied([changes[site]["kl_interval" if rank == "kl" else "change_interval"] for site in order])
+        order = sorted(
+            changes, key=lambda site: (-sign * changes[site]["relative"], sign * changes[site]["divergence"])
+        )
+    ties = tied([changes[site]["divergence_interval" if rank == "divergence" else "change_interval"] for site in order])
     return [
         SensitivityRow(site=site, macs=macs[site], tie=tie, **changes[site])
         for site, tie in zip(order, ties, strict=True)
@@ -189,17 +198,21 @@ def _no_effect(comparisons: Mapping[str, Comparison]) -> tuple[str, ...]:
     if not names or len(names) == len(comparisons) - 1:
         return ()
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return (
-        f"Quantizing {names[0]}{more} changed nothing in the output that is measured: if the network has other "
-        "outputs, this says nothing about them.",
-    )
+    return (f"Quantizing {names[0]}{more} changed nothing in any output: no sample took a way on which it matters.",)
 
 
-def _harmless(comparison: Comparison, limit: float) -> str:
-    """Why a site need not be measured further; empty if it must."""
-    if len(comparison) < _ENOUGH:
+def _harmless(task: Task, comparison: Comparison, limit: float, several: bool) -> str:
+    """Why a site need not be measured further; empty if it must.
+
+    Args:
+        task: says what accuracy is.
+        comparison: of the network with the site quantized.
+        limit: points of accuracy.
+        several: whether the network has several outputs: accuracy may look at one that the site does not feed.
+    """
+    if len(comparison) < _ENOUGH or (several and comparison.same.all() and comparison.noise.any()):
         return ""
-    low, _ = paired_interval(comparison.hits, comparison.reference_hits, _SURE)
+    low, _ = change_interval(task, comparison.statistics, comparison.reference_statistics, _SURE)
     if low <= -limit:
         return ""
     return f"after {len(comparison):,} samples it loses less than {limit:g} points ({_SURE:g} standard errors away)"

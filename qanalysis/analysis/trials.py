@@ -7,13 +7,14 @@ as far as memory allows. A plan that differs from it only in some sites is then 
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from qanalysis.analysis.measure.baseline import Baseline, EvaluationBatch, measured_baseline
+from qanalysis.analysis.measure.baseline import Baseline, measured_baseline
 from qanalysis.analysis.measure.checkpoint import Checkpoint
 from qanalysis.analysis.measure.comparison import Comparison, change, compare
+from qanalysis.analysis.measure.evaluation import EvaluationBatch
 from qanalysis.analysis.measure.progress import Report, silent
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.nn.replay import Replay
@@ -24,7 +25,6 @@ from qanalysis.schema.params.accuracy import TrialsParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.results.sensitivity import Trial, TrialsResult
 from qanalysis.schema.size import fp32_bytes, plan_bytes
-from qanalysis.task import logits
 
 _LOOK_SECONDS = 0.05
 
@@ -59,12 +59,12 @@ def run(params: TrialsParams, report: Report = silent, folder: Path | None = Non
                 report("row", digest=plan.digest, refused=sentence(error))
             quiet_since = time.monotonic()
         time.sleep(_LOOK_SECONDS)
-    cards = baseline.task.cards()
+    cards = baseline.setup.cards()
     return TrialsResult(
         **cards,
         params=params,
         coverage=baseline.coverage,
-        metric=baseline.task.metric,
+        metric=baseline.setup.metric,
         fp32=baseline.fp32,
         rows=tuple(rows.values()),
         fp32_bytes=fp32_bytes(cards["model"].parameters),
@@ -77,8 +77,8 @@ class Trials:
 
     def __init__(self, baseline: Baseline) -> None:
         self._baseline = baseline
-        self._recorded: list[tuple[EvaluationBatch, Replay, torch.Tensor]] = []
-        parameters = baseline.task.model.module.parameters()
+        self._recorded: list[tuple[EvaluationBatch, Replay, Any]] = []
+        parameters = baseline.setup.model.module.parameters()
         self._parameters = sum(parameter.numel() for parameter in parameters)
         self._record()
 
@@ -93,16 +93,16 @@ class Trials:
         baseline = self._baseline
         plan.check([site.name for site in baseline.coverage.sites])
         differs = {site.name for site in baseline.coverage.sites if plan.at(site.name) != baseline.plan.at(site.name)}
-        model = QuantizedModel(baseline.task.model.module, plan, self._ranges(plan, differs), baseline.weights)
+        model = QuantizedModel(baseline.setup.model.module, plan, self._ranges(plan, differs), baseline.weights)
         floats = baseline.float_sites(plan)
         first = None
         parts = []
         for batch, replay, recorded in self._recorded:
             first = next((site for site in replay.sites if site in differs), None)
-            output = recorded if first is None else logits(replay.from_site(batch.inputs, first, model.compute))
-            parts.append(compare(output, batch.reference, batch.labels))
+            output = recorded if first is None else replay.from_site(batch.inputs, first, model.compute)
+            parts.append(compare(baseline.task, output, batch.reference))
         return Trial(
-            **change(Comparison.joined(parts)),
+            **change(baseline.task, Comparison.joined(parts)),
             plan=plan,
             digest=plan.digest,
             int8_mac_share=baseline.int8_mac_share(plan),
@@ -118,8 +118,8 @@ class Trials:
         batches = list(baseline.batches("samples"))
         each = baseline.memory_bytes // max(len(batches), 1)
         for batch in batches:
-            replay = Replay(baseline.task.model.module, each)
-            self._recorded.append((batch, replay, logits(replay.record(batch.inputs, whole.compute))))
+            replay = baseline.replay(each)
+            self._recorded.append((batch, replay, replay.record(batch.inputs, whole.compute)))
 
     def _ranges(self, plan: Plan, differs: set[str]) -> RangeTable:
         """The baseline's ranges, and those of the sites at which this plan does something else."""

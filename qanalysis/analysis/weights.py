@@ -6,12 +6,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from qanalysis import task as tasks
+from qanalysis import setup as setups
+from qanalysis.analysis.measure.evaluation import Answering, compared
 from qanalysis.analysis.measure.progress import Report, silent
-from qanalysis.analysis.measure.score import answers, paired_interval, score
+from qanalysis.analysis.measure.score import change_interval, score
 from qanalysis.nn.fold import fold_batch_norm
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.nn.sites import Call, SiteMode
+from qanalysis.nn.structure import CallModel, Inputs, call_model
 from qanalysis.numerics.change import relative
 from qanalysis.schema.params.accuracy import WeightsParams
 from qanalysis.schema.plan import Granularity, Plan
@@ -27,13 +29,11 @@ def run(params: WeightsParams, report: Report = silent, folder: Path | None = No
         ValueError: with one sentence, for bad names, files or data.
     """
     start = time.perf_counter()
-    task = tasks.load(params)
-    example = task.example()
-    folded = fold_batch_norm(task.model.module, example)
-    modules = {False: task.model.module} | ({True: folded.model} if folded.pairs else {})
-    reference = answers(task, task.model.module, params.evaluation_samples, report, "fp32")
-    fp32 = score(reference.hits(reference)).accuracy
-    rows = []
+    setup = setups.load(params)
+    task, example = setup.task, setup.example()
+    folded = fold_batch_norm(setup.model.module, example, task.call)
+    modules = {False: setup.model.module} | ({True: folded.model} if folded.pairs else {})
+    models = {}
     for is_folded, module in modules.items():
         for granularity in GRANULARITIES:
             plan = Plan(
@@ -42,53 +42,59 @@ def run(params: WeightsParams, report: Report = silent, folder: Path | None = No
                 weight_granularity=granularity,
                 parts="weights",
             )
-            stage = granularity + (", folded" if is_folded else "")
-            given = answers(task, QuantizedModel(module, plan), params.evaluation_samples, report, stage)
-            hits = given.hits(reference)
-            measured = score(hits)
-            row = WeightsRow(
-                granularity=granularity,
-                folded=is_folded,
-                accuracy=measured.accuracy,
-                relative=relative(measured.accuracy, fp32),
-                standard_error=measured.standard_error,
-                accuracy_interval=measured.accuracy_interval,
-                change_interval=paired_interval(hits, reference.hits(reference)),
-            )
-            report("row", **row.model_dump())
-            rows.append(row)
+            models[granularity, is_folded] = QuantizedModel(module, plan)
+    fp32 = Answering(setup, setup.model.module, params.evaluation_samples, memory_bytes=0)
+    named = {f"{granularity}{', folded' * is_folded}": model for (granularity, is_folded), model in models.items()}
+    comparisons = compared(fp32, named, report, "evaluation")
+    accuracy = task.accuracy_of(next(iter(comparisons.values())).reference_statistics)
+    rows = []
+    for (granularity, is_folded), comparison in zip(models, comparisons.values(), strict=True):
+        measured = score(task, comparison.statistics)
+        row = WeightsRow(
+            granularity=granularity,
+            folded=is_folded,
+            accuracy=measured.accuracy,
+            relative=relative(measured.accuracy, accuracy),
+            standard_error=measured.standard_error,
+            accuracy_interval=measured.accuracy_interval,
+            change_interval=change_interval(task, comparison.statistics, comparison.reference_statistics),
+        )
+        report("row", **row.model_dump())
+        rows.append(row)
     return WeightsResult(
-        **task.cards(),
+        **setup.cards(),
         params=params,
-        metric=task.metric,
-        fp32=fp32,
+        metric=setup.metric,
+        fp32=accuracy,
         rows=tuple(rows),
-        channels=_channels(task.model.module, folded.model if folded.pairs else None, example),
+        channels=_channels(setup.model.module, folded.model if folded.pairs else None, example, task.call),
         folded_pairs=len(folded.pairs),
         seconds=time.perf_counter() - start,
     )
 
 
-def _channels(module: nn.Module, folded: nn.Module | None, example: torch.Tensor) -> tuple[ChannelStatistics, ...]:
-    after = channel_extents(folded, example) if folded is not None else {}
+def _channels(
+    module: nn.Module, folded: nn.Module | None, example: Inputs, call: CallModel
+) -> tuple[ChannelStatistics, ...]:
+    after = channel_extents(folded, example, call) if folded is not None else {}
     return tuple(
         ChannelStatistics(site=site, amax=amax, folded_amax=after.get(site))
-        for site, amax in channel_extents(module, example).items()
+        for site, amax in channel_extents(module, example, call).items()
     )
 
 
 @torch.no_grad()
-def channel_extents(module: nn.Module, example: torch.Tensor) -> dict[str, tuple[float, ...]]:
+def channel_extents(module: nn.Module, example: Inputs, call: CallModel = call_model) -> dict[str, tuple[float, ...]]:
     """Largest magnitude of each output channel of every weight, by site."""
     extents: dict[str, tuple[float, ...]] = {}
 
-    def note(call: Call) -> torch.Tensor:
-        weight = call.operands.get("weight")
-        if weight is not None and call.channel_axis is not None:
-            axes = [axis for axis in range(weight.ndim) if axis != call.channel_axis % weight.ndim]
-            extents[call.site] = tuple(float(v) for v in weight.abs().amax(axes))
-        return call.compute()
+    def note(met: Call) -> torch.Tensor:
+        weight = met.operands.get("weight")
+        if weight is not None and met.channel_axis is not None:
+            axes = [axis for axis in range(weight.ndim) if axis != met.channel_axis % weight.ndim]
+            extents[met.site] = tuple(float(v) for v in weight.abs().amax(axes))
+        return met.compute()
 
     with SiteMode(module, note):
-        module(example)
+        call(module, example)
     return extents

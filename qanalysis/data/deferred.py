@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from qanalysis.data.split import Batch, Split
+from qanalysis.data.split import Batch, Collate, Split
 
 
 class DeferredSplit:
@@ -28,6 +28,10 @@ class DeferredSplit:
     def reordered(self, positions: NDArray[np.int64]) -> Split:
         """See `Split.reordered`; loads the samples."""
         return self._split.reordered(positions)
+
+    def collated(self, collate: Collate) -> "DeferredSplit":
+        """See `Split.collated`."""
+        return DeferredSplit(self._count, lambda: self._split.collated(collate))
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
         """See `Split.pixels`."""

@@ -1,8 +1,8 @@
 """Data with its three splits and what is known about it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from qanalysis.data.split import Split
+from qanalysis.data.split import Collate, Split
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +20,7 @@ class LoadedData:
         warnings: sentences for the user, e.g. that a normalisation was assumed.
         images: whether samples are pictures, which stay what they are when they are mirrored and shifted.
         labels: number of classes as the labels have it, one more than the largest; None where it is not known.
+        task: what its targets are for, a key of `schema.tasks.TASKS`; empty where they do not say.
     """
 
     name: str
@@ -32,3 +33,10 @@ class LoadedData:
     warnings: tuple[str, ...] = ()
     images: bool = False
     labels: int | None = None
+    task: str = ""
+
+    def collated(self, collate: Collate) -> "LoadedData":
+        """The same data, whose samples are put together by a task's function where they have none of their own."""
+        parts = {name: getattr(self, name) for name in ("calibration", "evaluation", "train")}
+        given = {name: split.collated(collate) for name, split in parts.items() if split is not None}
+        return replace(self, **given)

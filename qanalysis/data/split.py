@@ -4,7 +4,7 @@ import copy
 import struct
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any, Protocol, runtime_checkable
@@ -14,10 +14,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from qanalysis.nn.structure import in_channels_last, leaves, mapped, shapes
 from qanalysis.schema.errors import UserError
 
-Batch = tuple[torch.Tensor, torch.Tensor | None]
-Sample = tuple[torch.Tensor, int | None]
+#: Inputs and targets of some samples, as a task's `collate` makes them; targets are None where there are none.
+Batch = tuple[Any, Any]
+Sample = tuple[Any, Any]
+Collate = Callable[[Sequence[Sample]], Batch]
 
 UNREADABLE = (OSError, EOFError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
 """What Pillow and file formats raise on a broken file; anything else is a mistake in a dataset's code."""
@@ -35,7 +38,8 @@ class Split(Protocol):
         """The first `limit` readable samples (all by default) in the split's order, `batch_size` at a time.
 
         Yields:
-            inputs `(N, C, H, W)`, normalised float32 in channels_last layout, and int64 labels `(N,)`, or None.
+            inputs and targets. Images are `(N, C, H, W)`, normalised float32 in channels_last layout, or a list of
+            `(C, H, W)`; class numbers are int64 `(N,)`; targets are None where there are none.
 
         Raises:
             UserError: if `batch_size` or `limit` is under 1, or not a single sample can be read.
@@ -44,6 +48,10 @@ class Split(Protocol):
 
     def reordered(self, positions: NDArray[np.int64]) -> "Split":
         """The samples at these positions of this split, in this order."""
+        ...
+
+    def collated(self, collate: Collate) -> "Split":
+        """The same samples, put together by this function where the split has none of its own."""
         ...
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
@@ -72,7 +80,7 @@ class ArraySplit:
     def __init__(
         self,
         images: NDArray[np.uint8],
-        labels: NDArray[np.integer] | None,
+        labels: NDArray[Any] | None,
         mean: Sequence[float],
         std: Sequence[float],
         order: NDArray[np.int64] | None = None,
@@ -81,7 +89,7 @@ class ArraySplit:
 
         Args:
             images: uint8 `(N, H, W, C)`, or `(N, H, W)` for one channel.
-            labels: `(N,)`, or None.
+            labels: `(N,)` class numbers, or targets of any form `(N, …)`; or None.
             mean: per channel, on pixels in [0, 1].
             std: per channel, likewise.
             order: positions in `images`, if not all of them one after the other.
@@ -118,6 +126,10 @@ class ArraySplit:
         chosen._order = self._order[positions]
         return chosen
 
+    def collated(self, collate: Collate) -> "ArraySplit":
+        """See `Split.collated`: an array is a batch as it is."""
+        return self
+
     def pixels(self, index: int) -> NDArray[np.uint8]:
         """See `Split.pixels`; one channel is shown grey, of more than three the first three."""
         image = self._images[self._order[index]]
@@ -133,7 +145,10 @@ class ArraySplit:
         values -= self._mean
         values /= self._std
         inputs = torch.from_numpy(values).permute(0, 3, 1, 2)  # memory stays (N, H, W, C): channels_last
-        return inputs, None if self._labels is None else torch.from_numpy(self._labels[index].astype(np.int64))
+        if self._labels is None:
+            return inputs, None
+        targets = self._labels[index]
+        return inputs, torch.from_numpy(targets.astype(np.float32 if targets.dtype.kind == "f" else np.int64))
 
 
 class DatasetSplit:
@@ -148,6 +163,8 @@ class DatasetSplit:
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         name: Callable[[int], str] = "sample {}".format,
+        collate: Collate | None = None,
+        by_size: bool = False,
     ) -> None:
         """Takes the samples as the dataset gives them.
 
@@ -159,12 +176,16 @@ class DatasetSplit:
             mean: with which inputs were normalised, to show them as pixels; if unknown, they are stretched to 0-255.
             std: likewise.
             name: what to call the sample at a position of the dataset when it cannot be read.
+            collate: makes a batch of samples; that of the task if not given.
+            by_size: whether a batch ends where an image of another size follows, so that none has to be padded.
         """
         self._dataset = dataset
         self._order = range(len(dataset)) if order is None else [int(position) for position in order]
         self._workers = workers
         self._mean, self._std = mean, std
         self._name = name
+        self._collate = collate
+        self._by_size = by_size
         self._unreadable: dict[int, str] = {}
 
     def __len__(self) -> int:
@@ -181,15 +202,23 @@ class DatasetSplit:
         chosen._order = [int(self._order[position]) for position in positions]
         return chosen
 
+    def collated(self, collate: Collate) -> "DatasetSplit":
+        """See `Split.collated`; what could not be read is noted with this split, too."""
+        if self._collate is not None:
+            return self
+        chosen = copy.copy(self)
+        chosen._collate = collate
+        return chosen
+
     def pixels(self, index: int) -> NDArray[np.uint8]:
         """See `Split.pixels`: what the model is given, so resized and cropped."""
         position = self._order[index]
         sample = self._read(position)
         if sample is None:
             raise UserError(f"{self._name(position)} could not be read ({self._unreadable[position]}).")
+        if not isinstance(sample[0], torch.Tensor) or sample[0].ndim != 3:
+            raise UserError(f"{self._name(position)} is no image (C, H, W): it is {shapes(sample[0])}.")
         image = sample[0].to(torch.float32)
-        if image.ndim != 3:
-            raise UserError(f"{self._name(position)} is no image (C, H, W): its shape is {tuple(image.shape)}.")
         if self._mean is not None and self._std is not None:
             image = image * torch.tensor(self._std).view(-1, 1, 1) + torch.tensor(self._mean).view(-1, 1, 1)
         else:
@@ -220,17 +249,23 @@ class DatasetSplit:
         batch: list[Sample] = []
         empty = True
         for sample in self._samples(limit, ahead=2 * batch_size):
+            if batch and self._by_size and _apart(batch[-1], sample):
+                yield self._together(batch)
+                batch, empty = [], False
             batch.append(sample)
             if len(batch) == batch_size:
-                yield _stacked(batch)
+                yield self._together(batch)
                 batch, empty = [], False
         if batch:
-            yield _stacked(batch)
+            yield self._together(batch)
         elif empty:
             position = next(position for position in self._order if position in self._unreadable)
             reason = self._unreadable[position]  # of the first in the split's order, whichever thread met one first
             which = "The only sample cannot" if len(self) == 1 else f"None of the {len(self):,} samples could"
             raise UserError(f"{which} be read; the first is {self._name(position)} ({reason}).")
+
+    def _together(self, batch: list[Sample]) -> Batch:
+        return together(batch) if self._collate is None else self._collate(batch)
 
     def _samples(self, limit: int, ahead: int) -> Iterator[Sample]:
         """The first `limit` readable samples in order, read ahead by the workers; never more than are asked for."""
@@ -269,25 +304,70 @@ class DatasetSplit:
             return None
         except Exception as error:
             raise UserError(f"{self._name(position)} failed in the dataset: {type(error).__name__}: {error}") from error
-        has_target = isinstance(item, tuple | list) and len(item) == 2
-        value, target = item if has_target else (item, None)
-        if isinstance(value, np.ndarray):
-            value = torch.from_numpy(value)
-        if not isinstance(value, torch.Tensor) or value.dtype == torch.uint8:
-            kind = "uint8" if isinstance(value, torch.Tensor) else type(value).__name__
+        value, target = item if isinstance(item, tuple | list) and len(item) == 2 else (item, None)
+        return self._input(value, position), _target(target)
+
+    def _input(self, value: Any, position: int) -> Any:
+        """What the model is given: tensors, those of real numbers in float32, in whatever they are packed.
+
+        Raises:
+            UserError: if there is something else, or a tensor of bytes, which is not normalised.
+        """
+        value = _as_tensors(value)
+        found = [tensor for _, tensor in leaves(value)]
+        if not found or any(tensor.dtype == torch.uint8 for tensor in found):
+            kind = "uint8" if found else type(value).__name__
             raise UserError(
-                f"a dataset must give (input, target) or input, with inputs that are float tensors (C, H, W), "
-                f"but {self._name(position)} is {kind}; convert and normalise it in the dataset's transform."
+                "a dataset must give (input, target) or input, with inputs that are float tensors (C, H, W), or tuples "
+                f"or dictionaries of tensors, but {self._name(position)} is {kind}; convert and normalise it in the "
+                "dataset's transform."
             )
-        value = value.to(torch.float32) if value.is_floating_point() else value
-        try:
-            label = None if target is None else int(target)
-            good = label is None or (bool(label == target) and 0 <= label < 2**31)
-        except (TypeError, ValueError, RuntimeError, OverflowError):
-            label, good = None, False
-        if not good:
-            raise UserError(f"targets must be class numbers, but that of {self._name(position)} is {target!r:.80}.")
-        return value, label
+        return mapped(lambda tensor: tensor.to(torch.float32) if tensor.is_floating_point() else tensor, value)
+
+
+def _as_tensors(value: Any) -> Any:
+    """Arrays and numbers in an input as tensors."""
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value)
+    if isinstance(value, Mapping):
+        return {key: _as_tensors(entry) for key, entry in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_as_tensors(entry) for entry in value)
+    return value
+
+
+def _target(target: Any) -> Any:
+    """A target: class numbers as `int`, arrays as tensors, anything else as it is.
+
+    Raises:
+        UserError: for a class number that is none.
+    """
+    if isinstance(target, np.ndarray):
+        target = torch.from_numpy(target)
+    scalar = isinstance(target, torch.Tensor) and target.ndim == 0
+    if not scalar and not isinstance(target, int | float | np.number | str | bytes):
+        return target
+    try:
+        label = int(target)
+        good = bool(label == target) and 0 <= label < 2**31
+        real = good or float(target) == float(target)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        good = real = False
+    if not good and not (real and not isinstance(target, int)):
+        raise UserError(f"targets must be class numbers or real numbers, but there is {target!r:.80}.")
+    return label if good and not _is_real(target) else float(target)
+
+
+def _is_real(target: Any) -> bool:
+    """Whether a number has a type for real numbers: 2.0 among values that are learned is no class."""
+    return isinstance(target, float | np.floating) or (isinstance(target, torch.Tensor) and target.is_floating_point())
+
+
+def _apart(one: Sample, other: Sample) -> bool:
+    """Whether images of different sizes follow one another: they are not padded to one batch."""
+    first, second = one[0], other[0]
+    tensors = isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor)
+    return tensors and first.ndim == second.ndim == 3 and first.shape != second.shape
 
 
 def _end(count: int, batch_size: int, limit: int | None) -> int:
@@ -301,15 +381,45 @@ def _end(count: int, batch_size: int, limit: int | None) -> int:
     return count if limit is None else min(count, limit)
 
 
-def _stacked(samples: list[Sample]) -> Batch:
-    shapes = {tuple(value.shape) for value, _ in samples}
-    if len(shapes) > 1:
-        first, second = sorted(shapes)[:2]
-        raise UserError(f"inputs must have one shape, but some are {first}, others {second}; resize them alike.")
-    inputs = torch.stack([value for value, _ in samples])
-    if inputs.ndim == 4:
-        inputs = inputs.contiguous(memory_format=torch.channels_last)
-    targets = [target for _, target in samples if target is not None]
-    if targets and len(targets) < len(samples):
+def together(samples: Sequence[Sample]) -> Batch:
+    """Samples as one batch, each shape once.
+
+    Raises:
+        UserError: if samples have different shapes, or only some have a target.
+    """
+    inputs = stacked([value for value, _ in samples], "inputs")
+    targets = [target for _, target in samples]
+    if all(target is None for target in targets):
+        return in_channels_last(inputs), None
+    if any(target is None for target in targets):
         raise UserError("either all samples or none must have a target.")
-    return inputs, torch.tensor(targets, dtype=torch.int64) if targets else None
+    return in_channels_last(inputs), stacked(targets, "targets")
+
+
+def stacked(values: Sequence[Any], what: str) -> Any:
+    """Values of single samples as those of a batch.
+
+    Raises:
+        UserError: if their shapes differ.
+    """
+    first = values[0]
+    if isinstance(first, Mapping):
+        return {key: stacked([value[key] for value in values], what) for key in first}
+    if isinstance(first, tuple):
+        return tuple(stacked(list(entries), what) for entries in zip(*values, strict=True))
+    if isinstance(first, np.ndarray):
+        return stacked([torch.from_numpy(value) for value in values], what)
+    if isinstance(first, torch.Tensor):
+        different = {tuple(value.shape) for value in values}
+        if len(different) > 1:
+            one, other = sorted(different)[:2]
+            raise UserError(
+                f"{what} must have one shape, but some are {one}, others {other}; resize them alike, or give a task "
+                "whose collate puts them together."
+            )
+        return torch.stack(list(values))
+    if isinstance(first, bool | int | np.integer):
+        return torch.tensor([int(value) for value in values])
+    if isinstance(first, float | np.floating):
+        return torch.tensor([float(value) for value in values])
+    return list(values)

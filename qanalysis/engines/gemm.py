@@ -14,10 +14,11 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from qanalysis.engines.export.trace import INPUT, OPSET, OUTPUT
+from qanalysis.engines.export.trace import OPSET
 from qanalysis.engines.process import EngineProcess
 from qanalysis.engines.protocol import Precision, Source
 
+INPUT, OUTPUT = "input", "product"
 SIZES = (128, 256, 512, 1024, 2048)
 _BANDWIDTH_BYTES = 2**28
 _ROUNDS = 3

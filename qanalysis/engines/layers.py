@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import onnx
 
 from qanalysis.engines.export.graph import Network
-from qanalysis.engines.export.trace import INPUT
 from qanalysis.engines.protocol import LayerTime
 
 #: What is put around a tensor's name where its memory layout changes: `…_abcd_acdb_<consumer>`.
@@ -113,7 +112,7 @@ def _sources(tensor: str, outputs: Mapping[str, str], producers: Mapping[str, on
     pending = [tensor]
     while pending:
         name = pending.pop()
-        if name in seen or name == INPUT:
+        if name in seen:
             continue
         seen.add(name)
         if name in outputs:

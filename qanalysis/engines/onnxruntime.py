@@ -11,11 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from qanalysis.engines.openvino import timed
-from qanalysis.engines.protocol import Compiled, Inputs, LayerTime, Precision, Source, one_sentence
+from qanalysis.engines.protocol import Arrays, Compiled, LayerTime, Precision, Source, fed, one_sentence
 
 _INTEGER = ("QLinear", "ConvInteger", "MatMulInteger", "QGemm", "QAttention")
 _PRODUCTS = ("Conv", "Gemm", "MatMul", "Attention", "Einsum")
@@ -76,23 +73,27 @@ class _Network:
             except Exception as error:  # the runtime's own types are not public
                 raise RuntimeError(str(error)) from error
 
-    def run(self, inputs: Inputs) -> NDArray[np.float32]:
+    def run(self, inputs: Arrays) -> Arrays:
         with one_sentence("ONNX Runtime", self._source):
-            return np.asarray(self._session.run(None, {self._session.get_inputs()[0].name: inputs})[0])
+            names = [port.name for port in self._session.get_outputs()]
+            return dict(zip(names, self._session.run(names, self._fed(inputs)), strict=True))
 
-    def latency(self, inputs: Inputs, seconds: float) -> list[float]:
+    def latency(self, inputs: Arrays, seconds: float) -> list[float]:
         with one_sentence("ONNX Runtime", self._source):
-            name = self._session.get_inputs()[0].name
-            self._session.run(None, {name: inputs})
-            return timed(lambda: self._session.run(None, {name: inputs}), seconds)
+            given = self._fed(inputs)
+            self._session.run(None, given)
+            return timed(lambda: self._session.run(None, given), seconds)
 
-    def per_layer(self, inputs: Inputs, repeats: int) -> tuple[LayerTime, ...]:
+    def _fed(self, inputs: Arrays) -> Arrays:
+        return fed(inputs, [port.name for port in self._session.get_inputs()])
+
+    def per_layer(self, inputs: Arrays, repeats: int) -> tuple[LayerTime, ...]:
         best: dict[str, float] = {}
         kinds: dict[str, str] = {}
         with tempfile.TemporaryDirectory() as folder:
             session = self._made(str(Path(folder) / "profile"))
             for _ in range(repeats):
-                session.run(None, {session.get_inputs()[0].name: inputs})
+                session.run(None, self._fed(inputs))
             events = json.loads(Path(session.end_profiling()).read_text())
         for event in events:
             if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
@@ -105,8 +106,7 @@ class _Network:
 
     def int8_layers(self) -> frozenset[str]:
         """From a profile: only what ran is told."""
-        example = np.zeros((self._source.batch, *self._source.shape), self._source.dtype)
-        return frozenset(layer.name for layer in self.per_layer(example, 1) if layer.precision == "int8")
+        return frozenset(layer.name for layer in self.per_layer(self._source.inputs, 1) if layer.precision == "int8")
 
 
 def _precision(kind: str) -> str:

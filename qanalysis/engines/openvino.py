@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from qanalysis.engines.protocol import Compiled, Inputs, LayerTime, Precision, Source, one_sentence
+from qanalysis.engines.protocol import Arrays, Compiled, LayerTime, Precision, Source, fed, one_sentence, rows
 
 _PRECISIONS = {"i8": "int8", "u8": "int8", "f32": "fp32", "bf16": "bf16", "f16": "fp16"}
 
@@ -90,28 +89,36 @@ class _Network:
         self._core = openvino.Core()
         with one_sentence("OpenVINO", source):
             self._model = self._core.read_model(source.path)
-            self._model.reshape([source.batch, *source.shape])
+            self._names = [port.get_any_name() for port in self._model.inputs]
+            shapes = {name: value.shape for name, value in fed(source.inputs, self._names).items()}
+            self._model.reshape(shapes)
             self._compiled = self._core.compile_model(self._model, "CPU", self._config)
             self._request = self._compiled.create_infer_request()
-        self._dynamic: Any = None
+        self._requests: dict[Any, Any] = {tuple(sorted(shapes.items())): self._request}
 
-    def run(self, inputs: Inputs) -> NDArray[np.float32]:
-        if len(inputs) != self._source.batch:
-            return self._run_other(inputs)
+    def run(self, inputs: Arrays) -> Arrays:
+        given = fed(inputs, self._names)
+        if rows(given) < self._source.batch:
+            return self._run_fewer(given)
         with one_sentence("OpenVINO", self._source):
-            self._request.infer([inputs], share_inputs=True)
-            return np.array(self._request.get_output_tensor().data)
+            request = self._request_for({name: value.shape for name, value in given.items()})
+            request.infer(given, share_inputs=True)
+            outputs = self._compiled.outputs
+            return {
+                port.get_any_name(): np.array(request.get_output_tensor(number).data)
+                for number, port in enumerate(outputs)
+            }
 
-    def latency(self, inputs: Inputs, seconds: float) -> list[float]:
+    def latency(self, inputs: Arrays, seconds: float) -> list[float]:
         with one_sentence("OpenVINO", self._source):
-            self._request.infer([inputs])
+            self._request.infer(fed(inputs, self._names))
             return timed(self._request.infer, seconds)  # inputs stay in the request
 
-    def per_layer(self, inputs: Inputs, repeats: int) -> tuple[LayerTime, ...]:
+    def per_layer(self, inputs: Arrays, repeats: int) -> tuple[LayerTime, ...]:
         with one_sentence("OpenVINO", self._source):
             compiled = self._core.compile_model(self._model, "CPU", self._config | {"PERF_COUNT": True})
             request = compiled.create_infer_request()
-            request.infer([inputs])
+            request.infer(fed(inputs, self._names))
             best: dict[str, float] = {}
             kinds: dict[str, tuple[str, str]] = {}
             for _ in range(repeats):
@@ -140,10 +147,22 @@ class _Network:
                 found.update(filter(None, about.get("originalLayersNames", "").split(",")))
         return frozenset(found)
 
-    def _run_other(self, inputs: Inputs) -> NDArray[np.float32]:
-        """The last batch of a data set is smaller."""
-        padded = np.concatenate([inputs, np.zeros((self._source.batch - len(inputs), *inputs.shape[1:]), inputs.dtype)])
-        return self.run(padded)[: len(inputs)]
+    def _run_fewer(self, inputs: Arrays) -> Arrays:
+        """The last batch of a data set is smaller: the last sample fills it up."""
+        count = rows(inputs)
+        missing = self._source.batch - count
+        padded = {name: np.concatenate([value, value[-1:].repeat(missing, 0)]) for name, value in inputs.items()}
+        return {name: value[:count] for name, value in self.run(padded).items()}
+
+    def _request_for(self, shapes: dict[str, tuple[int, ...]]) -> Any:
+        """A request for inputs of these shapes; for sizes other than the benchmark's the network is compiled again."""
+        key = tuple(sorted(shapes.items()))
+        if key not in self._requests:
+            model = self._core.read_model(self._source.path)
+            model.reshape(shapes)
+            compiled = self._core.compile_model(model, "CPU", self._config)
+            self._requests = {key: compiled.create_infer_request()}  # of the last size only
+        return self._requests[key]
 
 
 def timed(call: Any, seconds: float) -> list[float]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qanalysis.engines.protocol import Inputs, LayerTime, Source
+from qanalysis.engines.protocol import Arrays, LayerTime, Source, rows
 from qanalysis.engines.registry import ENGINES
 from qanalysis.schema.errors import UserError
 
@@ -77,15 +77,21 @@ class EngineProcess:
                     continue
         self._folder.cleanup()
 
-    def run(self, inputs: Inputs) -> NDArray[np.float32]:
-        """Logits `(N, classes)` for inputs `(N, …)` of any number, a batch at a time."""
-        parts = []
-        given, outputs = Path(self._folder.name) / "inputs.npy", Path(self._folder.name) / "outputs.npy"
-        for start in range(0, len(inputs), self.source.batch):
-            np.save(given, inputs[start : start + self.source.batch])
+    def run(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
+        """The first output `(N, …)` for one input `(N, …)` of any number of samples, a batch at a time."""
+        return next(iter(self.outputs({"input": inputs}).values()))
+
+    def outputs(self, inputs: Arrays) -> Arrays:
+        """All outputs by name, for inputs by name, of any number of samples, a batch at a time."""
+        parts: list[Arrays] = []
+        given, outputs = Path(self._folder.name) / "inputs.npz", Path(self._folder.name) / "outputs.npz"
+        for start in range(0, rows(inputs), self.source.batch):
+            some = {name: values[start : start + self.source.batch] for name, values in inputs.items()}
+            np.savez(given, allow_pickle=False, **some)
             self._ask("run", inputs=str(given), outputs=str(outputs))
-            parts.append(np.load(outputs))
-        return np.concatenate(parts)
+            with np.load(outputs, allow_pickle=False) as answered:
+                parts.append({name: answered[name] for name in answered.files})
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def latency(self, seconds: float) -> list[float]:
         """Times of single inferences in ms on random inputs."""

@@ -1,6 +1,6 @@
 """Protocol: what every engine can be asked, so that a benchmark treats all of them alike."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from qanalysis.schema.errors import UserError
 
 Precision = Literal["fp32", "bf16", "fp16", "int8", "int8+bf16"]
-Inputs = NDArray[Any]
+#: Inputs or outputs by name; of a network with one input the name does not matter.
+Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,13 @@ class Source:
         model: name of the model, for engines that take PyTorch's own.
         precision: what is asked for; with int8 the file says which layers, and what follows the plus is for the rest.
         batch: samples of one inference.
-        shape: of one sample.
+        shape: of one sample, where there is one input.
         threads: of the engine; 0 takes all cores.
         device: `cpu` or `cuda:N`.
-        dtype: NumPy's name of the inputs' type.
+        dtype: NumPy's name of the input's type.
+        example: an `.npz` file with inputs of a few samples by name; needed where there are several, or where what they
+            hold matters (ids).
+        task: name of the task, for engines that take PyTorch's own models: it says what of them is run.
     """
 
     path: str
@@ -38,14 +42,19 @@ class Source:
     threads: int = 0
     device: str = "cpu"
     dtype: str = "float32"
+    example: str = ""
+    task: str = ""
 
     @property
-    def inputs(self) -> NDArray[Any]:
-        """Inputs to time on: normally distributed; of integers zeros, which are an id in any vocabulary."""
+    def inputs(self) -> Arrays:
+        """Inputs to time on: those of the example; else normally distributed, and of integers zeros."""
+        if self.example:
+            with np.load(self.example, allow_pickle=False) as given:
+                return {name: np.resize(given[name], (self.batch, *given[name].shape[1:])) for name in given.files}
         shape = (self.batch, *self.shape)
         if not np.issubdtype(np.dtype(self.dtype), np.floating):
-            return np.zeros(shape, self.dtype)
-        return np.random.default_rng(0).standard_normal(shape, np.float32).astype(self.dtype)
+            return {"input": np.zeros(shape, self.dtype)}
+        return {"input": np.random.default_rng(0).standard_normal(shape, np.float32).astype(self.dtype)}
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> "Source":
@@ -81,15 +90,15 @@ class LayerTime:
 class Compiled(Protocol):
     """A network ready to run."""
 
-    def run(self, inputs: Inputs) -> NDArray[np.float32]:
-        """Logits `(batch, classes)`."""
+    def run(self, inputs: Arrays) -> Arrays:
+        """Outputs by name, for inputs of a batch or less."""
         ...
 
-    def latency(self, inputs: Inputs, seconds: float) -> list[float]:
+    def latency(self, inputs: Arrays, seconds: float) -> list[float]:
         """Times of single inferences in ms, one after the other for about so many seconds; at least one."""
         ...
 
-    def per_layer(self, inputs: Inputs, repeats: int) -> tuple[LayerTime, ...]:
+    def per_layer(self, inputs: Arrays, repeats: int) -> tuple[LayerTime, ...]:
         """Time of every step; empty where the engine does not tell."""
         ...
 
@@ -150,3 +159,21 @@ def one_sentence(engine: str, source: Source) -> Iterator[None]:
                 f"{engine} has not enough memory for batch {source.batch} in {source.precision}: use a smaller batch."
             ) from error
         raise UserError(f"{engine} cannot execute the network in {source.precision}: {text[:300]}") from error
+
+
+def fed(inputs: Arrays, names: Sequence[str]) -> Arrays:
+    """Inputs under the names that a network has for them.
+
+    Raises:
+        ValueError: if they are others.
+    """
+    if len(inputs) == len(names) == 1:
+        return {names[0]: next(iter(inputs.values()))}
+    if set(inputs) != set(names):
+        raise ValueError(f"the network takes {', '.join(names)}, but was given {', '.join(inputs)}")
+    return {name: inputs[name] for name in names}
+
+
+def rows(inputs: Arrays) -> int:
+    """Number of samples."""
+    return len(next(iter(inputs.values())))

@@ -6,11 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from qanalysis.engines.openvino import timed
-from qanalysis.engines.protocol import Compiled, Inputs, LayerTime, Precision, Source, one_sentence
+from qanalysis.engines.protocol import Arrays, Compiled, LayerTime, Precision, Source, one_sentence
 
 Mode = Literal["eager", "compiled"]
 
@@ -63,19 +60,19 @@ class _Network:
         with one_sentence("PyTorch", source):
             module = models.load(source.model).module.eval()
             module = in_channels_last(module.to(self._device, self._type))
-            self._network: Callable[[torch.Tensor], Any] = module
+            run = _part(source, module)
+            self._network: Callable[[Any], Any] = lambda given: run(module, given)
             if mode == "compiled":
-                self._network = torch.compile(module)
+                self._network = torch.compile(self._network)
 
-    def run(self, inputs: Inputs) -> NDArray[np.float32]:
+    def run(self, inputs: Arrays) -> Arrays:
         import torch
 
         with one_sentence("PyTorch", self._source), torch.inference_mode():
-            from qanalysis.nn.scores import class_scores
+            outputs = self._network(self._given(inputs))
+            return {name: value.float().cpu().numpy() for name, value in outputs.items()}
 
-            return np.asarray(class_scores(self._network(self._given(inputs))).float().cpu().numpy())
-
-    def latency(self, inputs: Inputs, seconds: float) -> list[float]:
+    def latency(self, inputs: Arrays, seconds: float) -> list[float]:
         import torch
 
         given = self._given(inputs)
@@ -89,14 +86,38 @@ class _Network:
             once()
             return timed(once, seconds)
 
-    def per_layer(self, inputs: Inputs, repeats: int) -> tuple[LayerTime, ...]:
+    def per_layer(self, inputs: Arrays, repeats: int) -> tuple[LayerTime, ...]:
         return ()
 
     def int8_layers(self) -> frozenset[str]:
         return frozenset()
 
-    def _given(self, inputs: Inputs) -> Any:
+    def _given(self, inputs: Arrays) -> Any:
         import torch
 
-        x = torch.from_numpy(inputs).to(self._device, self._type)
-        return x.to(memory_format=torch.channels_last) if x.ndim == 4 else x
+        from qanalysis.nn.structure import in_channels_last
+
+        tensors = {name: torch.from_numpy(value).to(self._device) for name, value in inputs.items()}
+        cast = {name: x.to(self._type) if x.is_floating_point() else x for name, x in tensors.items()}
+        return in_channels_last(cast)
+
+
+def _part(source: Source, module: Any) -> Callable[[Any, Any], Any]:
+    """What of a model is measured: the part that a file would hold."""
+    import torch
+
+    from qanalysis import tasks
+    from qanalysis.nn.structure import call_model
+    from qanalysis.tasks.cut import INPUT, by_leaf
+
+    inputs = {name: torch.from_numpy(value) for name, value in source.inputs.items()}
+    positional = all(name.partition("_")[0] == INPUT for name in inputs)
+
+    def structured(given: Any) -> Any:
+        if len(given) == 1:
+            return next(iter(given.values()))
+        return tuple(given.values()) if positional else given
+
+    if not source.task:
+        return lambda model, given: by_leaf(call_model(model, structured(given)))
+    return tasks.named(source.task).cut(module, structured(inputs)).call

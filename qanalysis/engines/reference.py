@@ -1,15 +1,15 @@
 """Reference: ONNX Runtime without graph optimizations, which executes every node as the standard defines it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from qanalysis.engines.export.trace import INPUT, OUTPUT
 from qanalysis.schema.errors import UserError
+
+Feeds = Mapping[str, NDArray[Any]]
 
 _FATAL_ONLY = 4
 
@@ -27,6 +27,7 @@ class Reference:
     """
 
     def __init__(self, proto: onnx.ModelProto, outputs: Sequence[str] = (), threads: int = 0) -> None:
+        self._ends = [value.name for value in proto.graph.output]
         if outputs:
             extended = onnx.ModelProto()
             extended.CopyFrom(proto)
@@ -45,11 +46,11 @@ class Reference:
         except Exception as error:  # the runtime's own types are not public
             raise UserError(f"the file cannot be loaded: {' '.join(str(error).split())}") from None
 
-    def run(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """Logits `(N, classes)` for inputs `(N, …)`."""
-        logits: NDArray[np.float32] = self._session.run([OUTPUT], {INPUT: inputs})[0]
-        return logits
+    def run(self, inputs: Feeds) -> dict[str, NDArray[Any]]:
+        """The file's outputs by name, for its inputs by name, `(N, …)` each."""
+        names = self._ends
+        return dict(zip(names, self._session.run(names, dict(inputs)), strict=True))
 
-    def tensors(self, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    def tensors(self, inputs: Feeds) -> dict[str, NDArray[Any]]:
         """The inner tensors asked for, by name."""
-        return dict(zip(self._outputs, self._session.run(self._outputs, {INPUT: inputs}), strict=True))
+        return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs)), strict=True))

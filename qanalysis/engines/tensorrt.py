@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from qanalysis.engines.protocol import Compiled, Inputs, LayerTime, Precision, Source
+from qanalysis.engines.protocol import Arrays, Compiled, LayerTime, Precision, Source
 from qanalysis.schema.errors import UserError
 
 _TOOL = "trtexec"
@@ -121,9 +120,17 @@ def _layer(row: dict[str, Any], about: dict[str, Any]) -> LayerTime:
     return LayerTime(row["name"], names, str(about.get("LayerType", "")), kernel, precision, ms)
 
 
+def _dimensions(result: dict[str, Any], batch: int) -> tuple[int, ...]:
+    """Shape of an output: as trtexec tells it (`2x10`), else samples and everything else."""
+    told = str(result.get("dimensions", ""))
+    return tuple(int(side) for side in told.split("x")) if told else (batch, -1)
+
+
 class _Network:
     def __init__(self, source: Source) -> None:
         self._source = source
+        if len(source.inputs) > 1:
+            raise UserError("TensorRT is measured with networks of one input; measure this one with trtexec.")
         self._folder = tempfile.TemporaryDirectory(prefix="qanalysis-tensorrt-")
         self._engine = Path(self._folder.name) / "engine.plan"
         self._shapes = "x".join(map(str, (source.batch, *source.shape)))
@@ -135,11 +142,12 @@ class _Network:
             f"--exportLayerInfo={self._file('layers.json')}",
         )
 
-    def run(self, inputs: Inputs) -> NDArray[np.float32]:
+    def run(self, inputs: Arrays) -> Arrays:
+        (values,) = inputs.values()  # `_Network` has refused others
         given, output = self._file("input.bin"), self._file("output.json")
-        count = len(inputs)
-        padded = np.zeros((self._source.batch, *inputs.shape[1:]), inputs.dtype)
-        padded[:count] = inputs
+        count = len(values)
+        padded = np.zeros((self._source.batch, *values.shape[1:]), values.dtype)
+        padded[:count] = values
         padded.tofile(given)
         self._call(
             *self._load(),
@@ -149,17 +157,21 @@ class _Network:
             "--warmUp=0",
             "--duration=0",
         )
-        (result,) = json.loads(output.read_text())
-        return np.asarray(result["values"], np.float32).reshape(self._source.batch, -1)[:count]
+        return {
+            result.get("name", "output"): np.asarray(result["values"], np.float32).reshape(
+                _dimensions(result, self._source.batch)
+            )[:count]
+            for result in json.loads(output.read_text())
+        }
 
-    def latency(self, inputs: Inputs, seconds: float) -> list[float]:
+    def latency(self, inputs: Arrays, seconds: float) -> list[float]:
         times = self._file("times.json")
         self._call(
             *self._load(), f"--exportTimes={times}", f"--duration={seconds}", "--useCudaGraph", "--noDataTransfers"
         )
         return [float(entry["computeMs"]) for entry in json.loads(times.read_text())]
 
-    def per_layer(self, inputs: Inputs, repeats: int) -> tuple[LayerTime, ...]:
+    def per_layer(self, inputs: Arrays, repeats: int) -> tuple[LayerTime, ...]:
         times = self._file("profile.json")
         self._call(*self._load(), f"--exportProfile={times}", f"--iterations={repeats}", "--separateProfileRun")
         return profile(times.read_text(), self._file("layers.json").read_text())

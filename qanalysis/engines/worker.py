@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from qanalysis.engines.protocol import Compiled, Source
+from qanalysis.engines.protocol import Arrays, Compiled, Source
 from qanalysis.engines.registry import engine
 
 
 class _Worker:
     def __init__(self) -> None:
         self._compiled: Compiled | None = None
-        self._inputs: np.ndarray[Any, Any] = np.zeros(())
+        self._inputs: Arrays = {}
 
     def answer(self, request: dict[str, Any]) -> Any:
         """What a request asks for.
@@ -44,7 +44,9 @@ class _Worker:
             return {"peak_bytes": _peak_bytes()}
         assert self._compiled is not None, "compile comes first"
         if verb == "run":
-            np.save(request["outputs"], self._compiled.run(np.load(request["inputs"])))
+            with np.load(request["inputs"], allow_pickle=False) as given:
+                outputs = self._compiled.run({name: given[name] for name in given.files})
+            np.savez(request["outputs"], allow_pickle=False, **outputs)
             return {}
         if verb == "latency":
             return self._compiled.latency(self._inputs, request["seconds"])

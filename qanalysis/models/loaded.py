@@ -25,6 +25,7 @@ class LoadedModel:
         std: per channel, likewise.
         architecture: name of the architecture, to find the paper's own row (`resnet50`).
         notes: what a reader of any result must know of it, e.g. that it was cast.
+        task: what it is for, a key of `schema.tasks.TASKS`; empty where that is not known.
         trained_quantization: the plan and ranges that it was fine-tuned with, if it is a QAT checkpoint.
     """
 
@@ -39,3 +40,4 @@ class LoadedModel:
     architecture: str = ""
     trained_quantization: TrainedQuantization | None = None
     notes: tuple[str, ...] = ()
+    task: str = ""

@@ -35,17 +35,26 @@ def call_factory(name: Name) -> Any:
     Raises:
         UserError: with the reason, if that fails.
     """
-    module_name, colon, factory_name = name.rest.partition(":")
-    if not colon:
-        raise UserError(f"python: names are written python:package.module:factory, but got python:{name.rest}.")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        factory = getattr(importlib.import_module(module_name), factory_name)
-    except Exception as error:  # whatever the user's module does when it is imported
-        kind = "" if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: "
-        raise UserError(f"python:{name.rest} cannot be imported: {kind}{error}.") from error
+    factory = imported(name.rest)
     try:
         return factory(**name.options)
     except Exception as error:
         raise UserError(f"python:{name.rest} failed: {type(error).__name__}: {error}") from error
+
+
+def imported(name: str, source: str = "python:") -> Any:
+    """What `package.module:name` is, with the working folder among the places to import from.
+
+    Raises:
+        UserError: with the reason, if it cannot be imported.
+    """
+    module_name, colon, attribute = name.partition(":")
+    if not colon:
+        raise UserError(f"{source} names are written {source}package.module:name, but got {source}{name}.")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except Exception as error:  # whatever the user's module does when it is imported
+        kind = "" if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: "
+        raise UserError(f"{source}{name} cannot be imported: {kind}{error}.") from error

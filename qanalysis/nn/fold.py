@@ -10,7 +10,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from qanalysis.nn.operations import OPERATIONS
-from qanalysis.nn.scores import leaves
+from qanalysis.nn.structure import CallModel, Inputs, call_model, leaves
 from qanalysis.schema.errors import UserError
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -36,7 +36,7 @@ class Folded:
 
 
 @torch.no_grad()
-def fold_batch_norm(model: nn.Module, example: torch.Tensor) -> Folded:
+def fold_batch_norm(model: nn.Module, example: Inputs, call: CallModel = call_model) -> Folded:
     """Folds every batch norm whose input is the output of one layer and of nothing else.
 
     Which these are is read off one forward of `example`, so that it works whatever the model's code looks like.
@@ -44,14 +44,15 @@ def fold_batch_norm(model: nn.Module, example: torch.Tensor) -> Folded:
     Args:
         model: in evaluation mode; it is not changed.
         example: one batch of inputs.
+        call: how the model is run on inputs.
 
     Raises:
         UserError: if the network gives other values when it is run again.
         UserError: if the folded copy does not give the outputs of its norms within float rounding.
     """
-    pairs, norms = _pairs(model, example)
+    pairs, norms = _pairs(model, example, call)
     paths = [norm for _, norm in pairs]
-    before, again = _outputs_of(model, paths, example), _outputs_of(model, paths, example)
+    before, again = _outputs_of(model, paths, example, call), _outputs_of(model, paths, example, call)
     if any(not torch.equal(values, again[path]) for path, values in before.items()):
         raise UserError(
             "The network is random in evaluation mode: two runs on the same input differ (dropout or drop path that is "
@@ -62,7 +63,7 @@ def fold_batch_norm(model: nn.Module, example: torch.Tensor) -> Folded:
         _fold(folded.get_submodule(layer_path), folded.get_submodule(norm_path))
         _neutralize(folded, norm_path)
     # at the folded norms themselves: what comes later may sort or select (boxes), and tells less
-    for path, actual in _outputs_of(folded, paths, example).items():
+    for path, actual in _outputs_of(folded, paths, example, call).items():
         difference = (before[path] - actual).abs().max()
         if not difference <= 1e-3 * before[path].abs().max() + 1e-6:
             raise UserError(f"folding must keep the outputs, but those of {path} differ by {float(difference):.3g}")
@@ -149,7 +150,7 @@ def _probed(norm: nn.Module) -> tuple[torch.Tensor, torch.Tensor] | None:
     return (c, d) if straight else None
 
 
-def _outputs_of(model: nn.Module, paths: list[str], example: torch.Tensor) -> dict[str, torch.Tensor]:
+def _outputs_of(model: nn.Module, paths: list[str], example: Inputs, call: CallModel) -> dict[str, torch.Tensor]:
     """What the modules at these paths return in one forward of the example."""
     outputs: dict[str, torch.Tensor] = {}
 
@@ -161,14 +162,14 @@ def _outputs_of(model: nn.Module, paths: list[str], example: torch.Tensor) -> di
 
     hooks = [model.get_submodule(path).register_forward_hook(keep(path)) for path in paths]
     try:
-        model(example)
+        call(model, example)
     finally:
         for handle in hooks:
             handle.remove()
     return outputs
 
 
-def _pairs(model: nn.Module, example: torch.Tensor) -> tuple[list[tuple[str, str]], set[str]]:
+def _pairs(model: nn.Module, example: Inputs, call: CallModel) -> tuple[list[tuple[str, str]], set[str]]:
     """(layer, norm) paths that can be folded, and the paths of all norms."""
     holders = Counter(id(parameter) for module in model.modules() for parameter in module._parameters.values())
     layers = {id(m.weight): path for path, m in model.named_modules() if isinstance(m, _LAYERS)}
@@ -198,7 +199,7 @@ def _pairs(model: nn.Module, example: torch.Tensor) -> tuple[list[tuple[str, str
     hooks += [module.register_forward_hook(after_norm(path)) for path, module in norms.items()]
     try:
         with trace:
-            output = model(example)
+            output = call(model, example)
             trace.use(output)
     finally:
         for handle in hooks:

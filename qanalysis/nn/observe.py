@@ -11,6 +11,8 @@ from torch import nn
 
 from qanalysis.kernels.counting import count
 from qanalysis.nn.sites import Call, SiteMode
+from qanalysis.nn.structure import CallModel, Inputs, call_model
+from qanalysis.nn.structure import count as number_of_samples
 from qanalysis.nn.uncovered import UncoveredMode
 from qanalysis.numerics.calibrate import Percentile
 from qanalysis.numerics.histogram import Histogram, exponent_for
@@ -51,7 +53,10 @@ def histogram(x: torch.Tensor, name: str = "tensor") -> Histogram:
 
 @torch.no_grad()
 def observe(
-    model: nn.Module, batches: Iterable[torch.Tensor], progress: Callable[[int], None] | None = None
+    model: nn.Module,
+    batches: Iterable[Inputs],
+    progress: Callable[[int], None] | None = None,
+    call: CallModel = call_model,
 ) -> Observations:
     """Runs the model over the batches once and returns a histogram of every activation operand.
 
@@ -59,8 +64,9 @@ def observe(
 
     Args:
         model: in evaluation mode; it is left as it was.
-        batches: inputs `(N, …)` on the model's device.
+        batches: inputs on the model's device: tensors `(N, …)`, or tuples and mappings of them (`nn.structure`).
         progress: called with the number of samples seen so far after every batch.
+        call: how the model is run on inputs.
 
     Raises:
         UserError: if there is no batch, or an activation holds NaN or infinity (the site is named).
@@ -69,11 +75,11 @@ def observe(
     samples = 0
     with SiteMode(model, observer.see, observer.see_uncovered) as mode:
         for batch in batches:
-            observer.start(len(batch))
+            observer.start(number_of_samples(batch))
             mode.reset()
             with nullcontext() if samples else UncoveredMode(mode, observer.see_work):
-                model(batch)
-            samples += len(batch)
+                call(model, batch)
+            samples += number_of_samples(batch)
             observer.note(samples)
             if progress is not None:
                 progress(samples)
@@ -83,12 +89,12 @@ def observe(
 
 
 @torch.no_grad()
-def coverage(model: nn.Module, batch: torch.Tensor) -> Coverage:
+def coverage(model: nn.Module, batch: Inputs, call: CallModel = call_model) -> Coverage:
     """The sites of a model and what is not covered, from one forward of `batch`."""
     observer = _Observer(model, histograms=False)
-    observer.start(len(batch))
+    observer.start(number_of_samples(batch))
     with SiteMode(model, observer.see, observer.see_uncovered) as mode, UncoveredMode(mode, observer.see_work):
-        model(batch)
+        call(model, batch)
     return observer.coverage()
 
 

@@ -5,7 +5,7 @@ outputs of its modules and sites; `from_site` runs it again and returns the kept
 single site, that had ended before the given site began. The result is that of a full forward, bit for bit.
 """
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,34 +15,38 @@ import torch
 from torch import nn
 
 from qanalysis.nn.sites import Call, Handler, SiteMode
+from qanalysis.nn.structure import CallModel, Inputs, call_model, leaves
 
 
 @dataclass(frozen=True)
 class _Kept:
-    """An output, when it was complete, and its version then: a later in-place change makes it unfit for replay."""
+    """An output, when it was complete, and its versions then: a later in-place change makes it unfit for replay."""
 
-    output: torch.Tensor
+    output: Any
     ended: int
-    version: int
+    versions: tuple[tuple[torch.Tensor, int], ...]
 
     @property
     def intact(self) -> bool:
-        return self.output._version == self.version
+        return all(tensor._version == version for tensor, version in self.versions)
 
 
 class Replay:
     """Records one forward of a batch and replays its beginning.
 
-    Modules are replayed whole where that is exact: they were executed once, returned one tensor that nothing changed in
-    place afterwards, and changed none of their inputs in place. Everything else is computed again from replayed values.
+    Modules are replayed whole where that is exact: they were executed once, returned tensors (one, or a list or
+    dictionary of them) that nothing changed in place afterwards, and changed none of their inputs in place. Everything
+    else is computed again from replayed values.
 
     Args:
         model: in evaluation mode; its modules' `forward` is replaced while a replay runs, and restored after it.
         memory_limit: bytes of outputs to keep; what would exceed it is computed again instead.
+        call: how the model is run on inputs.
     """
 
-    def __init__(self, model: nn.Module, memory_limit: int = 2**31) -> None:
+    def __init__(self, model: nn.Module, memory_limit: int = 2**31, call: CallModel = call_model) -> None:
         self._model = model
+        self._call = call
         self._limit = memory_limit
         self._paths = dict(model.named_modules())
         self._mode = SiteMode(model, Call.compute)
@@ -66,7 +70,7 @@ class Replay:
         return tuple(self._began)
 
     @torch.no_grad()
-    def record(self, batch: torch.Tensor, handler: Handler = Call.compute) -> Any:
+    def record(self, batch: Inputs, handler: Handler = Call.compute) -> Any:
         """Runs the model with `handler` at its sites, keeps what can be replayed, and returns the model's output."""
         self._modules.clear()
         self._sites.clear()
@@ -84,7 +88,7 @@ class Replay:
             path = names[id(module)]
             self._callers.setdefault(path, set()).add(running[-1])
             running.append(path)
-            tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)]
+            tensors = [tensor for _, tensor in leaves((*args, *kwargs.values()))]
             entered.append([(tensor, tensor._version) for tensor in tensors])
 
         def leave(module: nn.Module, args: Any, output: Any) -> None:
@@ -93,7 +97,7 @@ class Replay:
             calls[path] += 1
             if any(tensor._version != version for tensor, version in entered.pop()):
                 changed.add(path)
-            elif isinstance(output, torch.Tensor):
+            elif _replayable(output):
                 self._keep(self._modules, path, output)
 
         def at_site(call: Call) -> torch.Tensor:
@@ -120,7 +124,7 @@ class Replay:
         return result
 
     @torch.no_grad()
-    def from_site(self, batch: torch.Tensor, site: str, handler: Handler) -> Any:
+    def from_site(self, batch: Inputs, site: str, handler: Handler) -> Any:
         """The model's output on the recorded batch, computed from `site` on, with `handler` at the sites computed.
 
         Where the recorded batch took a way without that site, it is the recorded output.
@@ -131,7 +135,10 @@ class Replay:
 
         def at_site(call: Call) -> torch.Tensor:
             kept = self._sites.get(call.site)
-            return kept.output if kept is not None and kept.ended < began else handler(call)
+            if kept is None or kept.ended >= began:
+                return handler(call)
+            output: torch.Tensor = kept.output
+            return output
 
         with self._replaced(began) as done:
             return self._run(batch, at_site, done)
@@ -149,11 +156,11 @@ class Replay:
             raise ValueError("the earliest of no sites was asked for; name at least one")
         return min(chosen, key=lambda site: self._began.get(site, self._clock + 1))
 
-    def _run(self, batch: torch.Tensor, handler: Handler, unreached: Container[str | None] = ()) -> Any:
+    def _run(self, batch: Inputs, handler: Handler, unreached: Container[str | None] = ()) -> Any:
         # One mode for all runs: finding the modules and their parameters takes longer than entering it.
         self._mode.handler, self._mode.unreached = handler, unreached
         with self._mode:
-            return self._model(batch)
+            return self._call(self._model, batch)
 
     @contextmanager
     def _replaced(self, began: int) -> Iterator[set[str | None]]:
@@ -177,21 +184,40 @@ class Replay:
             for module in replaced:
                 del module.forward
 
-    def _keep(self, where: dict[str, _Kept], key: str, output: torch.Tensor) -> None:
-        storage = output.untyped_storage()
-        known = storage.data_ptr() in self._storages
-        if not known and self.kept_bytes + storage.nbytes() > self._limit:
+    def _keep(self, where: dict[str, _Kept], key: str, output: Any) -> None:
+        tensors = [tensor for _, tensor in leaves(output)]
+        storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
+        more = sum(size for pointer, size in storages.items() if pointer not in self._storages)
+        if more and self.kept_bytes + more > self._limit:
             return
-        self._storages[storage.data_ptr()] = storage.nbytes()
-        where[key] = _Kept(output, self._tick(), output._version)
+        self._storages |= storages
+        where[key] = _Kept(_copied(output), self._tick(), tuple((tensor, tensor._version) for tensor in tensors))
 
     def _tick(self) -> int:
         self._clock += 1
         return self._clock
 
 
-def _returning(output: torch.Tensor) -> Any:
-    def forward(*args: Any, **kwargs: Any) -> torch.Tensor:
-        return output
+def _returning(output: Any) -> Any:
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        return _copied(output)
 
     return forward
+
+
+def _replayable(output: Any) -> bool:
+    """Whether an output is a tensor, or a list, tuple or dictionary of nothing but tensors."""
+    if isinstance(output, torch.Tensor):
+        return True
+    if type(output) in (dict, OrderedDict):
+        return bool(output) and all(_replayable(value) for value in output.values())
+    return type(output) in (list, tuple) and bool(output) and all(_replayable(value) for value in output)
+
+
+def _copied(output: Any) -> Any:
+    """The same tensors in containers of their own: whoever gets them may add to them."""
+    if isinstance(output, torch.Tensor):
+        return output
+    if isinstance(output, dict):
+        return type(output)((key, _copied(value)) for key, value in output.items())
+    return type(output)(_copied(value) for value in output)

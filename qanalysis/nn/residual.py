@@ -20,6 +20,7 @@ from qanalysis.nn.observe import histogram
 from qanalysis.nn.operations import OPERATIONS
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.nn.sites import Handler, SiteMode
+from qanalysis.nn.structure import CallModel, Inputs, call_model
 from qanalysis.numerics.histogram import Histogram
 from qanalysis.schema.flavours import Residual
 from qanalysis.schema.observations import RangeTable
@@ -185,7 +186,10 @@ class ResidualQuantizedModel(QuantizedModel):
 
 @torch.no_grad()
 def observe_residuals(
-    model: nn.Module, batches: Iterable[torch.Tensor], roles: tuple[str, ...] = ROLES["int8-both"]
+    model: nn.Module,
+    batches: Iterable[Inputs],
+    roles: tuple[str, ...] = ROLES["int8-both"],
+    call: CallModel = call_model,
 ) -> dict[TensorId, Histogram]:
     """Histograms of the operands of all residual additions, from one pass over the data.
 
@@ -193,6 +197,7 @@ def observe_residuals(
         model: in evaluation mode.
         batches: inputs.
         roles: which operands.
+        call: how the model is run on inputs.
 
     Raises:
         ValueError: if an operand holds NaN or infinity (it is named).
@@ -209,5 +214,5 @@ def observe_residuals(
     with ResidualMode(model, lambda call: call.compute(), add) as mode:
         for batch in batches:
             mode.reset()
-            model(batch)
+            call(model, batch)
     return found

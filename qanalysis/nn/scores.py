@@ -1,13 +1,10 @@
 """Class scores: the `(N, classes)` tensor in what a classifier returns, whatever it is packed in."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
-from torch import nn
 
+from qanalysis.nn.structure import leaves
 from qanalysis.schema.errors import UserError
 
 #: Fields and keys that say which output holds the scores.
@@ -44,49 +41,6 @@ def class_scores(output: Any, classes: int | None = None) -> torch.Tensor:
 def heads(output: Any) -> int:
     """How many outputs could be class scores."""
     return sum(_two_dimensional(value) is not None for _, value in leaves(output))
-
-
-def give_scores(module: nn.Module, classes: int) -> None:
-    """Lets a module return its class scores alone from now on, by a hook; its code and its sites stay as they are."""
-    module.register_forward_hook(_Scores(classes))
-
-
-class _Scores:
-    """The hook; a class, so that copies of the module and saved ones carry it."""
-
-    def __init__(self, classes: int) -> None:
-        self.classes = classes
-
-    def __call__(self, module: nn.Module, args: Any, output: Any) -> torch.Tensor:
-        return class_scores(output, self.classes)
-
-
-@contextmanager
-def every_output(module: nn.Module) -> Iterator[int | None]:
-    """Within it, a module returns all of its outputs again; gives the number of classes that its scores have."""
-    hooks = {key: hook for key, hook in module._forward_hooks.items() if isinstance(hook, _Scores)}
-    for key in hooks:
-        del module._forward_hooks[key]
-    try:
-        yield next((hook.classes for hook in hooks.values()), None)
-    finally:
-        module._forward_hooks.update(hooks)
-
-
-def leaves(output: Any, name: str = "") -> list[tuple[str, torch.Tensor]]:
-    """All tensors of an output in order, each with the key or field that it is under; without one, under ''."""
-    if isinstance(output, torch.Tensor):
-        return [(name, output)]
-    if isinstance(output, Mapping):
-        return [leaf for key, value in output.items() for leaf in leaves(value, str(key))]
-    if is_dataclass(output) and not isinstance(output, type):
-        return [leaf for field in fields(output) for leaf in leaves(getattr(output, field.name), field.name)]
-    if isinstance(output, tuple) and hasattr(output, "_fields"):
-        pairs = zip(output._fields, output, strict=True)
-        return [leaf for key, value in pairs for leaf in leaves(value, key)]
-    if isinstance(output, list | tuple):
-        return [leaf for value in output for leaf in leaves(value, name)]
-    return []
 
 
 def _two_dimensional(value: torch.Tensor) -> torch.Tensor | None:

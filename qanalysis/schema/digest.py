@@ -7,6 +7,7 @@ from qanalysis.schema import paths
 from qanalysis.schema.base import Record
 from qanalysis.schema.catalog import samples_folder
 from qanalysis.schema.errors import UserError
+from qanalysis.schema.tasks import AUTO
 
 
 def digest(analysis: str, params: Record) -> str:
@@ -16,6 +17,8 @@ def digest(analysis: str, params: Record) -> str:
     """
     files: dict[str, object] = {}
     values = params.model_dump(mode="json")
+    if values.get("task") == AUTO:  # what it was before there were others
+        del values["task"]
     for name in (str(values.get("model", "")), str(values.get("data", ""))):
         source, _, rest = name.partition(":")
         if source == "sample":

@@ -31,10 +31,10 @@ def test_greedy_takes_the_best_of_its_candidates():
     order = ("fc", "conv1", "layer2.0.conv1")
     trained = {**SMALL, "model": "sample:resnet20", "bits": 3}  # at 3 bits the loss is far beyond the target
     greedy = qanalysis.run("partial", **trained, order=order, search="greedy", width=3, most_skipped=1)
-    alone = {site: qanalysis.run("plan", **trained, skip=(site,)).change.kl for site in order}
+    alone = {site: qanalysis.run("plan", **trained, skip=(site,)).change.divergence for site in order}
     best = min(alone, key=alone.__getitem__)
     assert greedy.partial.steps[1].skipped == (best,)
-    assert greedy.partial.steps[1].kl == alone[best]
+    assert greedy.partial.steps[1].divergence == alone[best]
     assert greedy.partial.evaluations == 4
 
 
@@ -58,7 +58,7 @@ def test_a_saved_plan_is_used_with_its_calibration_and_overrides():
     assert result.float_sites == {"fc": "skipped by the plan"}
     assert result.params.effective_calibration == "entropy"
     plain = qanalysis.run("plan", **SMALL, bits=4, skip=("fc",), calibration="entropy")
-    assert result.change.kl != plain.change.kl
+    assert result.change.divergence != plain.change.divergence
     assert result.model_bytes == plain.model_bytes + 16 * 3 * 9 // 2  # conv1 in 8 bits instead of 4
 
 

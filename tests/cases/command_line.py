@@ -37,7 +37,7 @@ _CHOICES = [
     *[
         _option("--calibrations", value, "[Cc]alibration|%|percentile|p <")
         for value in (
-            "kl",
+            "divergence",
             "max,kl",
             "percentile",
             "percentile:0",
@@ -54,7 +54,7 @@ _CHOICES = [
     _option("--weight-scheme", "float", "scale"),
     _option("--activation-scheme", "none", "scale"),
     _option("--mode", "both", "only", "sensitivity"),
-    _option("--rank", "time", "kl", "sensitivity"),
+    _option("--rank", "time", "divergence", "sensitivity"),
     _option("--search", "best", "greedy", "partial"),
     _option("--parts", "neither", "both", "sensitivity"),
     _option("--engines", "tensorflow", "[Uu]nknown", "benchmark"),

@@ -121,15 +121,15 @@ def change(accuracy: float, fp32: float = 76.0, kl: float = 0.01, half: float = 
         "accuracy": accuracy,
         "relative": 100 * difference / fp32,
         "interval": (difference - half, difference + half),
-        "kl": kl,
-        "kl_interval": (0.8 * kl, 1.2 * kl),
+        "divergence": kl,
+        "divergence_interval": (0.8 * kl, 1.2 * kl),
         "sqnr": 10 * math.log10(1 / kl) if kl else None,
         "samples": 2000,
     }
 
 
 def sensitivity_row(site: str, accuracy: float = 75.0, kl: float = 0.01, tie: int = 0) -> SensitivityRow:
-    return SensitivityRow(site=site, macs=1_234_567, tie=tie, **change(accuracy, kl=kl))
+    return SensitivityRow(site=site, macs=1_234_567, tie=tie, **change(accuracy, divergence=kl))
 
 
 def sensitivity_rows(count: int) -> tuple[SensitivityRow, ...]:
@@ -152,9 +152,9 @@ def partial(*accuracies: float, chosen: int | None = None, search: str = "order"
 def sensitivity(
     rows: tuple[SensitivityRow, ...], partial: Partial | None = None, proxies: bool = True, quantized: float = 73.0
 ) -> SensitivityResult:
-    scores = {row.site: row.kl for row in rows}
+    scores = {row.site: row.divergence for row in rows}
     agreement = 1.0 if len(rows) > 1 else None
-    both = {"correlation_kl": agreement, "correlation_accuracy": agreement}
+    both = {"correlation_divergence": agreement, "correlation_accuracy": agreement}
     return SensitivityResult(
         **COMMON,
         params=SensitivityParams(mode="without" if partial is None else "only"),
@@ -167,7 +167,7 @@ def sensitivity(
         partial=partial,
         proxies=(
             Proxy(name="output-sqnr", values={site: -score for site, score in scores.items()}, **both),
-            Proxy(name="weight-mse", values=dict.fromkeys(scores), **both | {"correlation_kl": None}),
+            Proxy(name="weight-mse", values=dict.fromkeys(scores), **both | {"correlation_divergence": None}),
             Proxy(name="fisher", values=scores, **both),
         )
         if proxies

@@ -1,30 +1,19 @@
-"""Baseline: what every study of plans starts from: the task, ranges from one calibration, and the fp32 answers."""
+"""Baseline: what every study of plans starts from: the setup, ranges from one calibration, and the fp32 answers."""
 
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import torch
-
-from qanalysis import task as tasks
+from qanalysis import setup as setups
 from qanalysis.analysis.measure.checkpoint import Checkpoint
+from qanalysis.analysis.measure.evaluation import Answering, EvaluationBatch
 from qanalysis.analysis.measure.ground import Ground, calibrated
-from qanalysis.analysis.measure.progress import Report, Snapshot, counted
-from qanalysis.analysis.measure.score import Outputs, answers, score
+from qanalysis.analysis.measure.progress import Report, Snapshot
 from qanalysis.nn.quantized import QuantizedModel, QuantizedWeights
 from qanalysis.nn.replay import Replay
 from qanalysis.schema.params.accuracy import OneCalibrationParams
 from qanalysis.schema.plan import Plan
-
-
-@dataclass(frozen=True, eq=False)
-class EvaluationBatch:
-    """One batch of the evaluation samples, with its fp32 logits on the CPU."""
-
-    index: int
-    inputs: torch.Tensor
-    labels: torch.Tensor | None
-    reference: torch.Tensor
+from qanalysis.tasks.task import Statistics, Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +21,9 @@ class Baseline(Ground):
     """A ground on which floating point has been measured, and plans are varied.
 
     Attributes:
-        reference: the fp32 answers on the evaluation samples.
+        reference: the fp32 model on the evaluation samples.
+        statistics: what its accuracy is made of.
         fp32_seconds: time of that one evaluation.
-        samples: number of evaluation samples.
         report: told of progress.
         snapshot: told what is known so far.
         checkpoint: where measured batches are kept.
@@ -42,9 +31,9 @@ class Baseline(Ground):
         weights: quantized weights, shared by all plans.
     """
 
-    reference: Outputs
+    reference: Answering
+    statistics: Statistics
     fp32_seconds: float
-    samples: int
     report: Report
     snapshot: Snapshot
     checkpoint: Checkpoint
@@ -52,47 +41,53 @@ class Baseline(Ground):
     weights: QuantizedWeights = field(default_factory=QuantizedWeights)
 
     @property
+    def task(self) -> Task:
+        """What the model is for."""
+        return self.setup.task
+
+    @property
+    def samples(self) -> int:
+        """Number of evaluation samples."""
+        return len(self.statistics)
+
+    @property
     def fp32(self) -> float:
         """Accuracy of the fp32 model in %."""
-        return score(self.reference.hits(self.reference)).accuracy
+        return self.task.accuracy_of(self.statistics)
 
     def quantized(self, plan: Plan) -> QuantizedModel:
         """The model under a plan."""
-        return QuantizedModel(self.task.model.module, plan, self.ranges, self.weights)
+        return QuantizedModel(self.setup.model.module, plan, self.ranges, self.weights)
 
-    def replay(self) -> Replay:
+    def replay(self, memory_bytes: int | None = None) -> Replay:
         """A recorder for one batch."""
-        return Replay(self.task.model.module, self.memory_bytes)
+        limit = self.memory_bytes if memory_bytes is None else memory_bytes
+        return Replay(self.setup.model.module, limit, self.task.measured)
 
     def batches(self, stage: str) -> Iterator[EvaluationBatch]:
         """The evaluation samples in batches, with progress reported under the name of the stage."""
-        start = 0
-        split = self.task.data.evaluation
-        pairs = counted(self.task.batches(split, self.samples), self.report, stage, self.samples)
-        for index, (inputs, labels) in enumerate(pairs):
-            reference = torch.from_numpy(self.reference.logits[start : start + len(inputs)])
-            start += len(inputs)
-            yield EvaluationBatch(index, inputs, labels if self.task.data.labelled else None, reference)
+        return self.reference.batches(self.report, stage)
 
 
 def measured_baseline(params: OneCalibrationParams, report: Report, checkpoint: Checkpoint) -> Baseline:
     """Loads, calibrates and runs the fp32 model.
 
     Raises:
-        ValueError: with one sentence, for bad names, files or data, a site that does not exist, a plan of another
+        UserError: with one sentence, for bad names, files or data, a site that does not exist, a plan of another
             model, or a site that was not reached by the calibration data.
     """
-    task = tasks.load(params)
-    plan = params.checked_plan(task.coverage)
-    ground = calibrated(task, plan, (params.effective_calibration,), params.calibration_samples, report)
+    setup = setups.load(params)
+    plan = params.checked_plan(setup.coverage)
+    ground = calibrated(setup, plan, (params.effective_calibration,), params.calibration_samples, report)
+    reference = Answering(setup, setup.model.module, params.evaluation_samples)
     start = time.perf_counter()
-    reference = answers(task, task.model.module, params.evaluation_samples, report, "fp32")
+    statistics = reference.statistics(report)
     seconds = time.perf_counter() - start
     return Baseline(
         **ground.values(),
         reference=reference,
+        statistics=statistics,
         fp32_seconds=seconds,
-        samples=len(reference.logits),
         report=report,
         snapshot=Snapshot(report),
         checkpoint=checkpoint,

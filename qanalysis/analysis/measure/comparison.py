@@ -9,39 +9,58 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from qanalysis.analysis.measure.score import paired_interval
+from qanalysis.analysis.measure.score import Z95, change_interval
+from qanalysis.kernels.quantize import NotFiniteError
 from qanalysis.numerics.change import relative
 from qanalysis.schema.base import finite
 from qanalysis.schema.errors import UserError
+from qanalysis.tasks.task import Statistics, Task, paired
 
-#: Quantile of the normal distribution for 95 % intervals.
-Z95 = 1.96
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """What a model answered to the samples of one batch.
+
+    Attributes:
+        answers: what statistics are made of.
+        outputs: what is compared with the outputs of other models.
+        targets: those of the samples, or the answers in their place.
+        statistics: `(N, S)`.
+    """
+
+    answers: Any
+    outputs: Any
+    targets: Any
+    statistics: Statistics
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that its outputs take."""
+        return sum(tensor.nbytes for tensor in self.outputs)
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What is left of two models' logits on the same `N` samples: enough for every measure, and little to keep.
+    """What is left of two models' outputs on the same `N` samples: enough for every measure, and little to keep.
 
     Attributes:
-        hits: `(N,)` whether the answer is right (the label, or the fp32 answer where there are no labels).
-        reference_hits: `(N,)` the same of the fp32 model.
-        kl: `(N,)` KL(fp32 ‖ quantized) of the class probabilities, in nats.
-        noise: `(N,)` sum of squares of the change of the logits.
-        signal: `(N,)` sum of squares of the fp32 logits.
+        statistics: `(N, S)` what accuracy is made of.
+        reference_statistics: `(N, S)` the same of the fp32 model.
+        divergence: `(N,)` how far outputs are from fp32's, as the task measures it.
+        noise: `(N,)` sum of squares of the change of all outputs.
+        signal: `(N,)` sum of squares of the fp32 outputs.
+        same: `(N,)` how much of every answer is fp32's, from 0 to 1.
     """
 
-    hits: NDArray[np.bool_]
-    reference_hits: NDArray[np.bool_]
-    kl: NDArray[np.float64]
+    statistics: Statistics
+    reference_statistics: Statistics
+    divergence: NDArray[np.float64]
     noise: NDArray[np.float64]
     signal: NDArray[np.float64]
+    same: NDArray[np.float64]
 
     def __len__(self) -> int:
-        return len(self.hits)
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Its fields, to be kept in a file."""
-        return dict(vars(self))
+        return len(self.statistics)
 
     @classmethod
     def joined(cls, parts: Sequence["Comparison"]) -> "Comparison":
@@ -50,44 +69,106 @@ class Comparison:
         return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
-def compare(logits: torch.Tensor, reference: torch.Tensor, labels: torch.Tensor | None) -> Comparison:
-    """Compares logits `(N, classes)` of the same samples; computed in float64 on the CPU.
+def answered(task: Task, raw: Any, targets: Any) -> Answered:
+    """What a model answered, judged.
 
     Args:
-        logits: of the quantized model.
-        reference: of the fp32 model.
-        labels: `(N,)`, or None to count agreement with the fp32 answers.
+        task: says what outputs mean.
+        raw: what the model returned for a batch.
+        targets: of the samples; None to judge by the answers themselves.
 
     Raises:
-        UserError: if a logit is NaN or infinite.
+        NotFiniteError: if an output is NaN or infinite.
+        UserError: if the task's statistics are not numbers.
     """
-    given, fp32 = logits.detach().cpu().double(), reference.detach().cpu().double()
-    if not torch.isfinite(given).all():
-        raise UserError("logits must be finite, but the quantized model gave NaN or infinity")
-    log_p, log_q = fp32.log_softmax(1), given.log_softmax(1)
-    truth = fp32.argmax(1) if labels is None else labels.cpu()
+    outputs, answers = _outputs(task, raw, "the model"), task.answers(raw)
+    wanted = task.as_targets(answers) if targets is None else targets
+    return Answered(answers, outputs, wanted, statistics(task, answers, wanted))
+
+
+def compare(task: Task, raw: Any, reference: Answered) -> Comparison:
+    """Compares a model's outputs with those of fp32 on the same batch; small ones in float64 on the CPU.
+
+    Args:
+        task: says what outputs mean.
+        raw: what the model returned.
+        reference: what the fp32 model answered.
+
+    Raises:
+        NotFiniteError: if an output is NaN or infinite.
+        UserError: if the task's statistics are not numbers.
+    """
+    outputs, answers = _outputs(task, raw, "the quantized model"), task.answers(raw)
+    noise, signal = torch.zeros(()), torch.zeros(())
+    for one, other in paired(outputs, reference.outputs):
+        noise = noise + (one - other).square().sum(1).double().cpu()
+        signal = signal + other.square().sum(1).double().cpu()
     return Comparison(
-        hits=(given.argmax(1) == truth).numpy(),
-        reference_hits=(fp32.argmax(1) == truth).numpy(),
-        kl=(log_p.exp() * (log_p - log_q)).sum(1).clamp_(min=0).numpy(),
-        noise=(given - fp32).square().sum(1).numpy(),
-        signal=fp32.square().sum(1).numpy(),
+        statistics=statistics(task, answers, reference.targets),
+        reference_statistics=reference.statistics,
+        divergence=_array(task.divergence(outputs, reference.outputs)),
+        noise=_array(noise),
+        signal=_array(signal),
+        same=_array(task.same(answers, reference.answers)),
     )
 
 
-def change(comparison: Comparison) -> dict[str, Any]:
-    """The fields of `schema.sensitivity.Change`."""
+def statistics(task: Task, answers: Any, targets: Any) -> Statistics:
+    """The task's statistics `(N, S)` in float64.
+
+    Raises:
+        UserError: if they have another shape, or one of them is not a number.
+    """
+    values = _array(task.statistics(answers, targets))
+    values = values[:, None] if values.ndim == 1 else values
+    if values.ndim != 2:
+        raise UserError(f"statistics of the task {task.name} must be (N,) or (N, S), but are {values.shape}")
+    if task.smooth and not np.isfinite(values).all():
+        sample = int(np.argwhere(~np.isfinite(values))[0, 0])
+        raise UserError(
+            f"statistics of the task {task.name} must be numbers, but those of sample {sample} of a batch hold "
+            f"{values[sample][~np.isfinite(values[sample])][0]}"
+        )
+    return values
+
+
+def change(task: Task, comparison: Comparison) -> dict[str, Any]:
+    """The fields of `schema.results.sensitivity.Change`."""
     n = len(comparison)
-    accuracy, fp32 = 100 * float(comparison.hits.mean()), 100 * float(comparison.reference_hits.mean())
-    kl = float(comparison.kl.mean())
-    error = Z95 * float(comparison.kl.std(ddof=1)) / math.sqrt(n) if n > 1 else 0.0
-    signal, noise = float(comparison.signal.sum()), float(comparison.noise.sum())
+    accuracy, fp32 = (task.accuracy_of(s) for s in (comparison.statistics, comparison.reference_statistics))
+    divergence = float(comparison.divergence.mean())
+    error = Z95 * float(comparison.divergence.std(ddof=1)) / math.sqrt(n) if n > 1 else 0.0
     return {
         "accuracy": accuracy,
         "relative": relative(accuracy, fp32),
-        "change_interval": paired_interval(comparison.hits, comparison.reference_hits),
-        "kl": kl,
-        "kl_interval": (max(0.0, kl - error), kl + error),
-        "sqnr": finite(10 * math.log10(signal / noise)) if noise > 0 and signal > 0 else None,
+        "change_interval": change_interval(task, comparison.statistics, comparison.reference_statistics),
+        "divergence": divergence,
+        "divergence_interval": (max(0.0, divergence - error), divergence + error),
+        "sqnr": sqnr(comparison),
         "samples": n,
     }
+
+
+def sqnr(comparison: Comparison) -> float | None:
+    """Power of fp32's outputs over that of their change, in dB; None if nothing changed."""
+    signal, noise = float(comparison.signal.sum()), float(comparison.noise.sum())
+    return finite(10 * math.log10(signal / noise)) if noise > 0 and signal > 0 else None
+
+
+def distance(comparison: Comparison) -> float:
+    """Length of the change of the outputs over the length of fp32's, all samples together."""
+    return math.sqrt(float(comparison.noise.sum()) / max(float(comparison.signal.sum()), 1e-60))
+
+
+def _outputs(task: Task, raw: Any, who: str) -> tuple[torch.Tensor, ...]:
+    outputs = task.outputs(raw)
+    for tensor in outputs:
+        if not torch.isfinite(tensor).all():
+            raise NotFiniteError(f"outputs must be finite, but {who} gave NaN or infinity")
+    return outputs
+
+
+def _array(values: Any) -> NDArray[np.float64]:
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu().numpy()
+    return np.asarray(values, np.float64)

@@ -16,7 +16,7 @@ from qanalysis.schema.errors import UserError
 from qanalysis.schema.observations import Observations, RangeTable
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.site import Coverage
-from qanalysis.task import Task
+from qanalysis.setup import Setup
 
 #: Name of the file that keeps the histograms of a run.
 OBSERVATIONS = "observations.npz"
@@ -27,14 +27,14 @@ class Ground:
     """A model that has been calibrated.
 
     Attributes:
-        task: model and data.
-        module: the network that was observed: the task's, or its copy with batch norm folded (Appendix C).
+        setup: model, data and task.
+        module: the network that was observed: the setup's, or its copy with batch norm folded (Appendix C).
         plan: which sites are quantized, and how.
         observations: histograms of all activations.
         tables: ranges of all activations, by calibration.
     """
 
-    task: Task
+    setup: Setup
     module: nn.Module
     plan: Plan
     observations: Observations
@@ -71,7 +71,7 @@ class Ground:
 
 
 def calibrated(
-    task: Task,
+    setup: Setup,
     plan: Plan,
     calibrations: tuple[str, ...],
     samples: int,
@@ -83,7 +83,7 @@ def calibrated(
     """Observes the calibration samples once, and takes ranges from what was seen.
 
     Args:
-        task: model and data.
+        setup: model, data and task.
         plan: says the bits and scheme of each activation.
         calibrations: names of the calibrations, one at least.
         samples: of the calibration split to see at the most.
@@ -94,26 +94,31 @@ def calibrated(
     Raises:
         UserError: with one sentence: no sample can be read, or none reaches a layer.
     """
-    module = fold_batch_norm(task.model.module, task.example()).model if fold else task.model.module
+    module = setup.model.module
+    if fold:
+        module = fold_batch_norm(module, setup.example(), setup.task.call).model
     path = None if checkpoint is None else checkpoint.file(OBSERVATIONS)
     observations = None
     if path is not None and path.is_file():
         with suppress(UserError):  # not whole: observed again
             observations = Observations.load(path)
     if observations is None:
-        observations = _observed(task, module, samples, report)
+        observations = _observed(setup, module, samples, report)
         if path is not None:
             observations.save(path)
     report("progress", stage="ranges", done=0, total=len(calibrations))
     tables = {name: observations.ranges(parse(name), plan) for name in calibrations}
-    return Ground(task, module, plan, observations, tables)
+    return Ground(setup, module, plan, observations, tables)
 
 
-def _observed(task: Task, module: nn.Module, samples: int, report: Report) -> Observations:
+def _observed(setup: Setup, module: nn.Module, samples: int, report: Report) -> Observations:
     """Histograms on the calibration split; ranges that came with a trained model ride along."""
-    total = min(samples, len(task.data.calibration))
-    seen = observe(module, counted(task.inputs(task.data.calibration, samples), report, "calibration", total))
-    trained = task.model.trained_quantization
+    total = min(samples, len(setup.data.calibration))
+    inputs = (
+        batch for batch, _ in counted(setup.batches(setup.data.calibration, samples), report, "calibration", total)
+    )
+    seen = observe(module, inputs, call=setup.task.call)
+    trained = setup.model.trained_quantization
     return seen if trained is None else replace(seen, trained=trained.table())
 
 

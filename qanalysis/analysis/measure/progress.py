@@ -1,11 +1,10 @@
 """Report: how an analysis tells of its progress; the CLI draws a bar of it, a job writes events."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-import torch
-
-B = TypeVar("B", torch.Tensor, tuple[torch.Tensor, torch.Tensor | None])
+from qanalysis.data.split import Batch
+from qanalysis.nn.structure import count
 
 
 class Report(Protocol):
@@ -20,13 +19,13 @@ def silent(kind: str, **body: Any) -> None:
     """A report that nobody reads."""
 
 
-def counted(batches: Iterable[B], report: Report, stage: str, total: int) -> Iterator[B]:
+def counted(batches: Iterable[Batch], report: Report, stage: str, total: int) -> Iterator[Batch]:
     """Passes batches on and reports how many samples went by: stage, done, total."""
     done = 0
     report("progress", stage=stage, done=0, total=total)
     for batch in batches:
         yield batch
-        done += len(batch[0] if isinstance(batch, tuple) else batch)
+        done += count(batch[0])
         report("progress", stage=stage, done=min(done, total), total=total)
 
 

@@ -2,13 +2,15 @@
 
 `output-sqnr` compares a site's output with and without quantized inputs, the inputs themselves being fp32 ones.
 `weight-mse` looks at the weight alone. `fisher` is second order: with y the output of a site, Δy its change and g the
-gradient of log p(label) for a label drawn from the model's own answer, KL(fp32 ‖ quantized) ≈ ½ E[(gᵀΔy)²], because
-the expected Hessian of that divergence is the Fisher information (Amari 1998).
+gradient of log p(answer) for an answer drawn from the model's own distribution, KL(fp32 ‖ quantized) ≈ ½ E[(gᵀΔy)²],
+because the expected Hessian of that divergence is the Fisher information (Amari 1998). The task says what is drawn:
+classes, or around other outputs normal numbers of the width for which that divergence is the normalised squared error.
 """
 
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,12 +19,12 @@ from scipy.stats import spearmanr
 from qanalysis.analysis.measure.baseline import Baseline
 from qanalysis.kernels.quantize import fake_quantize, max_weight_params
 from qanalysis.nn.sites import Call, SiteMode
+from qanalysis.nn.structure import Inputs, count, mapped, part, parts
 from qanalysis.schema.results.sensitivity import Proxy, ProxyName, SensitivityRow
-from qanalysis.task import logits
 
 #: Samples to score on; the scores are means, and what they miss is not for want of samples.
 SAMPLES = 256
-#: Labels drawn from the model's answer for each sample.
+#: Answers drawn from the model's own for each sample.
 _DRAWS = 2
 Scores = dict[str, float | None]
 
@@ -44,7 +46,7 @@ def proxies(baseline: Baseline, rows: Sequence[SensitivityRow]) -> tuple[Proxy, 
             Proxy(
                 name=name,
                 values=mine,
-                correlation_kl=_correlation(ranks, [row.kl for row in known]),
+                correlation_divergence=_correlation(ranks, [row.divergence for row in known]),
                 correlation_accuracy=_correlation(ranks, [-row.relative for row in known]),
             )
         )
@@ -64,10 +66,11 @@ def output_sqnr(baseline: Baseline) -> Scores:
         noise[call.site] += float((quantized.compute(call) - output).double().square().sum())
         return output
 
-    with SiteMode(baseline.task.model.module, measure) as mode:
+    module = baseline.setup.model.module
+    with SiteMode(module, measure) as mode:
         for inputs in _inputs(baseline, "output SQNR"):
             mode.reset()
-            baseline.task.model.module(inputs)
+            baseline.task.call(module, inputs)
     both = [site for site in signal if signal[site] > 0 and noise[site] > 0]
     return {site: 10 * math.log10(signal[site] / noise[site]) for site in both}
 
@@ -85,8 +88,9 @@ def weight_errors(baseline: Baseline) -> Scores:
             errors[call.site] = float(error.square().mean() / weight.square().mean().clamp_min(1e-30))
         return call.compute()
 
-    with SiteMode(baseline.task.model.module, measure):
-        baseline.task.model.module(baseline.task.example())
+    module = baseline.setup.model.module
+    with SiteMode(module, measure):
+        baseline.task.call(module, baseline.setup.example())
     return errors
 
 
@@ -96,7 +100,7 @@ def fisher(baseline: Baseline) -> Scores:
     A sample's terms are those of that sample alone, whatever the batch: where a site's output does not keep samples
     apart in its first axis, they are run one at a time.
     """
-    module, quantized = baseline.task.model.module, baseline.quantized(baseline.plan)
+    task, module, quantized = baseline.task, baseline.setup.model.module, baseline.quantized(baseline.plan)
     sums: defaultdict[str, float] = defaultdict(float)
     outputs: list[tuple[str, torch.Tensor, torch.Tensor]] = []
 
@@ -109,29 +113,27 @@ def fisher(baseline: Baseline) -> Scores:
         outputs.append((call.site, output, change))
         return output.clone()  # so that what is done to it in place leaves the recorded output alone
 
-    def answered(inputs: torch.Tensor) -> torch.Tensor:
+    def answered(inputs: Inputs) -> Any:
         outputs.clear()
-        given_inputs = inputs.detach().clone()
         with torch.enable_grad(), SiteMode(module, measure):
-            return logits(module(given_inputs.requires_grad_() if inputs.is_floating_point() else given_inputs))
+            return task.measured(module, mapped(_with_gradients, inputs))
 
     seen, rows = 0, None
     for batch in _inputs(baseline, "Fisher"):
         if rows is None:
-            answered(batch[:1])
+            answered(part(batch, slice(0, 1)))
             rows = [output.shape[0] if output.ndim > 1 else 0 for _, output, _ in outputs]
             answered(batch)
-            apart = [
-                output.shape[0] == count * len(batch) for count, (_, output, _) in zip(rows, outputs, strict=False)
-            ]
-            size = len(batch) if all(apart) and len(rows) == len(outputs) else 1
-        for inputs in batch.split(size if len(batch) > 1 else 1):
-            log_p = answered(inputs).log_softmax(1)
-            labels = _drawn(log_p.detach().exp().cpu(), seen).to(log_p.device)
+            apart = [output.shape[0] == row * count(batch) for row, (_, output, _) in zip(rows, outputs, strict=False)]
+            size = count(batch) if all(apart) and len(rows) == len(outputs) else 1
+        for inputs in parts(batch, size if count(batch) > 1 else 1):
+            raw = answered(inputs)
+            with torch.enable_grad():
+                likelihoods = task.drawn(raw, range(seen, seen + count(inputs)), _DRAWS)
             tensors = [output for _, output, _ in outputs]
             for draw in range(_DRAWS):
                 gradients = torch.autograd.grad(
-                    log_p.gather(1, labels[:, draw : draw + 1]).sum(),
+                    likelihoods[draw],
                     tensors,
                     retain_graph=draw + 1 < _DRAWS,
                     allow_unused=True,
@@ -139,28 +141,25 @@ def fisher(baseline: Baseline) -> Scores:
                 )
                 totals: dict[str, torch.Tensor] = {}
                 for (site, _, change), gradient in zip(outputs, gradients, strict=True):
-                    per_sample = (gradient * change).double().reshape(len(inputs), -1).sum(1)
+                    per_sample = (gradient * change).double().reshape(count(inputs), -1).sum(1)
                     totals[site] = totals[site] + per_sample if site in totals else per_sample
                 for site, total in totals.items():
                     sums[site] += float(total.square().sum()) / _DRAWS
-            seen += len(inputs)
+            seen += count(inputs)
     return {site: 0.5 * total / max(seen, 1) for site, total in sums.items()}
 
 
-def _drawn(probabilities: torch.Tensor, first: int) -> torch.Tensor:
-    """Labels `(N, draws)` drawn from the rows, each by its sample's number: in whatever batch it is."""
-    labels = []
-    for number, row in enumerate(probabilities, first):
-        generator = torch.Generator().manual_seed(number)
-        labels.append(torch.multinomial(row, _DRAWS, replacement=True, generator=generator))
-    return torch.stack(labels)
+def _with_gradients(tensor: torch.Tensor) -> torch.Tensor:
+    tensor = tensor.detach().clone()
+    return tensor.requires_grad_() if tensor.is_floating_point() else tensor
 
 
-def _inputs(baseline: Baseline, stage: str) -> list[torch.Tensor]:
+def _inputs(baseline: Baseline, stage: str) -> list[Inputs]:
     """The first evaluation samples, in small batches: gradients of all sites are held at once."""
     total = min(SAMPLES, baseline.samples)
     baseline.report("progress", stage=stage, done=0, total=total)
-    return [part for inputs in baseline.task.inputs(baseline.task.data.evaluation, total) for part in inputs.split(32)]
+    setup = baseline.setup
+    return [some for inputs in setup.inputs(setup.data.evaluation, total) for some in parts(inputs, 32)]
 
 
 def _correlation(scores: list[float], measured: list[float]) -> float | None:

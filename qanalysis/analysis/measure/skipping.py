@@ -9,13 +9,13 @@ from functools import partial
 
 import torch
 
-from qanalysis.analysis.measure.baseline import Baseline, EvaluationBatch
+from qanalysis.analysis.measure.baseline import Baseline
 from qanalysis.analysis.measure.comparison import Comparison, change, compare
+from qanalysis.analysis.measure.evaluation import EvaluationBatch
 from qanalysis.analysis.measure.recall import recall
 from qanalysis.schema.params.accuracy import Rank
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.results.sensitivity import Partial, PartialStep
-from qanalysis.task import logits
 
 
 @torch.no_grad()
@@ -83,8 +83,10 @@ def greedily(
         stage = f"skip {len(skipped) + 1}"
         measured = _evaluated(baseline, current, tried, stage)
         evaluations += len(tried)
-        changes = {site: change(comparison) for site, comparison in measured.items()}
-        by_gain = sorted(tried, key=lambda site: changes[site]["kl"] if rank == "kl" else -changes[site]["relative"])
+        changes = {site: change(baseline.task, comparison) for site, comparison in measured.items()}
+        by_gain = sorted(
+            tried, key=lambda site: changes[site]["divergence"] if rank == "divergence" else -changes[site]["relative"]
+        )
         skipped = (*skipped, by_gain[0])
         steps.append(step(baseline, skipped, measured[by_gain[0]]))
         ranking = [*by_gain[1:], *ranking[width:]]
@@ -97,7 +99,7 @@ def greedily(
 def step(baseline: Baseline, skipped: tuple[str, ...], comparison: Comparison) -> PartialStep:
     """One point of the curve."""
     share = baseline.int8_mac_share(baseline.plan.skipping(*skipped))
-    return PartialStep(skipped=skipped, int8_mac_share=share, **change(comparison))
+    return PartialStep(skipped=skipped, int8_mac_share=share, **change(baseline.task, comparison))
 
 
 def first_within(steps: tuple[PartialStep, ...], target: float) -> int | None:
@@ -130,5 +132,5 @@ def _measure_batch(
     for name, plan in plans.items():
         differs = [site for site in replay.sites if plan.at(site) != base.at(site)]
         output = replay.from_site(batch.inputs, differs[0], baseline.quantized(plan).compute) if differs else recorded
-        comparisons[name] = compare(logits(output), batch.reference, batch.labels)
+        comparisons[name] = compare(baseline.task, output, batch.reference)
     return comparisons, replay.kept_bytes

@@ -14,6 +14,7 @@ from qanalysis.engines.registry import ENGINES
 from qanalysis.nn.sites import Call, SiteMode
 from qanalysis.schema.results.benchmark import GemmRow, LayerRow, Layers, Roofline
 from qanalysis.schema.site import Coverage
+from qanalysis.tasks.cut import Cut, Tensors
 
 #: Precisions of products of matrices.
 _MULTIPLIED: tuple[Precision, ...] = ("fp32", "bf16", "int8")
@@ -21,10 +22,10 @@ _BYTES = {"int8": 1, "bf16": 2, "fp16": 2, "fp32": 4}
 
 
 @torch.no_grad()
-def operand_elements(module: nn.Module, example: torch.Tensor) -> dict[tuple[str, str], int]:
+def operand_elements(module: nn.Module, cut: Cut, example: Tensors) -> dict[tuple[str, str], int]:
     """Values of every activation of every site, and of its output (role `output`), for one sample."""
     found: dict[tuple[str, str], int] = {}
-    batch = len(example)
+    batch = len(next(iter(example.values())))
 
     def see(call: Call) -> torch.Tensor:
         output = call.compute()
@@ -34,7 +35,7 @@ def operand_elements(module: nn.Module, example: torch.Tensor) -> dict[tuple[str
         return output
 
     with SiteMode(module, see):
-        module(example)
+        cut.call(module, example)
     return found
 
 

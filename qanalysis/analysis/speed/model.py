@@ -10,7 +10,7 @@ from qanalysis.analysis.speed.rounds import Timed, measure
 from qanalysis.engines.export.graph import Network
 from qanalysis.engines.layers import gathered, upstream
 from qanalysis.engines.process import EngineProcess
-from qanalysis.engines.protocol import Source
+from qanalysis.engines.protocol import Precision
 from qanalysis.schema.errors import UserError
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.results.speed import Check, Edge, SiteSpeed, SpeedModel, fitted_boundary
@@ -101,9 +101,8 @@ def opened(
     """An engine with the network of a plan, or in floating point, in a process of its own."""
     path = folder / f"speed-{'float' if plan is None else plan.digest}-{batch}.onnx"
     path.write_bytes(_network(deployment, plan).proto.SerializeToString())
-    shape = tuple(deployment.example.shape[1:])
-    precision = "fp32" if plan is None else "int8"
-    source = Source(str(path), deployment.task.model.name, precision, batch, shape, threads, dtype=deployment.dtype)  # type: ignore[arg-type]
+    precision: Precision = "fp32" if plan is None else "int8"
+    source = deployment.source(path, precision, batch, threads)
     try:
         return EngineProcess(engine, source)
     finally:
@@ -122,7 +121,7 @@ def _mixes(names: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def _edges(deployment: Deployment, batch: int) -> Mapping[str, tuple[Edge, ...]]:
-    sizes = operand_elements(deployment.on_cpu, deployment.example)
+    sizes = operand_elements(deployment.on_cpu, deployment.cut, deployment.example)
     return {
         site: tuple(
             Edge(sources=sources, megabytes=4e-6 * batch * sizes.get((site, role), 0))

@@ -7,7 +7,7 @@ from qanalysis.engines.registry import ENGINES
 from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.deploy import BenchmarkParams
 from qanalysis.schema.results.benchmark import BenchmarkEnvironment, Load
-from qanalysis.task import Task
+from qanalysis.setup import Setup
 
 #: Name of the plan that was asked for, in rows.
 PLAN = "plan"
@@ -54,12 +54,12 @@ def chosen(params: BenchmarkParams) -> tuple[list[Subject], list[str]]:
     return subjects, notes
 
 
-def environment(task: Task, load: Load) -> BenchmarkEnvironment:
+def environment(setup: Setup, load: Load) -> BenchmarkEnvironment:
     """Versions, processors, engines, and what else the machine did."""
     here = features()
     reasons = {name: engine.available() for name, engine in ENGINES.items()}
     return BenchmarkEnvironment(
-        **task.environment().model_dump(),
+        **setup.environment().model_dump(),
         cpu=here.cpu,
         cores=here.cores,
         cpu_features=here.cpu_features,

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from qanalysis.analysis.measure.progress import Report
 from qanalysis.analysis.training.batches import Batches
@@ -22,12 +22,12 @@ from qanalysis.analysis.training.state import TrainingState
 from qanalysis.kernels.quantize import NotFiniteError
 from qanalysis.nn.learned import LearnedModel
 from qanalysis.nn.quantized import QuantizedModel
+from qanalysis.nn.structure import Inputs, count, leaves, part, parts, shapes
 from qanalysis.nn.weight_grid import weight_grid
 from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.qat import QatParams
 from qanalysis.schema.results.qat import Phase, QatEpoch, QatRecipe, QatRun, QatStep, kept
 from qanalysis.schema.results.trace import BINS_PER_CODE, CODES
-from qanalysis.task import logits
 
 #: Rows that a run reports at the most, and seconds of work that a kill may cost.
 _ROWS, _KEEP_EVERY = 400, 5.0
@@ -51,7 +51,7 @@ class Training:
         state: file in which a killed run is kept; None keeps nothing.
         trace: file of ranges and weights, for whoever watches; None keeps nothing.
         stop_asked: whether somebody wants it to end early.
-        teacher: network whose class probabilities are learned in place of the labels; None where labels are.
+        teacher: network whose outputs are learned in place of the targets; None where targets are.
         processes: this process among those that train together.
     """
 
@@ -143,7 +143,7 @@ class Loop:
                 elif time.monotonic() - self._kept_at > _KEEP_EVERY:
                     self._keep()
 
-    def step(self, inputs: torch.Tensor, labels: torch.Tensor, total: int) -> None:
+    def step(self, inputs: Inputs, targets: Any, total: int) -> None:
         """One step of the optimizer on this process's part of a batch of `total` samples."""
         state, recipe = self.state, self.training.recipe
         rate = learning_rate(recipe, state.step)
@@ -152,16 +152,19 @@ class Loop:
         torch.manual_seed(self.training.params.seed * 1_000_003 + state.step)
         start = time.perf_counter()
         try:
-            loss = self.training.processes.mean(self._gradients(inputs, labels, total))
+            loss = self.training.processes.mean(self._gradients(inputs, targets, total))
             self.scaler.step(self.optimizer)
         except NotFiniteError:
             loss = math.nan  # the last step made weights that cannot be quantized
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-                shape = tuple(inputs.shape)
-                raise UserError(f"The network fails in training mode on inputs of shape {shape}: {reason}.") from error
-            raise UserError(what_fits(self.network, inputs, labels, self.training.params.accumulate)) from None
+                raise UserError(
+                    f"The network fails in training mode on inputs of {_shape_of(inputs)}: {reason}."
+                ) from error
+            few = lambda fits: self._loss(self.network, part(inputs, slice(0, fits)), part(targets, slice(0, fits)))  # noqa: E731
+            parts_of = self.training.params.accumulate
+            raise UserError(what_fits(self.network, count(inputs), self.device, parts_of, few)) from None
         self.scaler.update()
         if isinstance(self.network, LearnedModel):
             self.network.keep_positive()
@@ -176,38 +179,39 @@ class Loop:
         if self.training.processes.first:
             self.training.report("progress", stage=stage(self.training.phase), done=state.step, total=recipe.steps)
 
-    def _gradients(self, inputs: torch.Tensor, labels: torch.Tensor, total: int) -> float:
+    def _gradients(self, inputs: Inputs, targets: Any, total: int) -> float:
         """Gradients of the batch's mean loss, in as many parts as `accumulate` says; returns that of this process."""
-        params, smoothing = self.training.params, self.training.recipe.label_smoothing
+        params = self.training.params
         kind = torch.float16 if params.autocast == "fp16" else torch.bfloat16
         self.optimizer.zero_grad(set_to_none=True)
         sums = 0.0
-        parts = list(zip(inputs.chunk(params.accumulate), labels.chunk(params.accumulate), strict=True))
-        for number, (x, y) in enumerate(parts):
-            waits = number < len(parts) - 1 and self.training.processes.count > 1
+        size = math.ceil(count(inputs) / params.accumulate)
+        pieces = parts(inputs, size)
+        wanted = [None] * len(pieces) if targets is None else parts(targets, size)
+        for number, (x, y) in enumerate(zip(pieces, wanted, strict=True)):
+            waits = number < len(pieces) - 1 and self.training.processes.count > 1
             with self.parallel.no_sync() if waits else nullcontext():  # type: ignore[operator]
                 with torch.autocast(self.device.type, kind, enabled=params.autocast != "none"):
-                    output = logits(self.parallel(x)).float()
-                loss = functional.cross_entropy(output, self._truth(x, y), label_smoothing=smoothing, reduction="sum")
+                    loss = self._loss(self.parallel, x, y)
                 scaled = self.scaler.scale(loss * self.training.processes.count / total)
                 scaled.backward()
             sums += float(loss.detach())
-        return sums / len(inputs)
+        return sums / count(inputs)
 
-    @torch.no_grad()
-    def _truth(self, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """What is to be learned: the labels `(N,)`, or the teacher's probabilities `(N, classes)`."""
-        teacher = self.training.teacher
-        return labels if teacher is None else logits(teacher(inputs)).float().softmax(1)
+    def _loss(self, network: nn.Module, inputs: Inputs, targets: Any) -> torch.Tensor:
+        """The task's loss, summed over samples."""
+        training = self.training
+        smoothing = training.recipe.label_smoothing
+        return training.batches.task.loss(network, inputs, targets, training.teacher, smoothing)
 
     def _watch(self, loss: float) -> None:
         """Ends a run whose loss is not finite or rises for good."""
-        state, classes = self.state, self.training.batches.classes
+        state, chance = self.state, self.training.batches.task.chance()
         first, last = (float(np.mean(losses)) for losses in (state.losses[:_WINDOW], state.losses[-_WINDOW:]))
         if not math.isfinite(loss):
             what = "NaN" if math.isnan(loss) else "infinite"
             self._diverged(f"The loss became {what} in step {state.step}")
-        elif len(state.losses) >= 2 * _WINDOW and last > max(_DIVERGED * first, math.log(classes)):
+        elif len(state.losses) >= 2 * _WINDOW and last > max(_DIVERGED * first, chance):
             self._diverged(f"The loss rose from {first:.2f} to {last:.2f} by step {state.step}")
 
     def _diverged(self, what: str) -> None:
@@ -295,6 +299,10 @@ class Loop:
         if self.training.processes.first:
             of = "step" if isinstance(row, QatStep) else "epoch"
             self.training.report("row", phase=self.training.phase, of=of, **row.model_dump())
+
+
+def _shape_of(inputs: Inputs) -> str:
+    return f"shape {shapes(inputs)}" if len(leaves(inputs)) == 1 else f"shapes {shapes(inputs)}"
 
 
 def stage(phase: Phase) -> str:

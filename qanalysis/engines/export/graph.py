@@ -9,7 +9,7 @@ from onnx import helper, numpy_helper
 
 from qanalysis.engines.export.operands import Codes, Operands
 from qanalysis.engines.export.pools import round_before_pools
-from qanalysis.engines.export.trace import DOMAIN, INPUT, OPSET, OUTPUT, Traced, attributes, is_marker
+from qanalysis.engines.export.trace import DOMAIN, OPSET, Traced, attributes, is_marker
 from qanalysis.schema.errors import UserError
 from qanalysis.schema.site import TensorId
 
@@ -121,7 +121,7 @@ class _Builder:
             )
             for call in self._calls
         )
-        return Network(proto, calls, _computing(nodes, calls), pools)
+        return Network(proto, calls, _computing(nodes, calls, outputs), pools)
 
     def _now(self, name: str) -> str:
         while name in self._instead:
@@ -214,7 +214,7 @@ class _Builder:
 
 def _dependent(graph: onnx.GraphProto) -> frozenset[str]:
     """Tensors that are computed from the network's input."""
-    found = {INPUT}
+    found = {value.name for value in graph.input}
     for node in graph.node:
         if any(name in found for name in node.input):
             found.update(node.output)
@@ -232,13 +232,13 @@ def _alive(nodes: list[onnx.NodeProto], needed: set[str]) -> list[onnx.NodeProto
     return kept[::-1]
 
 
-def _computing(nodes: list[onnx.NodeProto], calls: tuple[SiteCall, ...]) -> dict[str, str]:
+def _computing(nodes: list[onnx.NodeProto], calls: tuple[SiteCall, ...], outputs: set[str]) -> dict[str, str]:
     """Nodes between the operands and the output of each site, by name; constants and Q/DQ included."""
     producers = {output: node for node in nodes for output in node.output}
     found: dict[str, str] = {}
     for call in calls:
-        if call.output == OUTPUT:
-            found[OUTPUT] = call.site  # some engines name the last step so
+        if call.output in outputs:
+            found[call.output] = call.site  # some engines name the last step so
         ends = set(call.operands.values())
         pending = [call.output]
         while pending:

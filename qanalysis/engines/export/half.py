@@ -68,13 +68,16 @@ def _takes_half(kind: str, position: int) -> bool:
 
 
 def _cast_ends(graph: onnx.GraphProto) -> None:
-    given, result = graph.input[0].name, graph.output[0].name
-    inner, last = f"{given}/half", f"{result}/half"
+    given, results = (
+        [value.name for value in values if value.type.tensor_type.elem_type == TensorProto.FLOAT]
+        for values in (graph.input, graph.output)
+    )
+    inner = {name: f"{name}/half" for name in (*given, *results)}
     for node in graph.node:
-        node.input[:] = [{given: inner, result: last}.get(name, name) for name in node.input]
-        node.output[:] = [last if name == result else name for name in node.output]
+        node.input[:] = [inner.get(name, name) for name in node.input]
+        node.output[:] = [inner[name] if name in results else name for name in node.output]
     nodes = list(graph.node)
-    first = helper.make_node("Cast", [given], [inner], f"{given}/Cast", to=TensorProto.FLOAT16)
-    end = helper.make_node("Cast", [last], [result], f"{result}/Cast", to=TensorProto.FLOAT)
+    first = [helper.make_node("Cast", [n], [inner[n]], f"{n}/Cast", to=TensorProto.FLOAT16) for n in given]
+    last = [helper.make_node("Cast", [inner[n]], [n], f"{n}/Cast", to=TensorProto.FLOAT) for n in results]
     del graph.node[:]
-    graph.node.extend([first, *nodes, end])
+    graph.node.extend([*first, *nodes, *last])

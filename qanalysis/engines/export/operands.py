@@ -19,6 +19,7 @@ from qanalysis.schema.executable import refusal
 from qanalysis.schema.observations import RangeTable
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.site import TensorId
+from qanalysis.tasks.cut import Cut, Tensors
 
 #: A site and the axis of its weight's channels, as the operation has it.
 WeightKey = tuple[str, int | None]
@@ -84,7 +85,8 @@ def check_exportable(plan: Plan, sites: tuple[str, ...]) -> None:
 def operands(
     module: nn.Module,
     folded: Folded,
-    example: torch.Tensor,
+    cut: Cut,
+    example: Tensors,
     plan: Plan,
     ranges: RangeTable,
     residuals: Mapping[TensorId, str] | None = None,
@@ -97,7 +99,8 @@ def operands(
     Args:
         module: the model as it is simulated, in evaluation mode.
         folded: its folded copy.
-        example: a batch of inputs.
+        cut: what of it is in the file.
+        example: the file's inputs.
         plan: 8 bits, symmetric.
         ranges: of all activations; with `residuals`, of those, too.
         residuals: operands of residual additions to quantize, with the convolution that each addition is around.
@@ -105,7 +108,7 @@ def operands(
     Raises:
         UserError: if the plan cannot be exported, or an activation has no range.
     """
-    weights = _weights(module, example)
+    weights = _weights(module, cut, example)
     check_exportable(plan, tuple(weights.sites))
     unranged = set(ranges.unranged_sites())
     quantized = [site for site in weights.sites if plan.quantizes(site) and site not in unranged]
@@ -117,7 +120,7 @@ def operands(
         if around in quantized and ranges.ranges.get(tensor) is not None:
             steps[tensor] = _step(ranges, tensor, plan.activation_spec(around))
     norms = {layer: module.get_submodule(norm) for layer, norm in folded.pairs}
-    folded_weights = _weights(folded.model, example).values
+    folded_weights = _weights(folded.model, cut, example).values
     codes = {}
     for (site, axis), weight in weights.values.items():
         if site in quantized:
@@ -163,7 +166,7 @@ class _Weights:
     values: dict[WeightKey, torch.Tensor]
 
 
-def _weights(module: nn.Module, example: torch.Tensor) -> _Weights:
+def _weights(module: nn.Module, cut: Cut, example: Tensors) -> _Weights:
     found = _Weights({}, {})
 
     def see(call: Call) -> torch.Tensor:
@@ -179,7 +182,7 @@ def _weights(module: nn.Module, example: torch.Tensor) -> _Weights:
         return call.compute()
 
     with SiteMode(module, see):
-        module(example)
+        cut.call(module, example)
     return found
 
 

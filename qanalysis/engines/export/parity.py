@@ -18,16 +18,18 @@ from qanalysis.engines.export.graph import Network
 from qanalysis.engines.export.operands import Operands
 from qanalysis.engines.reference import Reference
 from qanalysis.nn.residual import Addition, ResidualMode
-from qanalysis.nn.scores import class_scores
 from qanalysis.nn.sites import Call, SiteMode
 from qanalysis.schema.errors import UserError
 from qanalysis.schema.site import TensorId
+from qanalysis.tasks.cut import Cut, Tensors
 
 #: Relative difference above which two executions of a site are not the same computation; rounding gives 1e-6.
 TOLERANCE = 1e-3
 #: Engines use all codes of int8, the paper's scale scheme all but this one.
 _LOWEST, _HIGHEST = -128, 127
 _UNROUNDED = "/unrounded"
+#: Name of the entry for what comes after the last site.
+LAST = "outputs"
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,15 @@ class Deployed(nn.Module):
         self._steps = {tensor: torch.tensor(step) for tensor, step in operands.steps.items()}
         self._codes = {key: torch.from_numpy(codes.values()) for key, codes in operands.codes.items()}
 
-    def forward(self, x: torch.Tensor) -> Any:
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The model's outputs."""
         with ResidualMode(self.model, self.site, self.add):
-            return self.model(x)
+            return self.model(*args, **kwargs)
+
+    def outputs(self, cut: Cut, given: Tensors) -> Tensors:
+        """What the file gives for its inputs."""
+        with ResidualMode(self.model, self.site, self.add):
+            return cut.call(self.model, given)
 
     def site(self, call: Call) -> torch.Tensor:
         """A site's output from its operands as an engine sees them."""
@@ -99,18 +106,20 @@ class Deployed(nn.Module):
 
 @torch.no_grad()
 def differences(
-    network: Network, model: nn.Module, operands: Operands, inputs: torch.Tensor
+    network: Network, model: nn.Module, cut: Cut, operands: Operands, inputs: Tensors
 ) -> tuple[SiteDifference, ...]:
     """Compares every site of a file with the simulation on the same inputs.
 
     Args:
         network: the file.
         model: the folded model.
+        cut: what of the model is in the file.
         operands: what was put into the file.
-        inputs: `(N, …)`; all inner tensors of these are held in memory.
+        inputs: the file's inputs; all inner tensors of these are held in memory.
 
     Returns:
-        one entry for each site, in the order of execution, and one named `logits` for what comes after the last.
+        one entry for each site, in the order of execution, and one for what comes after the last, named `outputs`, or
+        as the output is where there is but one.
 
     Raises:
         UserError: if the runtime cannot load or execute the file, or the sites are not those of the model.
@@ -121,20 +130,20 @@ def differences(
         for call in network.calls
         for name in (*(real_name.get(operand, operand) for operand in call.operands.values()), call.output)
     )
-    given = inputs.contiguous().numpy()
+    given = {name: tensor.contiguous().numpy() for name, tensor in inputs.items()}
     proto = _with_pools(network, real_name)
-    reference = Reference(proto, tuple(name for name in names if name not in _ends(network)))
+    ends = {value.name for value in (*network.proto.graph.input, *network.proto.graph.output)}
+    reference = Reference(proto, tuple(name for name in names if name not in ends))
     tensors: dict[str, NDArray[Any]] = reference.tensors(given)
-    ends = _ends(network)
-    logits = reference.run(given)
-    tensors |= dict(zip(ends, (given, logits), strict=True))
+    outputs = reference.run(given)
+    tensors |= given | outputs
     pending = defaultdict(list)
     for call in network.calls:
         pending[call.site].append(call)
     deployed = Deployed(model, operands)
     found: dict[str, SiteDifference] = {}
 
-    left = _executions(model, inputs)
+    left = _executions(model, cut, inputs)
 
     def site(call: Call) -> torch.Tensor:
         entries, unused = pending[call.site], left[call.site] > len(pending[call.site])
@@ -158,12 +167,13 @@ def differences(
         return output
 
     with ResidualMode(model, site, deployed.add):
-        result = model(inputs)
-    last = _difference(class_scores(result, logits.shape[1]), torch.from_numpy(logits))
-    return (*found.values(), SiteDifference("logits", last, 0.0))
+        result = cut.call(model, inputs)
+    last = max(_difference(result[name], torch.from_numpy(values)) for name, values in outputs.items())
+    name = next(iter(outputs)) if len(outputs) == 1 else LAST
+    return (*found.values(), SiteDifference(name, last, 0.0))
 
 
-def _executions(model: nn.Module, inputs: torch.Tensor) -> Counter[str]:
+def _executions(model: nn.Module, cut: Cut, inputs: Tensors) -> Counter[str]:
     """How often one forward executes each site; what leads to no output is not in the file."""
     count: Counter[str] = Counter()
 
@@ -172,7 +182,7 @@ def _executions(model: nn.Module, inputs: torch.Tensor) -> Counter[str]:
         return call.compute()
 
     with SiteMode(model, site):
-        model(inputs)
+        cut.call(model, inputs)
     return count
 
 
@@ -181,7 +191,7 @@ def first_wrong(found: tuple[SiteDifference, ...]) -> str | None:
     previous = ""
     for entry in found:
         if not entry.before <= TOLERANCE:
-            place = "after the last site" if entry.site == "logits" else f"in the input of site {entry.site!r}"
+            place = "after the last site" if entry is found[-1] else f"in the input of site {entry.site!r}"
             return f"{place}{f', after {previous!r}' if previous else ''} (relative difference {entry.before:.2g})"
         if not entry.output <= TOLERANCE:
             return f"at site {entry.site!r} (relative difference {entry.output:.2g})"
@@ -202,10 +212,6 @@ def _with_pools(network: Network, real_name: Mapping[str, str]) -> onnx.ModelPro
         twin.input[:] = [real_name.get(name, name) for name in pool.input]
         twin.output[:] = [real_name[name] for name in pool.output]
     return proto
-
-
-def _ends(network: Network) -> tuple[str, str]:
-    return network.proto.graph.input[0].name, network.proto.graph.output[0].name
 
 
 def _difference(expected: torch.Tensor, actual: torch.Tensor) -> float:

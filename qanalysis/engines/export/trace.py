@@ -20,12 +20,11 @@ import torch
 from torch import nn
 
 from qanalysis.nn.residual import Addition, ResidualMode
-from qanalysis.nn.scores import class_scores, every_output, leaves
 from qanalysis.nn.sites import Call
 from qanalysis.schema.errors import UserError
+from qanalysis.tasks.cut import Cut, Tensors
 
 OPSET = 19
-INPUT, OUTPUT = "input", "logits"
 MARKER, DOMAIN = "Operand", "qanalysis"
 #: Largest file that one protobuf message can be.
 _LIMIT = 2**31 - 2**20
@@ -38,47 +37,52 @@ class Traced:
     Attributes:
         proto: the graph; nodes are named by module path.
         residuals: residual additions and the convolution that each is around.
+        sites: names of the sites that are in the graph.
     """
 
     proto: onnx.ModelProto
     residuals: dict[str, str]
+    sites: tuple[str, ...] = ()
 
 
 @torch.no_grad()
-def trace(module: nn.Module, example: torch.Tensor) -> Traced:
+def trace(module: nn.Module, cut: Cut, example: Tensors, dynamic_size: bool = False) -> Traced:
     """Traces a model with a dynamic batch.
 
     Args:
         module: in evaluation mode, on the CPU, batch norms folded as far as they can be.
-        example: a batch of inputs; its other sizes become fixed.
+        cut: what of it goes into the file.
+        example: the file's inputs, by name.
+        dynamic_size: whether height and width of images stay open, too; all other sizes become fixed.
 
     Raises:
         UserError: naming the operator that cannot be exported and where it is.
     """
-    if example.shape[0] < 2:
-        example = example.expand(2, *example.shape[1:])  # a batch of one would be taken for a constant
-    example = example.contiguous()
-    with every_output(module) as classes, _quiet():
-        marked = _Marked(module, classes)
-        others = [f"{OUTPUT}_{number}" for number in range(1, len(marked(example)))]
+    given = {name: _two(tensor).contiguous() for name, tensor in example.items()}
+    open_ = torch.export.Dim.DYNAMIC
+    shapes = tuple(
+        {0: open_, 2: open_, 3: open_} if dynamic_size and tensor.ndim == 4 else {0: open_} for tensor in given.values()
+    )
+    with _quiet():
+        marked = _Marked(module, cut, tuple(given))
+        outputs = marked.names(given)
         try:
-            program = torch.export.export(
-                marked, (example,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},), strict=False
-            )
+            program = torch.export.export(marked, tuple(given.values()), dynamic_shapes=(shapes,), strict=False)
         except Exception as error:  # the exporter raises whatever the model's code led to
             after = f" after site {marked.seen.last!r}" if marked.seen.last else ""
+            size = " with open height and width" if dynamic_size else ""
             raise UserError(
-                f"The model cannot be exported: what it computes{after} cannot be traced ({_first(error)})."
+                f"The model cannot be exported{size}: what it computes{after} cannot be traced ({_first(error)})."
             ) from error
         try:
             onnx_program = torch.onnx.export(
                 program,
-                (example,),
+                tuple(given.values()),
                 dynamo=True,
                 opset_version=OPSET,
                 verbose=False,
-                input_names=[INPUT],
-                output_names=[OUTPUT, *others],
+                input_names=list(given),
+                output_names=list(outputs),
             )
         except Exception as error:
             raise UserError(f"The model cannot be exported: {_unsupported(error, program)}.") from error
@@ -90,7 +94,8 @@ def trace(module: nn.Module, example: torch.Tensor) -> Traced:
             f"The model cannot be exported: it must be smaller than {_LIMIT / 1e9:.1f} GB ({error})."
         ) from None
     _clean(proto)
-    return Traced(proto, marked.seen.residuals)
+    sites = dict.fromkeys(attributes(node)["site"] for node in proto.graph.node if is_marker(node))
+    return Traced(proto, marked.seen.residuals, tuple(site for site in sites if site not in marked.seen.residuals))
 
 
 @dataclass
@@ -104,19 +109,24 @@ class _Seen:
 class _Marked(nn.Module):
     """Runs a model and marks operands and output of every site, and operands of residual additions."""
 
-    def __init__(self, model: nn.Module, classes: int | None) -> None:
+    def __init__(self, model: nn.Module, cut: Cut, names: tuple[str, ...]) -> None:
         super().__init__()
         self.model = model
-        self.classes = classes
         self.seen = _Seen()
+        self._cut = cut
+        self._names = names
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The class scores, and every other output of real numbers: what only feeds these is exported, too."""
+    def forward(self, *given: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Every output of real numbers, in the order of `names`."""
+        return tuple(self._run(given).values())
+
+    def names(self, given: Tensors) -> tuple[str, ...]:
+        """Names of the outputs."""
+        return tuple(self._run(tuple(given.values())))
+
+    def _run(self, given: tuple[torch.Tensor, ...]) -> Tensors:
         with ResidualMode(self.model, self._site, self._add):
-            output = self.model(x)
-        scores = class_scores(output, self.classes)
-        others = [value for _, value in leaves(output) if value.is_floating_point() and not _same(value, scores)]
-        return (scores, *others)
+            return self._cut.call(self.model, dict(zip(self._names, given, strict=True)))
 
     def _site(self, call: Call) -> torch.Tensor:
         self.seen.last = call.site
@@ -133,8 +143,9 @@ class _Marked(nn.Module):
         return addition.compute(**marked)
 
 
-def _same(value: torch.Tensor, scores: torch.Tensor) -> bool:
-    return value is scores or scores._base is value
+def _two(tensor: torch.Tensor) -> torch.Tensor:
+    """At least two samples: a batch of one would be taken for a constant."""
+    return tensor.expand(2, *tensor.shape[1:]) if tensor.shape[0] < 2 else tensor
 
 
 @contextmanager
@@ -197,7 +208,7 @@ def _clean(proto: onnx.ModelProto) -> None:
             node.name = names.free(f"{inside.get(node.output[0]) or _module_path(scope)}/{node.op_type}")
         del node.metadata_props[:]
         node.doc_string = ""
-    taken = {name for node in graph.node for name in node.output} | {INPUT}
+    taken = {name for node in graph.node for name in node.output} | {value.name for value in graph.input}
     renamed = {}
     for tensor in graph.initializer:
         short = tensor.name.removeprefix("model.")

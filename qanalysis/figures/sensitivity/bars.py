@@ -32,7 +32,7 @@ from qanalysis.schema.results.sensitivity import SensitivityRow
 ROW, LOWEST, HIGHEST = 20, 260, 1800
 
 _QUANTITIES: dict[Shown, str] = {
-    "kl": "KL divergence from fp32 (nats)",
+    "divergence": "KL divergence from fp32 (nats)",
     "accuracy": "change of {metric} from fp32 (points)",
     "sqnr": "SQNR of the logits (dB, lower is worse)",
 }
@@ -51,8 +51,8 @@ def bars(
     quantized: float | None = None,
     metric: Metric = "accuracy",
     mode: SensitivityMode = "only",
-    rank: Rank = "kl",
-    shown: Shown = "kl",
+    rank: Rank = "divergence",
+    shown: Shown = "divergence",
     floats: Collection[str] = frozenset(),
     theme: Theme = "light",
     uirevision: str = "",
@@ -77,7 +77,7 @@ def bars(
     if not rows:
         return blank("No layer has been measured yet.", theme, LOWEST)
     palette = PALETTES[theme]
-    if shown == "kl":
+    if shown == "divergence":
         scale = scales.divergences(rows)
     elif shown == "sqnr":
         scale = scales.sqnrs(rows)
@@ -262,7 +262,7 @@ def _ties(
     """A faint band behind every group that cannot be told apart, a bracket and the word at its right."""
     palette = PALETTES[theme]
     bands, words = [], []
-    measure = "divergence" if rank == "kl" else "accuracy"
+    measure = "divergence" if rank == "divergence" else "accuracy"
     for _, group in groupby(enumerate(rows), lambda pair: pair[1].tie):
         members = [i for i, _ in group]
         if len(members) < 2:
@@ -290,10 +290,10 @@ def hover(
 ) -> str:
     """All that was measured, in words and units."""
     tied = sum(other.tie == row.tie for other in rows) - 1
-    low, high = row.kl_interval
+    low, high = row.divergence_interval
     words = [
         f"<b>{row.site}</b>, {MODES[mode]}",
-        f"KL divergence from fp32 {row.kl:.3g} nats (95 % interval {low:.3g} to {high:.3g})",
+        f"KL divergence from fp32 {row.divergence:.3g} nats (95 % interval {low:.3g} to {high:.3g})",
         *told(row, fp32, metric),
         "the logits did not change" if row.sqnr is None else f"SQNR of the logits {row.sqnr:.1f} dB",
         f"{row.macs:,} multiply-accumulates per sample; measured on {row.samples:,} samples",

@@ -35,7 +35,7 @@ def proxies(result: SensitivityResult, *, theme: Theme = "light") -> go.Figure:
     The title says how well the order agrees (Spearman's rank correlation); the layers whose rank differs most are
     named. The Fisher score estimates the divergence itself, so its panel has the line on which both are equal.
     """
-    measured = {row.site: row.kl for row in result.rows}
+    measured = {row.site: row.divergence for row in result.rows}
     if not measured or not result.proxies:
         return blank("No cheap scores were computed beside the measurement.", theme, HEIGHT)
     count = len(result.proxies)
@@ -50,7 +50,7 @@ def proxies(result: SensitivityResult, *, theme: Theme = "light") -> go.Figure:
         x_axis = axis(theme, "measured KL (nats)", type="log", range=x_range, **_powers(x_range))
         figure["axes"][f"xaxis{number}"] = x_axis | {"domain": domain, "anchor": f"y{number}", "tickangle": 0}
         heading = {"x": domain[0], "xref": "paper", "xanchor": "left", "y": 1, "yref": "paper", "yanchor": "bottom"}
-        title = f"<b>{_TITLES[proxy.name]}</b><br>{_agreement(proxy.correlation_kl)}"
+        title = f"<b>{_TITLES[proxy.name]}</b><br>{_agreement(proxy.correlation_divergence)}"
         figure["annotations"].append(annotation(title, palette.text, yshift=8, align="left", **heading))
     margins = {"t": TOP, "b": BOTTOM, "l": 60, "r": 12}
     parts = {key: figure[key] for key in ("annotations", "shapes")}

@@ -13,7 +13,7 @@ import numpy as np
 from qanalysis.figures.look.scales import DEEPEST
 from qanalysis.schema.results.sensitivity import Change
 
-Shown = Literal["kl", "accuracy", "sqnr"]
+Shown = Literal["divergence", "accuracy", "sqnr"]
 
 #: A logarithmic axis of divergences has at most this many decades; what is below lies at its start.
 DECADES = 6
@@ -51,15 +51,21 @@ class Scale:
 
 def divergences(changes: Sequence[Change]) -> Scale:
     """KL divergence on a logarithmic axis; zero lies at its start."""
-    start, end = decades([change.kl for change in changes], [change.kl_interval[1] for change in changes])
+    start, end = decades(
+        [change.divergence for change in changes], [change.divergence_interval[1] for change in changes]
+    )
     return Scale(
         "log",
         start,
         end,
         0.0,
-        [max(change.kl, start) for change in changes],
-        [(max(change.kl_interval[0], start), max(change.kl_interval[1], start)) for change in changes],
-        {i: "0" if change.kl == 0 else f"{change.kl:.1g}" for i, change in enumerate(changes) if change.kl <= start},
+        [max(change.divergence, start) for change in changes],
+        [(max(change.divergence_interval[0], start), max(change.divergence_interval[1], start)) for change in changes],
+        {
+            i: "0" if change.divergence == 0 else f"{change.divergence:.1g}"
+            for i, change in enumerate(changes)
+            if change.divergence <= start
+        },
     )
 
 

@@ -225,7 +225,7 @@ def _ends(result: SensitivityResult) -> Iterable[Advice]:
     sites = result.coverage.sites
     top = {row.site: number for number, row in enumerate(result.rows[:3], 1)}
     for site, which in ((sites[0], "first"), (sites[-1], "last")):
-        if site.name not in top or result.rows[0].kl <= 0 or len(sites) < 4:
+        if site.name not in top or result.rows[0].divergence <= 0 or len(sites) < 4:
             continue
         row = next(row for row in result.rows if row.site == site.name)
         share = 100 * site.macs / max(result.coverage.macs, 1)

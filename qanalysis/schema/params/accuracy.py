@@ -1,8 +1,8 @@
 """Parameters of the analyses: what the CLI's options and the dashboard's forms are made from."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.numerics.spec import Scheme
@@ -10,7 +10,9 @@ from qanalysis.schema.params.task import CalibratedParams, EvaluationParams, Qua
 from qanalysis.schema.plan import Granularity, Parts, Plan
 
 SensitivityMode = Literal["only", "without"]
-Rank = Literal["kl", "accuracy"]
+Rank = Annotated[
+    Literal["divergence", "accuracy"], BeforeValidator(lambda name: "divergence" if name == "kl" else name)
+]
 PartialSearch = Literal["order", "greedy"]
 
 
@@ -90,7 +92,7 @@ class SensitivityParams(OneCalibrationParams):
     """One site quantized at a time, or all but one; then partial quantization (section 5.1, Fig. 3, Table 6)."""
 
     mode: SensitivityMode = Field("only", description="quantize only the one site, or all without it")
-    rank: Rank = Field("kl", description="order sites by divergence of the logits, or by accuracy")
+    rank: Rank = Field("divergence", description="order sites by divergence of the outputs, or by accuracy")
     target: float = Field(1.0, ge=0, description="loss to accept after partial quantization, in % relative to fp32")
     most_skipped: int = Field(10, ge=0, description="sites to leave in floating point at the most")
     harmless: float = Field(
@@ -106,7 +108,7 @@ class PartialParams(OneCalibrationParams):
 
     search: PartialSearch = Field("order", description="skip in order of sensitivity, or rank again after every skip")
     order: tuple[str, ...] = Field((), description="sites in the order to skip them; measured if not given")
-    rank: Rank = Field("kl", description="order sites by divergence of the logits, or by accuracy")
+    rank: Rank = Field("divergence", description="order sites by divergence of the outputs, or by accuracy")
     target: float = Field(1.0, ge=0, description="loss to accept, in % relative to fp32")
     most_skipped: int = Field(10, ge=0, description="sites to leave in floating point at the most")
     width: int = Field(5, ge=1, description="candidates that the greedy search tries in every step")

@@ -28,6 +28,7 @@ class DeployParams(CalibratedParams):
         description="residual additions: fp as in the paper, int8 for what skips (TensorRT), int8-both for both "
         "operands (fastest in OpenVINO)",
     )
+    dynamic_size: bool = Field(False, description="leave height and width of images open in files, not the batch alone")
 
 
 class ExportParams(DeployParams):

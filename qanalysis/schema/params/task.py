@@ -7,6 +7,7 @@ from qanalysis.schema.base import Record
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.saved_plan import SavedPlan, find
 from qanalysis.schema.site import Coverage
+from qanalysis.schema.tasks import AUTO, CODE, TASKS, known
 
 
 class TaskParams(Record):
@@ -14,9 +15,17 @@ class TaskParams(Record):
 
     model: str = Field("sample:resnet20", description="model by name, e.g. sample:resnet20 or torchvision:resnet50")
     data: str = Field("sample:cifar10", description="data by name, e.g. sample:cifar10 or imagefolder:PATH")
+    task: str = Field("auto", description=f"{AUTO}, {', '.join(TASKS)} or {CODE}package.module:Task")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     batch_size: int = Field(64, ge=1, description="samples per forward pass")
     seed: int = Field(0, ge=0, description="seed of the choice of samples")
+
+    @field_validator("task")
+    @classmethod
+    def _task_known(cls, name: str) -> str:
+        if not known(name):
+            raise ValueError(f"choose from {AUTO}, {', '.join(TASKS)}, {CODE}package.module:Task")
+        return name
 
 
 class EvaluationParams(TaskParams):

@@ -15,6 +15,7 @@ class EvaluateResult(Result):
 
     Attributes:
         fp32: the score; None on data without labels, where fp32 is its own reference.
+        details: further figures of the task in %, e.g. AP50.
     """
 
     analysis: Literal["evaluate"] = "evaluate"
@@ -22,6 +23,7 @@ class EvaluateResult(Result):
     coverage: Coverage
     metric: Metric
     fp32: Score | None
+    details: dict[str, float] = Field(default_factory=dict)
 
 
 class PtqRow(Record):
@@ -34,8 +36,9 @@ class PtqRow(Record):
         standard_error: of the accuracy, in points.
         accuracy_interval: 95 % interval of the accuracy, in %.
         change_interval: 95 % interval of accuracy - fp32 in points, paired on the same samples.
-        agreement: top-1 answers equal to those of the fp32 model, in %.
-        sqnr: power of the fp32 logits over that of their change, in dB; None if nothing changed.
+        agreement: answers equal to those of the fp32 model, in %.
+        sqnr: power of the fp32 outputs over that of their change, in dB; None if nothing changed.
+        details: further figures of the task in %, e.g. AP50.
     """
 
     calibration: str
@@ -46,6 +49,7 @@ class PtqRow(Record):
     change_interval: tuple[float, float] = Field(alias="difference_interval")
     agreement: float
     sqnr: float | None
+    details: dict[str, float] = Field(default_factory=dict)
 
 
 class PtqResult(Result):

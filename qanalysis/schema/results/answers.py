@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from qanalysis.schema.base import Record
 from qanalysis.schema.errors import UserError
@@ -75,32 +75,82 @@ class Flip(Record):
         return "gained" if self.after == self.truth else "other"
 
 
+class Box(Record):
+    """One box.
+
+    Attributes:
+        corners: left, top, right, bottom in pixels of the image.
+        label: number of its class.
+        score: how sure the model is; 1 for a target.
+    """
+
+    corners: tuple[float, float, float, float]
+    label: int
+    score: float
+
+
+class Said(Record):
+    """What was said about a sample, as far as it can be written down: boxes or values; masks are in a file."""
+
+    boxes: tuple[Box, ...] = ()
+    values: tuple[float, ...] = ()
+
+
+class ChangedSample(Record):
+    """A sample on which models differ.
+
+    Attributes:
+        sample: its number among the evaluation samples.
+        same: how much of the fp32 answer is kept, from 0 to 1, by calibration.
+        divergence: how far outputs are from fp32's, by calibration.
+        target: what is right; None without targets.
+        fp32: what the floating-point model said.
+        quantized: what the quantized models said, by calibration.
+        size: height and width of the image; None where there is none.
+    """
+
+    sample: int
+    same: dict[str, float]
+    divergence: dict[str, float]
+    target: Said | None
+    fp32: Said
+    quantized: dict[str, Said]
+    size: tuple[int, int] | None = None
+
+
 class AnswersResult(Result):
     """Answers in floating point and under every calibration that was asked for.
 
     Attributes:
         metric: accuracy, or agreement with fp32 where there are no labels.
-        labels: class of every sample; None without labels.
-        fp32: answers in floating point.
-        quantized: answers by calibration.
+        labels: class of every sample; None without labels, or where answers are no classes.
+        fp32: answers in floating point; None where answers are no classes.
+        quantized: answers by calibration; empty where answers are no classes.
+        changed: samples of other tasks on which models differ, those that differ most first.
+        samples: number of samples that were looked at.
         images: file name of small images of the samples that were answered differently, beside the result; None if
-            they were not kept.
+            they were not kept. For classes one array `images`; else `image-N`, and of masks `mask-N-fp32`,
+            `mask-N-target` and `mask-N-CALIBRATION` for sample N.
         pictured: numbers of the samples in that file, in its order.
     """
 
     analysis: Literal["answers"] = "answers"
     params: AnswersParams
     metric: Metric
-    labels: tuple[int, ...] | None
-    fp32: Answers
-    quantized: dict[str, Answers]
+    labels: tuple[int, ...] | None = None
+    fp32: Answers | None = None
+    quantized: dict[str, Answers] = Field(default_factory=dict)
+    changed: tuple[ChangedSample, ...] = ()
+    samples: int = 0
     images: str | None = None
     pictured: tuple[int, ...] = ()
 
     @property
     def truth(self) -> tuple[int, ...]:
         """The labels, or the floating-point answers where there are none."""
-        return self.fp32.classes if self.labels is None else self.labels
+        if self.labels is not None:
+            return self.labels
+        return () if self.fp32 is None else self.fp32.classes
 
 
 def per_class(truth: tuple[int, ...], before: Answers, after: Answers) -> tuple[ClassAccuracy, ...]:

@@ -7,8 +7,10 @@ from typing import Literal
 from pydantic import Field
 
 from qanalysis.schema.base import Record
+from qanalysis.schema.tasks import TASKS, Words
 
-Metric = Literal["accuracy", "agreement"]
+#: What the accuracy of a result is called: the task's own metric, or that of agreement with fp32.
+Metric = str
 
 
 class Environment(Record):
@@ -78,9 +80,10 @@ class Score(Record):
     """One measured accuracy.
 
     Attributes:
-        accuracy: top-1 in % of the labels, or of the fp32 model's answers where there are no labels.
-        standard_error: of the accuracy, in percentage points (binomial).
-        accuracy_interval: 95 % interval of the accuracy (Wilson), in %.
+        accuracy: the task's metric in % against the targets, or the fp32 model's answers where there are none.
+        standard_error: of the accuracy, in percentage points: binomial where answers are right or wrong, by the delta
+            method where accuracy is a function of means, else from leaving groups of samples out.
+        accuracy_interval: 95 % interval of the accuracy, in %: Wilson's where answers are right or wrong.
         samples: number of samples.
     """
 
@@ -95,9 +98,17 @@ Bounds = dict[str, tuple[float, float] | None]
 
 
 class Result(Record):
-    """What all results have."""
+    """What all results have.
 
-    version: Literal[1] = 1
+    Attributes:
+        version: of the JSON form; results of version 1 know classification alone.
+        task: what the model is for, a key of `schema.tasks.TASKS` or `python:package.module:Task`.
+        words: what the task's numbers are called.
+    """
+
+    version: Literal[1, 2] = 2
+    task: str = "classification"
+    words: Words = TASKS["classification"].words
     environment: Environment
     model: ModelCard
     data: DataCard

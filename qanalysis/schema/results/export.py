@@ -29,7 +29,7 @@ class SiteParity(Record):
     """How far file and simulation are apart at one site; differences are relative to the largest magnitude.
 
     Attributes:
-        site: its name; `logits` for what comes after the last.
+        site: its name; `logits` or `outputs` for what comes after the last.
         int8: whether the site is quantized in the file.
         before: difference of its inputs, given the outputs of all earlier sites.
         output: difference of its output, given its inputs.
@@ -49,12 +49,12 @@ class Verification(Record):
         sites: site by site; every one is within `tolerance`, or there is no result.
         tolerance: of the relative differences at sites.
         samples: samples of the comparison end to end.
-        agreement: top-1 answers equal to the simulation's, in %.
+        agreement: answers equal to the simulation's, in %.
         simulated: accuracy of the simulation in %.
         measured: accuracy of the file in %.
-        logits: norm of the difference of the logits over the norm of the simulation's.
+        logits: norm of the difference of the outputs over the norm of the simulation's.
         noise: the same for the simulation in float64 and in float32: what rounding alone does to this network.
-        half_agreement: top-1 answers of the fp16 file equal to the simulation's in %; None without that flavour.
+        half_agreement: answers of the fp16 file equal to the simulation's in %; None without that flavour.
     """
 
     runtime: str

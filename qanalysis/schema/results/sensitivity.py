@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
 from qanalysis.schema.base import Record
 from qanalysis.schema.params.accuracy import (
@@ -26,17 +26,20 @@ class Change(Record):
         accuracy: in % (see `Score`).
         relative: 100 (accuracy - fp32) / fp32, in %.
         change_interval: 95 % interval of accuracy - fp32 in points, paired on the same samples.
-        kl: mean divergence of the class probabilities from fp32, KL(fp32 ‖ quantized), in nats.
-        kl_interval: 95 % interval of that mean, in nats.
-        sqnr: power of the fp32 logits over that of their change, in dB; None if nothing changed.
+        divergence: mean over samples of how far the outputs are from fp32's, as the task measures it: KL(fp32 ‖
+            quantized) in nats for classes. Called `kl` in results of version 1.
+        divergence_interval: 95 % interval of that mean.
+        sqnr: power of the fp32 outputs over that of their change, in dB; None if nothing changed.
         samples: number of samples measured.
     """
 
     accuracy: float
     relative: float
     change_interval: tuple[float, float] = Field(alias="interval")
-    kl: float
-    kl_interval: tuple[float, float]
+    divergence: float = Field(validation_alias=AliasChoices("divergence", "kl"))
+    divergence_interval: tuple[float, float] = Field(
+        validation_alias=AliasChoices("divergence_interval", "kl_interval")
+    )
     sqnr: float | None
     samples: int
 
@@ -91,13 +94,15 @@ class Proxy(Record):
         name: `output-sqnr` (dB at the site's output, higher is harmless), `weight-mse` (mean squared rounding error of
             the weight, relative to its mean square) or `fisher` (½ E[(gᵀΔy)²], second order, in nats).
         values: score by site; None where the site has none (a matrix product has no weight).
-        correlation_kl: Spearman's rank correlation with the measured divergence: 1 is alike, None undefined.
+        correlation_divergence: Spearman's rank correlation with the measured divergence: 1 is alike, None undefined.
         correlation_accuracy: the same with the measured loss of accuracy.
     """
 
     name: ProxyName
     values: dict[str, float | None]
-    correlation_kl: float | None
+    correlation_divergence: float | None = Field(
+        validation_alias=AliasChoices("correlation_divergence", "correlation_kl")
+    )
     correlation_accuracy: float | None
 
 

@@ -70,7 +70,7 @@ def sensitivity_table(result: SensitivityResult) -> pd.DataFrame:
         {
             "layer": row.site,
             **_change(result.metric, row),
-            "KL, nats": row.kl,
+            "KL, nats": row.divergence,
             "SQNR dB": None if row.sqnr is None else round(row.sqnr, 1),
             "MACs": row.macs,
             "samples": row.samples,

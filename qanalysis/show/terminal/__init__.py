@@ -196,8 +196,10 @@ def _sensitivity(console: Console, value: SensitivityResult) -> None:
     if value.partial is not None:
         _partial(console, value.partial, value.metric, value.params.target)
     for proxy in value.proxies:
-        if proxy.correlation_kl is not None:
-            console.print(f"{proxy.name} ranks like the measured divergence to {proxy.correlation_kl:.2f} (Spearman)")
+        if proxy.correlation_divergence is not None:
+            console.print(
+                f"{proxy.name} ranks like the measured divergence to {proxy.correlation_divergence:.2f} (Spearman)"
+            )
     for site, reason in value.stopped.items():
         console.print(f"not measured further: {site} ({reason})", highlight=False)
     cost = value.sites_seconds / max(value.fp32_seconds, 1e-9) / max(len(value.rows), 1)

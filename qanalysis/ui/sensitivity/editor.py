@@ -102,7 +102,7 @@ def table(
                 "layer": site.name,
                 "kind": "depthwise convolution" if site.depthwise else site.kind,
                 "work %": 100 * site.macs / max(macs, 1),
-                "KL": row.kl if row else None,
+                "KL": row.divergence if row else None,
                 "change, points": row.relative * fp32 / 100 if row else None,
                 **({"int8 saves": gains.get(site.name)} if gains else {}),
                 "weight bits": str(settings[0] or INHERITED),

@@ -22,7 +22,7 @@ from qanalysis.ui.sensitivity import plan
 from qanalysis.ui.sensitivity.drafts import Drafts, drafts, take_offer
 from qanalysis.ui.sensitivity.settings import settings
 
-_SHOWN: dict[str, Shown] = {"Divergence (KL)": "kl", "Accuracy": "accuracy", "SQNR": "sqnr"}
+_SHOWN: dict[str, Shown] = {"Divergence (KL)": "divergence", "Accuracy": "accuracy", "SQNR": "sqnr"}
 #: Rows beyond which the chart scrolls in a frame of its own.
 _ROWS, _FRAME = 26, 620
 
@@ -107,7 +107,7 @@ def _bars(
     label = st.segmented_control(
         "Show",
         list(_SHOWN),
-        default="Divergence (KL)" if params.rank == "kl" else "Accuracy",
+        default="Divergence (KL)" if params.rank == "divergence" else "Accuracy",
         key="sensitivity-shown",
         bind="query-params",
         required=True,

@@ -8,7 +8,7 @@ from qanalysis.ui.parts.selection import Selection
 
 _MODES = {"One layer quantized": "only", "All but one quantized": "without"}
 _PARTS = {"weights and activations": "both", "weights only": "weights", "activations only": "activations"}
-_RANKS = {"divergence (KL)": "kl", "accuracy": "accuracy"}
+_RANKS = {"divergence (KL)": "divergence", "accuracy": "accuracy"}
 
 
 def settings(chosen: Selection) -> SensitivityParams:

@@ -147,7 +147,7 @@ def pin_table(pinned: list[Pinned], sites: int, unranged: frozenset[str]) -> pd.
                 "accuracy %": round(one.trial.accuracy, 2),
                 "relative %": round(one.trial.relative, 2),
                 "change, points": f"{one.trial.change_interval[0]:+.2f} to {one.trial.change_interval[1]:+.2f}",
-                "KL, nats": one.trial.kl,
+                "KL, nats": one.trial.divergence,
                 "work in integers %": round(one.trial.int8_mac_share, 1),
                 "size, MB": round(one.trial.model_bytes / 1e6, 3),
                 "float layers": len(one.trial.plan.skip | unranged),

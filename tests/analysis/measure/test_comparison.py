@@ -22,11 +22,11 @@ def test_divergence_is_scipy_s(logits):
     given, reference = logits
     expected = [entropy(p, q) for p, q in zip(softmax(reference.numpy(), 1), softmax(given.numpy(), 1), strict=True)]
     compared = compare(given, reference, None)
-    assert compared.kl == pytest.approx(expected, rel=1e-5)
+    assert compared.divergence == pytest.approx(expected, rel=1e-5)
     found = change(compared)
-    assert found["kl"] == pytest.approx(np.mean(expected))
+    assert found["divergence"] == pytest.approx(np.mean(expected))
     half = 1.96 * np.std(expected, ddof=1) / np.sqrt(40)
-    assert found["kl_interval"] == pytest.approx((np.mean(expected) - half, np.mean(expected) + half), rel=1e-4)
+    assert found["divergence_interval"] == pytest.approx((np.mean(expected) - half, np.mean(expected) + half), rel=1e-4)
 
 
 def test_without_labels_right_is_what_fp32_answers(logits):
@@ -48,7 +48,7 @@ def test_with_labels_both_models_are_judged_by_them(logits):
 def test_no_change_has_no_noise(logits):
     found = change(compare(logits[1], logits[1], None))
     assert found["sqnr"] is None
-    assert found["kl"] == 0
+    assert found["divergence"] == 0
     assert found["relative"] == 0
     assert found["change_interval"][0] < 0 < found["change_interval"][1]  # forty samples are few
 

@@ -41,7 +41,7 @@ def test_fisher_predicts_the_divergence_of_a_small_change():
     measured = qanalysis.run(
         "sensitivity", model=LINEAR, calibration_samples=64, evaluation_samples=256, most_skipped=0
     ).rows[0]
-    assert proxies.fisher(fine)["fc"] == pytest.approx(measured.kl, rel=0.35)
+    assert proxies.fisher(fine)["fc"] == pytest.approx(measured.divergence, rel=0.35)
 
 
 def test_the_model_is_left_without_gradients(given):
@@ -61,7 +61,7 @@ def test_every_site_has_a_score_or_a_reason(model):
         for site, value in proxy.values.items():
             expected = proxy.name != "weight-mse" or kinds[site] is not None
             assert (value is not None) == expected, (proxy.name, site)
-        assert proxy.correlation_kl is None or -1 <= proxy.correlation_kl <= 1
+        assert proxy.correlation_divergence is None or -1 <= proxy.correlation_divergence <= 1
 
 
 @pytest.mark.parametrize("batch_size", [1, 7])

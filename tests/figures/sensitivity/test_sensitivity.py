@@ -8,7 +8,7 @@ from qanalysis.figures.sensitivity.proxies import misjudged
 from tests.figures import factories
 from tests.figures.factories import sensitivity_row
 
-MEASURES = ("kl", "accuracy", "sqnr")
+MEASURES = ("divergence", "accuracy", "sqnr")
 
 
 def texts(figure):
@@ -37,7 +37,7 @@ def test_bars_are_in_the_order_given_from_the_top(shown):
     assert figure.layout.yaxis.range[0] > figure.layout.yaxis.range[1]
 
 
-@pytest.mark.parametrize(("shown", "value"), [("kl", 0.01), ("accuracy", -1.0), ("sqnr", 20.0)])
+@pytest.mark.parametrize(("shown", "value"), [("divergence", 0.01), ("accuracy", -1.0), ("sqnr", 20.0)])
 def test_bar_ends_at_the_measured_value(shown, value):
     assert end(bars([sensitivity_row("a", 75.0, 0.01)], fp32=76.0, shown=shown), "a") == pytest.approx(value)
 
@@ -55,13 +55,13 @@ def test_whiskers_are_the_interval():
 
 
 def test_no_divergence_lies_at_the_start_of_the_axis():
-    figure = bars([sensitivity_row("a", kl=0.1), sensitivity_row("b", kl=0.0)], fp32=76.0)
+    figure = bars([sensitivity_row("a", divergence=0.1), sensitivity_row("b", divergence=0.0)], fp32=76.0)
     assert end(figure, "b") == pytest.approx(10 ** figure.layout.xaxis.range[0])
     assert "0" in texts(figure)
 
 
 def test_unchanged_logits_are_named_where_sqnr_is_infinite():
-    assert "unchanged" in texts(bars([sensitivity_row("a", kl=0.0)], fp32=76.0, shown="sqnr"))
+    assert "unchanged" in texts(bars([sensitivity_row("a", divergence=0.0)], fp32=76.0, shown="sqnr"))
 
 
 def test_row_without_measurable_loss_is_calmer_than_one_with():
@@ -135,9 +135,9 @@ def test_axis_stays_while_values_settle(shown):
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(1e-12, 50) | st.just(0.0)), min_size=1, max_size=8))
 def test_every_bar_ends_within_the_axis(values):
     rows = [sensitivity_row(f"s{i}", accuracy, kl) for i, (accuracy, kl) in enumerate(values)]
-    for shown in ("kl", "accuracy"):
+    for shown in ("divergence", "accuracy"):
         figure = bars(rows, fp32=76.0, quantized=10.0, shown=shown)
-        ends = [10**e if shown == "kl" else e for e in figure.layout.xaxis.range]
+        ends = [10**e if shown == "divergence" else e for e in figure.layout.xaxis.range]
         for row in rows:
             assert min(ends) - 1e-9 <= end(figure, row.site) <= max(ends) * (1 + 1e-9) + 1e-9
 
@@ -148,7 +148,7 @@ def test_whole_row_can_be_pointed_at(shown):
     area = rows.data[0]
     assert list(area.customdata[2]) == ["blocks.2.conv"]
     assert {trace.hoverinfo for trace in rows.data[1:]} == {"skip"}
-    ends = [10**e if shown == "kl" else e for e in rows.layout.xaxis.range]
+    ends = [10**e if shown == "divergence" else e for e in rows.layout.xaxis.range]
     assert area.base + area.x[0] == pytest.approx(ends[1])
 
 
@@ -196,7 +196,7 @@ def test_proxy_panels_say_how_well_they_rank():
 def test_proxy_dots_are_at_measurement_and_score():
     rows = factories.sensitivity_rows(5)
     dots = proxies(factories.sensitivity(rows)).data[2]
-    assert list(dots.x) == list(dots.y) == pytest.approx([row.kl for row in rows])
+    assert list(dots.x) == list(dots.y) == pytest.approx([row.divergence for row in rows])
 
 
 def test_misjudged_layers_are_those_whose_rank_differs_most():

@@ -85,7 +85,7 @@ def test_folded_depthwise_weights_want_a_range_per_channel(granularity, fold, fi
 def sensitivity(order: list[str], ties: list[int], depthwise: frozenset[str] = frozenset()):
     sites = tuple(site(name, name in depthwise) for name in sorted(order))
     rows = tuple(
-        SENSITIVITY.rows[0].model_copy(update={"site": name, "tie": tie, "kl": 1.0})
+        SENSITIVITY.rows[0].model_copy(update={"site": name, "tie": tie, "divergence": 1.0})
         for name, tie in zip(order, ties, strict=True)
     )
     return SENSITIVITY.model_copy(

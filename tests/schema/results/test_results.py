@@ -169,7 +169,7 @@ class TestParams:
     @pytest.mark.parametrize("params", [PtqParams, CalibrateParams])
     def test_an_unknown_calibration_is_refused(self, params):
         with pytest.raises(ValidationError, match="Unknown calibration 'kl'"):
-            params(calibrations=("kl",))
+            params(calibrations=("divergence",))
 
     @pytest.mark.parametrize(
         ("field", "value"),
