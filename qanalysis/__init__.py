@@ -145,5 +145,5 @@ def run_file(path: str | Path, *, folder: Path | None = None, allow_python: bool
     analysis, params = configuration.load(Path(path))
     if not allow_python:
         remedy = "if you trust it, say allow_python=True."
-        names.refuse_code(params.model, params.data, where=str(path), remedy=remedy)
+        names.refuse_code(params.model, params.data, params.task, where=str(path), remedy=remedy)
     return run(analysis, folder=folder, **dict(params))

@@ -88,7 +88,7 @@ def _run(options: argparse.Namespace) -> int:
         analysis, params = configuration.load(options.file)
         if not options.allow_python:
             remedy = "if you trust it, add --allow-python."
-            names.refuse_code(params.model, params.data, where=str(options.file), remedy=remedy)
+            names.refuse_code(params.model, params.data, params.task, where=str(options.file), remedy=remedy)
         return _analyse(options, analysis, params)
     return _analyse(options, options.command, _given(options))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from qanalysis.data import imagefolder, npz, python, sample, torchvision
+from qanalysis.data import coco, imagefolder, masks, npz, python, sample, torchvision
 from qanalysis.data.loaded import LoadedData
 from qanalysis.models.loaded import LoadedModel
 from qanalysis.names import Name
@@ -13,6 +13,8 @@ SOURCES: dict[str, Callable[[Name, LoadedModel, int], LoadedData]] = {
     "sample": sample.load,
     "torchvision": torchvision.load,
     "imagefolder": imagefolder.load,
+    "coco": coco.load,
+    "masks": masks.load,
     "npz": npz.load,
     "python": python.load,
 }

@@ -381,6 +381,12 @@ def _end(count: int, batch_size: int, limit: int | None) -> int:
     return count if limit is None else min(count, limit)
 
 
+def lists(samples: Sequence[Sample]) -> Batch:
+    """Images and targets as lists, as detectors take them."""
+    targets = [target for _, target in samples]
+    return [image for image, _ in samples], None if all(target is None for target in targets) else targets
+
+
 def together(samples: Sequence[Sample]) -> Batch:
     """Samples as one batch, each shape once.
 

@@ -120,4 +120,5 @@ def _part(source: Source, module: Any) -> Callable[[Any, Any], Any]:
 
     if not source.task:
         return lambda model, given: by_leaf(call_model(model, structured(given)))
+    # the cut takes the file's inputs as they are called there
     return tasks.named(source.task).cut(module, structured(inputs)).call

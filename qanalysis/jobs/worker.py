@@ -52,7 +52,7 @@ def _run(store: Store, job_id: str, analyses: Mapping[str, Callable[..., Any]] |
         job = store.job(job_id)
         run = ANALYSES[job.analysis].run if analyses is None else analyses[job.analysis]
         folder = store.folder(job_id)
-        refuse_from_page(job.params.model, job.params.data)
+        refuse_from_page(job.params.model, job.params.data, job.params.task)
         with paths.confined(), _temporary(folder / TEMPORARY):
             result = run(job.params, reporter, folder)
         reporter.flush()

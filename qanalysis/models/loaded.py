@@ -19,7 +19,7 @@ class LoadedModel:
         module: the network, in evaluation mode.
         trained: whether it carries trained weights; random ones are marked everywhere.
         origin: one sentence about where architecture and weights come from.
-        input_shape: `(C, H, W)` of one input, where known.
+        input_shape: `(C, H, W)` of one input, `(C, T, H, W)` of a video, where known.
         transform: from a PIL image to an input, where the weights come with one.
         mean: per channel, on inputs in [0, 1]; None if unknown.
         std: per channel, likewise.
@@ -33,7 +33,7 @@ class LoadedModel:
     module: nn.Module
     trained: bool
     origin: str
-    input_shape: tuple[int, int, int] | None = None
+    input_shape: tuple[int, ...] | None = None
     transform: Callable[[Any], torch.Tensor] | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None

@@ -1,11 +1,11 @@
-"""`sample:NAME`: the networks trained on CIFAR-10 that come with the tool."""
+"""`sample:NAME`: the networks that come with the tool, trained on CIFAR-10 or on scenes composed from it."""
 
 from collections.abc import Callable
 
 from safetensors.torch import load_file
 from torch import nn
 
-from qanalysis.models.cifar import efficientnet, mobilenet, resnet, vit
+from qanalysis.models.cifar import detector, efficientnet, mobilenet, resnet, segmenter, vit
 from qanalysis.models.loaded import LoadedModel
 from qanalysis.names import Name
 from qanalysis.schema.catalog import sample_models, samples_folder
@@ -17,7 +17,11 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "mobilenet_v2": mobilenet.mobilenet_v2,
     "efficientnet": efficientnet.efficientnet,
     "vit": vit.vit,
+    "detector": detector.detector,
+    "segmenter": segmenter.segmenter,
 }
+#: What those are for that do not classify.
+TASKS = {"detector": "detection", "segmenter": "segmentation"}
 CIFAR_MEAN = (0.4914, 0.4822, 0.4465)
 CIFAR_STD = (0.2470, 0.2435, 0.2616)
 
@@ -42,4 +46,20 @@ def load(name: Name) -> LoadedModel:
         network.load_state_dict(load_file(samples_folder() / f"{name.rest}.safetensors"))
         record = sample_models()[name.rest]
         origin = f"trained on CIFAR-10, {record['test_accuracy']:.2f} % on its {record['test_images']:,} test images"
-    return LoadedModel(str(name), network, trained, origin, (3, 32, 32), None, CIFAR_MEAN, CIFAR_STD, name.rest)
+        if name.rest in TASKS:
+            origin = (
+                f"trained on scenes composed from CIFAR-10, {record['test_accuracy']:.2f} % {record['metric']} on "
+                f"{record['test_images']:,} scenes of test images"
+            )
+    side = detector.SIDE if name.rest in TASKS else 32
+    return LoadedModel(
+        str(name),
+        network,
+        trained,
+        origin,
+        (3, side, side),
+        mean=CIFAR_MEAN,
+        std=CIFAR_STD,
+        architecture=name.rest,
+        task=TASKS.get(name.rest, "classification"),
+    )

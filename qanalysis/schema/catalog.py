@@ -17,6 +17,8 @@ DATA_SOURCES = {
     "sample": "sample:cifar10",
     "torchvision": "torchvision:CIFAR10",
     "imagefolder": "imagefolder:PATH",
+    "coco": "coco:PATH",
+    "masks": "masks:PATH",
     "npz": "npz:PATH",
     "python": "python:package.module:factory",
 }

@@ -132,9 +132,13 @@ def folder(text: str | Path, what: str = "this") -> Path:
 
 
 #: Sources of models and data whose names hold a path.
-FILES = ("checkpoint", "imagefolder", "npz")
+FILES = ("checkpoint", "imagefolder", "npz", "coco", "masks")
 #: Options of names that are a path, by source.
-_OPTIONS = {"imagefolder": "calibration", "torchvision": "root"}
+_OPTIONS = {
+    "imagefolder": ("calibration",),
+    "torchvision": ("root",),
+    "coco": ("annotations", "images"),
+}
 
 
 def named(name: str) -> tuple[str, ...]:
@@ -142,8 +146,8 @@ def named(name: str) -> tuple[str, ...]:
     source, _, rest = name.strip().partition(":")
     path, _, query = rest.partition("?")
     options = dict(part.partition("=")[::2] for part in query.split("&"))
-    option = options.get(_OPTIONS.get(source, ""), "")
-    return tuple(part for part in (path if source in FILES else "", option) if part)
+    given = (options.get(option, "") for option in _OPTIONS.get(source, ()))
+    return tuple(part for part in (path if source in FILES else "", *given) if part)
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,8 @@ class Classification(Task):
         if not isinstance(targets, torch.Tensor) or targets.ndim != 1 or targets.is_floating_point():
             said = "lists" if isinstance(targets, list) else f"{targets.dtype} {tuple(targets.shape)}"
             raise UserError(
-                f"{self._data} must have class numbers as targets for the task classification, but has {said}; say with "
-                "--task what it is for."
+                f"{self._data} must have class numbers as targets for the task classification, but has {said}; say "
+                "with --task what it is for."
             )
         low, high = int(targets.min()), int(targets.max())
         if self.classes and not 0 <= low <= high < self.classes:

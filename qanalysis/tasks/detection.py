@@ -15,6 +15,7 @@ from torch import nn
 from torchvision.models import detection as zoo
 from torchvision.models.detection.ssd import SSD
 
+from qanalysis.data.split import lists
 from qanalysis.nn.structure import Inputs, count, leaves, shapes
 from qanalysis.schema.errors import UserError
 from qanalysis.schema.tasks import TASKS
@@ -91,8 +92,7 @@ class Detection(Task):
 
     def collate(self, samples: Sequence[tuple[Any, Any]]) -> tuple[Inputs, Any]:
         """See `Task.collate`: lists of images and of targets."""
-        targets = [target for _, target in samples]
-        return [image for image, _ in samples], None if all(target is None for target in targets) else targets
+        return lists(samples)
 
     def call(self, model: Callable[..., Any], inputs: Inputs) -> Any:
         """See `Task.call`: a list of images is one argument."""

@@ -1,6 +1,8 @@
 """Segmentation: a class for every pixel."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -41,7 +43,7 @@ class Segmentation(Task):
 
     def check(self, raw: Any, targets: Any, samples: int) -> None:
         """See `Task.check`; notes how many classes the model tells apart."""
-        self.classes = self.answers(raw).shape[1]
+        self.classes = self.scores(raw).shape[1]
         if targets is not None and self._of_data is not None and self._of_data > self.classes:
             raise UserError(
                 f"{self._data} has {self._of_data} classes, but the model has {self.classes}, 0 to {self.classes - 1}: "
@@ -64,8 +66,16 @@ class Segmentation(Task):
                 f"{self.classes - 1} ({IGNORED} is not judged): use masks of these classes, or another model."
             )
 
-    def answers(self, raw: Any) -> torch.Tensor:
-        """See `Task.answers`: scores `(N, classes, H, W)`; the output named `out` or `logits`, else the first map."""
+    def answers(self, raw: Any) -> "Segmented":
+        """See `Task.answers`."""
+        return Segmented(self.scores(raw))
+
+    def scores(self, raw: Any) -> torch.Tensor:
+        """Scores `(N, classes, H, W)`: the output named `out` or `logits`, else the first map.
+
+        Raises:
+            UserError: if there is none.
+        """
         maps = [(name, tensor) for name, tensor in leaves(raw) if _is_map(tensor)]
         if not maps:
             raise UserError(
@@ -77,27 +87,37 @@ class Segmentation(Task):
                     return tensor
         return maps[0][1]
 
-    def as_targets(self, answers: torch.Tensor) -> torch.Tensor:
+    def as_targets(self, answers: "Segmented") -> torch.Tensor:
         """See `Task.as_targets`: fp32's masks."""
-        return answers.argmax(1)
+        return answers.classes
 
-    def divergence(self, outputs: Sequence[torch.Tensor], reference: Sequence[torch.Tensor]) -> torch.Tensor:
+    def prepared(self, outputs: Sequence[torch.Tensor]) -> list[tuple[torch.Tensor, ...]]:
+        """See `Task.prepared`: logarithms of the probabilities and these, for every map."""
+        return [_with_probabilities(output) if _is_map(output) else (output,) for output in outputs]
+
+    def divergence(
+        self, outputs: Sequence[torch.Tensor], reference: Sequence[tuple[torch.Tensor, ...]]
+    ) -> torch.Tensor:
         """See `Task.divergence`: KL(fp32 ‖ quantized) in nats, the mean over pixels and over heads."""
         heads = []
         for one, other in zip(outputs, reference, strict=True):
             if _is_map(one):
-                log_p, log_q = other.float().log_softmax(1), one.float().log_softmax(1)
-                pixels = (log_p.exp() * (log_p - log_q)).sum(1).clamp_(min=0)
-                heads.append(pixels.double().flatten(1).mean(1).cpu())
+                log_p, p = other
+                # one sample after the other: what belongs to one stays in the cache
+                each = [
+                    log_p[row].sub(scores.float().log_softmax(0)).mul_(p[row]).sum(0).clamp_(min=0).double().mean()
+                    for row, scores in enumerate(one)
+                ]
+                heads.append(torch.stack(each).cpu())
             else:
-                heads.append(super().divergence([one], [other]).cpu())
+                heads.append(super().divergence([one], other).cpu())
         return torch.stack(heads).mean(0)
 
-    def statistics(self, answers: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def statistics(self, answers: "Segmented", targets: torch.Tensor) -> torch.Tensor:
         """See `Task.statistics`: pixels in the intersection and in the union, class by class, `(N, 2 classes)`."""
-        said = _of_size(answers, targets).argmax(1)
+        said = answers.of_size(targets)
         targets = targets.to(said.device)
-        classes = answers.shape[1]
+        classes = answers.scores.shape[1]
         rows = []
         for given, wanted in zip(said, targets, strict=True):
             judged = (wanted >= 0) & (wanted < classes)
@@ -121,13 +141,13 @@ class Segmentation(Task):
         pixels = (union.sum() + right) / 2
         return {"pixel accuracy": 100 * float(right / pixels)} if pixels else {}
 
-    def same(self, answers: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    def same(self, answers: "Segmented", reference: "Segmented") -> torch.Tensor:
         """See `Task.same`: the share of pixels with the same class."""
-        return (answers.argmax(1) == reference.argmax(1)).double().flatten(1).mean(1)
+        return (answers.classes == reference.classes).flatten(1).count_nonzero(1).double() / answers.classes[0].numel()
 
-    def shown(self, answers: torch.Tensor, sample: int) -> dict[str, Any]:
+    def shown(self, answers: "Segmented", sample: int) -> dict[str, Any]:
         """See `Task.shown`."""
-        return {"mask": answers[sample].argmax(0).to(torch.uint8).cpu().numpy()}
+        return {"mask": answers.classes[sample].to(torch.uint8).cpu().numpy()}
 
     def shown_target(self, targets: torch.Tensor, sample: int) -> dict[str, Any]:
         """See `Task.shown_target`."""
@@ -154,13 +174,13 @@ class Segmentation(Task):
     ) -> torch.Tensor:
         """See `Task.loss`: cross entropy of the pixels, with that of an auxiliary head at half weight."""
         raw = self.call(model, inputs)
-        main = self.answers(raw)
+        main = self.scores(raw)
         heads = [(1.0, main)]
         if isinstance(raw, Mapping) and _is_map(raw.get("aux")) and raw["aux"] is not main:
             heads.append((AUXILIARY, raw["aux"]))
         if teacher is not None:
             with torch.no_grad():
-                targets = self.answers(self.call(teacher, inputs)).float().softmax(1)
+                targets = self.scores(self.call(teacher, inputs)).float().softmax(1)
         total = main.new_zeros((), dtype=torch.float32)
         for weight, scores in heads:
             scores = _of_size(scores, targets).float()
@@ -172,6 +192,33 @@ class Segmentation(Task):
     def chance(self) -> float:
         """See `Task.chance`."""
         return (1 + AUXILIARY) * float(np.log(max(self.classes, 1)))
+
+
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """What a segmenter answered.
+
+    Attributes:
+        scores: `(N, classes, H, W)`.
+    """
+
+    scores: torch.Tensor
+
+    @cached_property
+    def classes(self) -> torch.Tensor:
+        """The class of every pixel, `(N, H, W)`, in the size of the scores."""
+        return torch.stack([scores.argmax(0) for scores in self.scores])
+
+    def of_size(self, targets: torch.Tensor) -> torch.Tensor:
+        """The same in the size of masks."""
+        if self.scores.shape[-2:] == targets.shape[-2:]:
+            return self.classes
+        return _of_size(self.scores, targets).argmax(1)
+
+
+def _with_probabilities(scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    log_p = scores.float().log_softmax(1)
+    return log_p, log_p.exp()
 
 
 def _is_map(tensor: Any) -> bool:

@@ -117,8 +117,17 @@ class Task:
             UserError: naming what is wrong.
         """
 
+    def prepared(self, outputs: Any) -> Any:
+        """fp32's outputs as `divergence` takes them, with whatever of them many comparisons would compute again."""
+        return outputs
+
     def divergence(self, outputs: Any, reference: Any) -> torch.Tensor:
-        """How far outputs are from fp32's, `(N,)`: ‖Δ‖² / ‖fp32‖², the mean over all outputs; every head counts."""
+        """How far outputs are from fp32's, `(N,)`: ‖Δ‖² / ‖fp32‖², the mean over all outputs; every head counts.
+
+        Args:
+            outputs: of the quantized model.
+            reference: what `prepared` makes of fp32's; as it is, the outputs.
+        """
         return mean_nmse(outputs, reference)
 
     def statistics(self, answers: Any, targets: Any) -> Any:
@@ -229,16 +238,16 @@ def mean_nmse(outputs: Sequence[torch.Tensor], reference: Sequence[torch.Tensor]
         UserError: if outputs are not as many, or of other shapes.
     """
     ratios = []
-    for one, other in paired(outputs, reference):
-        noise, signal = (one - other).square().sum(1), other.square().sum(1)
+    for one, other in alike(outputs, reference):
+        noise, signal = squared_change(one, other), precise(other).square().sum(1)
         ratios.append(noise / signal.clamp(min=torch.finfo(signal.dtype).tiny).where(noise > 0, torch.ones_like(noise)))
     return torch.stack(ratios).mean(0)
 
 
-def paired(
+def alike(
     outputs: Sequence[torch.Tensor], reference: Sequence[torch.Tensor]
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Outputs beside fp32's, each flattened to `(N, …)`, in float64 where they are not large.
+    """Outputs beside fp32's.
 
     Raises:
         UserError: if they are not as many, or of other shapes.
@@ -247,7 +256,14 @@ def paired(
         raise UserError(
             f"outputs must have the shapes of fp32's, but are {shapes(tuple(outputs))} and {shapes(tuple(reference))}"
         )
-    return [(precise(one), precise(other)) for one, other in zip(outputs, reference, strict=True)]
+    return list(zip(outputs, reference, strict=True))
+
+
+def squared_change(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """‖Δ‖² of every sample, `(N,)`; of large outputs one sample after the other, so that it stays in the cache."""
+    if one.requires_grad or other.requires_grad or one.numel() <= _EXACT:
+        return (precise(one) - precise(other)).square().sum(1)
+    return torch.stack([(row - wanted).square_().sum() for row, wanted in zip(one.float(), other.float(), strict=True)])
 
 
 def precise(tensor: torch.Tensor) -> torch.Tensor:

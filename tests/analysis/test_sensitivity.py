@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import qanalysis
-from qanalysis import task as tasks
-from qanalysis.analysis.measure.comparison import change, compare
+from qanalysis import setup as setups
+from qanalysis.analysis.measure.comparison import answered, change, compare
 from qanalysis.analysis.sensitivity import tied
 from qanalysis.nn.observe import observe
 from qanalysis.nn.quantized import QuantizedModel
@@ -26,17 +26,17 @@ def test_every_site_has_a_row_in_descending_order(result):
 
 
 def test_rows_are_those_of_the_naive_loop(result):
-    task = tasks.load(SensitivityParams(**SMALL))
-    module, plan = task.model.module, result.params.effective_plan()
-    ranges = observe(module, task.inputs(task.data.calibration, 16)).ranges(Max(), plan)
+    setup = setups.load(SensitivityParams(**SMALL))
+    module, plan, task = setup.model.module, result.params.effective_plan(), setup.task
+    ranges = observe(module, setup.inputs(setup.data.calibration, 16)).ranges(Max(), plan)
     for row in result.rows[:3]:
         one = QuantizedModel(module, plan.quantizing_only(row.site), ranges)
         with torch.no_grad():
-            given = torch.cat([one(x) for x in task.inputs(task.data.evaluation, 48)]).numpy()
-            fp32 = torch.cat([module(x) for x in task.inputs(task.data.evaluation, 48)]).numpy()
-        alone = compare(torch.from_numpy(given), torch.from_numpy(fp32), None)
-        assert row.divergence == change(alone)["divergence"]
-        assert row.sqnr == change(alone)["sqnr"]
+            given = torch.cat([one(x) for x in setup.inputs(setup.data.evaluation, 48)])
+            fp32 = torch.cat([module(x) for x in setup.inputs(setup.data.evaluation, 48)])
+        alone = change(task, compare(task, given, answered(task, fp32, None)))
+        assert row.divergence == alone["divergence"]
+        assert row.sqnr == alone["sqnr"]
 
 
 def test_partial_quantization_skips_in_that_order(result):

@@ -114,22 +114,22 @@ def calibrated(ranges: dict[str, dict[str, float | None]]) -> CalibrateResult:
     return CalibrateResult(**COMMON, params=CalibrateParams(), coverage=COVERAGE, ranges=ranges, samples=4)
 
 
-def change(accuracy: float, fp32: float = 76.0, kl: float = 0.01, half: float = 0.3) -> dict:
+def change(accuracy: float, fp32: float = 76.0, divergence: float = 0.01, half: float = 0.3) -> dict:
     """Fields of `Change`; the interval reaches `half` points to both sides."""
     difference = accuracy - fp32
     return {
         "accuracy": accuracy,
         "relative": 100 * difference / fp32,
         "interval": (difference - half, difference + half),
-        "divergence": kl,
-        "divergence_interval": (0.8 * kl, 1.2 * kl),
-        "sqnr": 10 * math.log10(1 / kl) if kl else None,
+        "divergence": divergence,
+        "divergence_interval": (0.8 * divergence, 1.2 * divergence),
+        "sqnr": 10 * math.log10(1 / divergence) if divergence else None,
         "samples": 2000,
     }
 
 
-def sensitivity_row(site: str, accuracy: float = 75.0, kl: float = 0.01, tie: int = 0) -> SensitivityRow:
-    return SensitivityRow(site=site, macs=1_234_567, tie=tie, **change(accuracy, divergence=kl))
+def sensitivity_row(site: str, accuracy: float = 75.0, divergence: float = 0.01, tie: int = 0) -> SensitivityRow:
+    return SensitivityRow(site=site, macs=1_234_567, tie=tie, **change(accuracy, divergence=divergence))
 
 
 def sensitivity_rows(count: int) -> tuple[SensitivityRow, ...]:

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from torch import nn
 
-from qanalysis.nn.scores import class_scores, every_output, give_scores
+from qanalysis.nn.scores import class_scores
 from qanalysis.schema.errors import UserError
 
 SCORES, FEATURES = torch.zeros(2, 10), torch.zeros(2, 64)
@@ -56,17 +55,3 @@ def test_finds_them(output, classes):
 def test_refuses_what_holds_none_or_several(output, says):
     with pytest.raises(UserError, match=says):
         class_scores(output)
-
-
-class Two(nn.Module):
-    def forward(self, x):
-        return x, 2 * x[:, :10]
-
-
-def test_a_module_gives_its_scores_alone_until_all_are_asked_for():
-    module = Two()
-    give_scores(module, 10)
-    assert tuple(module(FEATURES).shape) == (2, 10)
-    with every_output(module) as classes:
-        assert (classes, len(module(FEATURES))) == (10, 2)
-    assert tuple(module(FEATURES).shape) == (2, 10)

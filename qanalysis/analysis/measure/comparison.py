@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from qanalysis.kernels.quantize import NotFiniteError
 from qanalysis.numerics.change import relative
 from qanalysis.schema.base import finite
 from qanalysis.schema.errors import UserError
-from qanalysis.tasks.task import Statistics, Task, paired
+from qanalysis.tasks.task import Statistics, Task, alike, precise, squared_change
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,17 +27,29 @@ class Answered:
         outputs: what is compared with the outputs of other models.
         targets: those of the samples, or the answers in their place.
         statistics: `(N, S)`.
+        task: says what outputs mean.
     """
 
     answers: Any
-    outputs: Any
+    outputs: tuple[torch.Tensor, ...]
     targets: Any
     statistics: Statistics
+    task: Task
 
     @property
     def nbytes(self) -> int:
-        """Memory that its outputs take."""
-        return sum(tensor.nbytes for tensor in self.outputs)
+        """Memory that it takes, once it has been compared with."""
+        return 3 * sum(tensor.nbytes for tensor in self.outputs)
+
+    @cached_property
+    def prepared(self) -> Any:
+        """Its outputs, as divergences take them."""
+        return self.task.prepared(self.outputs)
+
+    @cached_property
+    def signal(self) -> NDArray[np.float64]:
+        """Sum of squares of its outputs, `(N,)`."""
+        return _array(sum(precise(output).square().sum(1).double().cpu() for output in self.outputs))
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +96,7 @@ def answered(task: Task, raw: Any, targets: Any) -> Answered:
     """
     outputs, answers = _outputs(task, raw, "the model"), task.answers(raw)
     wanted = task.as_targets(answers) if targets is None else targets
-    return Answered(answers, outputs, wanted, statistics(task, answers, wanted))
+    return Answered(answers, outputs, wanted, statistics(task, answers, wanted), task)
 
 
 def compare(task: Task, raw: Any, reference: Answered) -> Comparison:
@@ -99,16 +112,13 @@ def compare(task: Task, raw: Any, reference: Answered) -> Comparison:
         UserError: if the task's statistics are not numbers.
     """
     outputs, answers = _outputs(task, raw, "the quantized model"), task.answers(raw)
-    noise, signal = torch.zeros(()), torch.zeros(())
-    for one, other in paired(outputs, reference.outputs):
-        noise = noise + (one - other).square().sum(1).double().cpu()
-        signal = signal + other.square().sum(1).double().cpu()
+    noise = sum(squared_change(one, other) for one, other in alike(outputs, reference.outputs))
     return Comparison(
         statistics=statistics(task, answers, reference.targets),
         reference_statistics=reference.statistics,
-        divergence=_array(task.divergence(outputs, reference.outputs)),
+        divergence=_array(task.divergence(outputs, reference.prepared)),
         noise=_array(noise),
-        signal=_array(signal),
+        signal=reference.signal,
         same=_array(task.same(answers, reference.answers)),
     )
 

@@ -27,7 +27,7 @@ from qanalysis.schema.observations import RangeTable
 from qanalysis.schema.params.deploy import DeployParams
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.site import TensorId
-from qanalysis.tasks.cut import Cut, Tensors
+from qanalysis.tasks.cut import INPUT, Cut, Tensors
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ class Deployment(Ground):
         """
         first = next(iter(self.example.values()))
         example = ""
-        if len(self.example) > 1 or not first.is_floating_point():
+        if tuple(self.example) != (INPUT,) or not first.is_floating_point():
             place = path.parent / "example.npz"
             np.savez(place, allow_pickle=False, **{name: tensor.numpy() for name, tensor in self.example.items()})
             example = str(place)

@@ -22,7 +22,7 @@ def given():
 
 
 def test_weight_error_is_the_oracle_s(given):
-    weight = given.task.model.module.fc.weight.detach().numpy()
+    weight = given.setup.model.module.fc.weight.detach().numpy()
     rounded = np.stack([reference.fake_quantize(row, -np.abs(row).max(), np.abs(row).max(), 6) for row in weight])
     expected = np.mean((rounded - weight) ** 2) / np.mean(weight**2)
     assert proxies.weight_errors(given)["fc"] == pytest.approx(expected, rel=1e-4)
@@ -46,7 +46,7 @@ def test_fisher_predicts_the_divergence_of_a_small_change():
 
 def test_the_model_is_left_without_gradients(given):
     proxies.fisher(given)
-    assert all(parameter.grad is None for parameter in given.task.model.module.parameters())
+    assert all(parameter.grad is None for parameter in given.setup.model.module.parameters())
     assert not torch.is_inference_mode_enabled()
 
 
