@@ -75,7 +75,7 @@ def points(result: Result) -> Iterator[Point]:
             yield "rows/accuracy", number, accuracy
     if isinstance(result, SensitivityResult):
         for number, site in enumerate(result.rows):
-            yield "sites/kl", number, site.divergence
+            yield "sites/divergence", number, site.divergence
             yield "sites/accuracy", number, site.accuracy
     if isinstance(result, SensitivityResult | PartialResult) and result.partial is not None:
         for step in result.partial.steps:

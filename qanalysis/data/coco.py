@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -88,7 +88,8 @@ def load(name: Name, model: LoadedModel, seed: int) -> LoadedData:
     name.only("annotations", "images")
     root = paths.folder(name.rest)
     files = _files(name, root)
-    masks, notes = _wants_masks(model), ()
+    notes: tuple[str, ...] = ()
+    masks = _wants_masks(model)
     if masks and not _has_pycocotools():
         masks, notes = False, ("Masks are not read: pip install 'qanalysis[coco]'.",)
     parts = {part: read(file, _images_of(name, root, file)) for part, file in files.items()}
@@ -278,7 +279,7 @@ def _content(file: Path) -> dict[str, list[dict[str, Any]]]:
     return content  # type: ignore[no-any-return]
 
 
-def _classes(file: Path, categories: list[Mapping[str, Any]]) -> dict[int, str]:
+def _classes(file: Path, categories: Sequence[Mapping[str, Any]]) -> dict[int, str]:
     classes = {}
     for entry in categories:
         number = entry.get("id")

@@ -205,10 +205,14 @@ def _preparation(name: Name, model: LoadedModel) -> tuple[Callable[[Any], torch.
     if model.transform is not None and not {"mean", "std"} & set(name.options):
         return model.transform, model.mean, model.std, ()
     shape = model.input_shape or (3, 224, 224)
+    if len(shape) != 3:
+        raise UserError(
+            f"{model.name} takes inputs of shape {shape}, not images: give data of its own (python:, npz:)."
+        )
     assumed = IMAGENET if shape[0] == 3 else ((0.5,), (0.5,))
     of = "ImageNet's mean and standard deviation" if shape[0] == 3 else "mean and standard deviation 0.5"
     chosen = normalization(name, model, shape[0], assumed, of)
     warnings = chosen.warnings
     if model.input_shape is None:
         warnings += ("The model does not say which size its inputs have: images were cropped to 224×224.",)
-    return centre_crop(shape, chosen), chosen.mean, chosen.std, warnings
+    return centre_crop((shape[0], shape[1], shape[2]), chosen), chosen.mean, chosen.std, warnings

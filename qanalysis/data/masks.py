@@ -69,7 +69,8 @@ class Pairs:
             small = Image.fromarray(mask.astype(np.int32)).resize((width, height), Image.Resampling.NEAREST)
             mask = np.asarray(small)
         pixels = np.asarray(image, np.float32) / np.float32(255)
-        pixels = (pixels - np.array(self.normalized.mean, np.float32)) / np.array(self.normalized.std, np.float32)
+        pixels -= np.array(self.normalized.mean, np.float32)
+        pixels /= np.array(self.normalized.std, np.float32)
         return torch.from_numpy(pixels).permute(2, 0, 1), torch.from_numpy(mask.astype(np.int64))
 
 

@@ -95,7 +95,8 @@ class SceneDataset:
         if not self.masks:
             target = {"boxes": torch.from_numpy(scene.boxes), "labels": torch.from_numpy(scene.labels + 1)}
             return torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), target
-        pixels = (pixels - np.array(self.chosen.mean, np.float32)) / np.array(self.chosen.std, np.float32)
+        pixels -= np.array(self.chosen.mean, np.float32)
+        pixels /= np.array(self.chosen.std, np.float32)
         return torch.from_numpy(pixels).permute(2, 0, 1), torch.from_numpy(class_map(scene))
 
     @cached_property

@@ -110,7 +110,7 @@ def answers_params(result: Result, checkpoint: str | None = None) -> AnswersPara
         given = {"model": result.params.model, "calibrations": (plan.calibration,)}
     else:
         return None
-    names = ("data", "device", "batch_size", "seed", "evaluation_samples", "calibration_samples")
+    names = ("data", "task", "device", "batch_size", "seed", "evaluation_samples", "calibration_samples")
     return AnswersParams(**given | {name: getattr(result.params, name) for name in names}, plan=plan)
 
 
@@ -216,6 +216,8 @@ def _qat(result: QatResult) -> Headline:
 
 @headline.register
 def _answers(result: AnswersResult) -> Headline:
+    if result.fp32 is None:
+        return _changes(result)
     name, last = list(result.quantized.items())[-1]
     truth, count = result.truth, max(len(result.truth), 1)
     right = sum(want == got for want, got in zip(truth, last.classes, strict=True))
@@ -227,6 +229,14 @@ def _answers(result: AnswersResult) -> Headline:
         accuracy=100 * right / count,
         calibration=name,
     )
+
+
+def _changes(result: AnswersResult) -> Headline:
+    """Of answers that are no classes: how much of fp32's the samples shown keep."""
+    name = result.params.calibrations[-1]
+    kept = [one.same[name] for one in result.changed if name in one.same]
+    what = f"{sum(share < 1 for share in kept):,} {result.words.samples} with another {result.words.answer}"
+    return Headline(what=what, metric=result.metric, calibration=name)
 
 
 @headline.register

@@ -1,9 +1,32 @@
 """Words of sentences that the program makes."""
 
+from qanalysis.schema.tasks import Words
+
 
 def counted(number: int, noun: str) -> str:
     """A number with what it counts: `1 layer`, `2 layers`, `1,024 layers`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def divergence_label(words: Words) -> str:
+    """The task's divergence as the head of a column or axis: `KL divergence (nats)`."""
+    return f"{words.divergence} ({words.divergence_unit})" if words.divergence_unit else words.divergence
+
+
+def divergence_column(words: Words) -> str:
+    """The same where there is little room: `KL, nats`."""
+    short = "KL" if "KL" in words.divergence else "NMSE" if "NMSE" in words.divergence else words.divergence
+    return f"{short}, {words.divergence_unit}" if words.divergence_unit else short
+
+
+def metric_noun(metric: str) -> str:
+    """What an accuracy is called within a sentence: `accuracy`, `agreement with fp32`, `mIoU`."""
+    return "agreement with fp32" if metric == "agreement" else metric
+
+
+def metric_axis(metric: str) -> str:
+    """What an axis of accuracies is called: `top-1 accuracy (%)`, `mIoU (%)`."""
+    return f"{'top-1 ' if metric in ('accuracy', 'agreement') else ''}{metric_noun(metric)} (%)"
 
 
 def calibration_label(name: str) -> str:

@@ -133,7 +133,7 @@ def _hover(row: BenchmarkRow) -> str:
     lines = [
         f"<b>{name_of(row)}</b>, batch {row.batch}",
         f"median {times.median:.4g} ms, shortest {times.min:.4g}, 95 % below {times.p95:.4g} ({times.runs:,} runs)",
-        f"{row.throughput:,.0f} images per second",
+        f"{row.throughput:,.0f} samples per second",
     ]
     if row.speedup is not None and row.speedup_interval is not None:
         low, high = row.speedup_interval

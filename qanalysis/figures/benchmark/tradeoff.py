@@ -7,9 +7,10 @@ from typing import Any
 import plotly.graph_objects as go
 
 from qanalysis.figures.look.labels import ROOM, across, beside, beside_points, margin, shortened
-from qanalysis.figures.look.scales import NOUNS, WORDS, window
+from qanalysis.figures.look.scales import window
 from qanalysis.figures.look.theme import PALETTES, Theme, axis, blank, faded, layout, line, precision_colour
 from qanalysis.figures.sensitivity.curves import references
+from qanalysis.insight.words import metric_axis, metric_noun
 from qanalysis.numerics.change import relative
 from qanalysis.schema.results.common import Metric
 from qanalysis.schema.results.speed import Check, pareto_front
@@ -127,7 +128,7 @@ def tradeoff(
                 shapes=shapes,
                 annotations=words,
                 xaxis=axis(theme, "time of one inference (ms)", range=list(view)),
-                yaxis=axis(theme, WORDS[metric], range=list(ends)),
+                yaxis=axis(theme, metric_axis(metric), range=list(ends)),
             ),
         }
     )
@@ -240,7 +241,7 @@ def _hover(point: Point, fp32: float, metric: Metric) -> str:
         [
             f"<b>{point.name}</b>",
             f"{point.ms:.4g} ms, {'measured' if point.measured else 'predicted'}",
-            f"{NOUNS[metric]} {point.accuracy:.2f} %: {change:+.2f} points, {share:+.2f} % of fp32",
+            f"{metric_noun(metric)} {point.accuracy:.2f} %: {change:+.2f} points, {share:+.2f} % of fp32",
             f"{point.floats} of {point.sites} layers in floating point",
         ]
     )

@@ -1,4 +1,4 @@
-"""Range against images seen: whether a calibration has seen enough."""
+"""Range against samples seen: whether a calibration has seen enough."""
 
 from collections.abc import Sequence
 
@@ -9,13 +9,13 @@ from qanalysis.insight.words import calibration_label
 from qanalysis.schema.observations import Growth
 
 HOW_TO_READ = {
-    "growth": "How far the values of this activation reached after so many images. Lines that are flat at the right "
+    "growth": "How far the values of this activation reached after so many samples. Lines that are flat at the right "
     "end have settled; the maximum climbs with every rarer value, a percentile settles soon."
 }
 
 
 def growth(notes: Sequence[Growth], key: str, *, theme: Theme) -> go.Figure:
-    """Maximum and 99.99 % point of one activation against the number of images."""
+    """Maximum and 99.99 % point of one activation against the number of samples."""
     points = [note for note in notes if key in note.amax]
     if len(points) < 2:
         return blank("This calibration was made in one batch, or before this was noted: run it again to see it.", theme)
@@ -24,7 +24,7 @@ def growth(notes: Sequence[Growth], key: str, *, theme: Theme) -> go.Figure:
         layout=layout(
             theme,
             height=280,
-            xaxis=axis(theme, "images seen", rangemode="tozero"),
+            xaxis=axis(theme, "samples seen", rangemode="tozero"),
             yaxis=axis(theme, "largest magnitude", rangemode="tozero"),
             showlegend=False,
             margin={"r": 90},
@@ -42,7 +42,7 @@ def growth(notes: Sequence[Growth], key: str, *, theme: Theme) -> go.Figure:
             line=line(colour, 2),
             marker={"color": colour, "size": 6},
             name=calibration_label(name),
-            hovertemplate=f"{calibration_label(name)}: %{{y:.4g}} after %{{x:,}} images<extra></extra>",
+            hovertemplate=f"{calibration_label(name)}: %{{y:.4g}} after %{{x:,}} samples<extra></extra>",
         )
         figure.add_annotation(
             x=samples[-1],

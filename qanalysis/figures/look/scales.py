@@ -4,16 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from qanalysis.schema.results.common import Metric
-
 #: Rows that lose more than this many times the median loss run off the axis.
 DEEPEST = 8
-
-WORDS: dict[Metric, str] = {
-    "accuracy": "top-1 accuracy (%)",
-    "agreement": "top-1 agreement with fp32 (%)",
-}
-NOUNS: dict[Metric, str] = {"accuracy": "accuracy", "agreement": "agreement with fp32"}
 
 
 def window(fp32: float, values: Sequence[float], intervals: Sequence[tuple[float, float]]) -> tuple[float, float]:

@@ -10,8 +10,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from qanalysis.figures.look.scales import WORDS, window
+from qanalysis.figures.look.scales import window
 from qanalysis.figures.look.theme import PALETTES, Theme, annotation, axis, faded, layout, line, precision_colour
+from qanalysis.insight.words import metric_axis
 from qanalysis.schema.results.common import Metric
 
 
@@ -109,7 +110,7 @@ def hanging(bars: Sequence[Bar], fp32: float, metric: Metric, theme: Theme) -> g
                 shapes=shapes,
                 annotations=notes,
                 xaxis=categories([bar.label for bar in bars], theme),
-                yaxis=axis(theme, WORDS[metric], range=[low, high]),
+                yaxis=axis(theme, metric_axis(metric), range=[low, high]),
             ),
         }
     )

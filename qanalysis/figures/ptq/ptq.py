@@ -8,7 +8,7 @@ from qanalysis.figures.look.labels import Level, across, margin
 from qanalysis.figures.look.scales import window
 from qanalysis.figures.look.theme import PALETTES, Theme, annotation, axis, blank, calibration_colour, layout
 from qanalysis.figures.ptq.bars import Bar, categories, hanging
-from qanalysis.insight.words import calibration_label
+from qanalysis.insight.words import calibration_label, metric_noun
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.schema.paper import PaperRow
 from qanalysis.schema.results.accuracy import PtqResult, PtqRow
@@ -24,7 +24,7 @@ HOW_TO_READ = {
     ),
     "against_paper": (
         "Filled marks are this network, hollow ones the paper's network of the same name (Table 5), both as loss "
-        "relative to its own fp32 accuracy, since they were measured on different images. Compare the pattern (which "
+        "relative to its own fp32 accuracy, since they were measured on different samples. Compare the pattern (which "
         "calibration fails, which holds), not the exact heights."
     ),
 }
@@ -110,7 +110,7 @@ def against_paper(result: PtqResult, paper: PaperRow | None, *, theme: Theme = "
 
 
 def _bar(row: PtqRow, result: PtqResult, theme: Theme) -> Bar:
-    what = "accuracy" if result.metric == "accuracy" else "agreement with fp32"
+    what = metric_noun(result.metric)
     low, high = row.change_interval
     hover = [
         f"<b>{calibration_label(row.calibration)}</b>",
@@ -118,10 +118,11 @@ def _bar(row: PtqRow, result: PtqResult, theme: Theme) -> Bar:
         f"95 % interval {row.accuracy_interval[0]:.2f} to {row.accuracy_interval[1]:.2f} %",
         f"difference from fp32: {low:+.2f} to {high:+.2f} points",
     ]
-    if result.metric == "accuracy":
-        hover.append(f"same answer as fp32: {row.agreement:.2f} %")
+    if result.data.labelled:
+        hover.append(f"same {result.words.answer} as fp32: {row.agreement:.2f} %")
+        hover += [f"{name} {value:.2f} %" for name, value in row.details.items()]
     if row.sqnr is not None:
-        hover.append(f"SQNR of the logits: {row.sqnr:.1f} dB")
+        hover.append(f"SQNR of the outputs: {row.sqnr:.1f} dB")
     return Bar(
         label=calibration_label(row.calibration),
         value=row.accuracy,

@@ -9,7 +9,6 @@ from typing import Any
 import plotly.graph_objects as go
 
 from qanalysis.figures.look.labels import Level, across, margin
-from qanalysis.figures.look.scales import WORDS
 from qanalysis.figures.look.theme import PALETTES, Theme, axis, blank, layout, line, precision_colour
 from qanalysis.figures.qat.ranges import moves as moves
 from qanalysis.figures.qat.ranges import ranges as ranges
@@ -20,6 +19,7 @@ from qanalysis.figures.qat.steps import Course as Course
 from qanalysis.figures.qat.steps import loss as loss
 from qanalysis.figures.qat.steps import pace as pace
 from qanalysis.figures.qat.weights import weights as weights
+from qanalysis.insight.words import metric_axis
 from qanalysis.numerics.change import relative
 from qanalysis.schema.results.common import Metric
 from qanalysis.schema.results.qat import Phase, QatEpoch
@@ -46,11 +46,11 @@ HOW_TO_READ = {
     "accuracy": (
         "Accuracy after every epoch. What lies between the PTQ line and the solid curve is gained by training. Dashed "
         "is the same training in floating point: as far as it rises above the fp32 line, more training helps by "
-        "itself. The ring marks the epoch that was kept: the latest that is not surely worse than the best, on images "
+        "itself. The ring marks the epoch that was kept: the latest that is not surely worse than the best, on samples "
         "set aside."
     ),
     "pace": (
-        "The learning rate falls along a cosine from its initial value to its last one. Below it, the training images "
+        "The learning rate falls along a cosine from its initial value to its last one. Below it, the training samples "
         "that went by in a second, quantized and in floating point: the gap is what fake quantization costs."
     ),
     "ranges": (
@@ -138,7 +138,7 @@ def accuracy(
                 shapes=shapes,
                 annotations=notes,
                 xaxis=axis_of_epochs(last, theme),
-                yaxis=axis(theme, WORDS[metric], range=list(span)),
+                yaxis=axis(theme, metric_axis(metric), range=list(span)),
             ),
         }
     )
@@ -149,5 +149,5 @@ def _told(epoch: QatEpoch, phase: Phase, fp32: float | None) -> str:
     when = "before training" if epoch.epoch == 0 else f"after epoch {epoch.epoch}, step {epoch.step:,}"
     lines = [f"<b>{NAMES[phase]}</b> {when}", f"{epoch.accuracy:.2f} %{change}"]
     if epoch.validation_accuracy is not None:
-        lines.append(f"{epoch.validation_accuracy:.2f} % on images set aside")
+        lines.append(f"{epoch.validation_accuracy:.2f} % on samples set aside")
     return "<br>".join(lines)

@@ -7,9 +7,9 @@ from typing import Any
 import plotly.graph_objects as go
 
 from qanalysis.figures.look import series
-from qanalysis.figures.look.scales import WORDS
 from qanalysis.figures.look.series import End
 from qanalysis.figures.look.theme import Theme, axis, blank, layout, line, precision_colour
+from qanalysis.insight.words import metric_axis
 from qanalysis.schema.results.common import Metric
 from qanalysis.schema.results.qat import QatEpoch
 
@@ -85,7 +85,7 @@ def comparison(
                 shapes=[] if fp32 is None else shapes,
                 annotations=series.ends(names, span, HEIGHT - _TOP - _BOTTOM),
                 xaxis=axis_of_epochs(last, theme),
-                yaxis=axis(theme, WORDS[metric], range=list(span)),
+                yaxis=axis(theme, metric_axis(metric), range=list(span)),
             ),
         }
     )

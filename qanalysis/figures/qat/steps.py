@@ -52,7 +52,7 @@ def loss(courses: Sequence[Course], *, steps: int, steps_per_epoch: int, theme: 
         x = np.array([row.step for row in course.steps], np.int32)
         y = np.array([row.loss for row in course.steps], np.float32)
         colour, dash = look(course, theme)
-        hover = "step %{x:,} (epoch %{customdata:.2f})<br>loss %{y:.4f} nats<extra>" + NAMES[course.phase] + "</extra>"
+        hover = "step %{x:,} (epoch %{customdata:.2f})<br>loss %{y:.4f}<extra>" + NAMES[course.phase] + "</extra>"
         custom = np.array([row.epoch for row in course.steps], np.float32)
         shared = {"type": "scatter", "mode": "lines", "x": x, "customdata": custom}
         width = max(1, round(_SMOOTH * steps * len(x) / max(int(x[-1]), 1)))
@@ -77,14 +77,14 @@ def loss(courses: Sequence[Course], *, steps: int, steps_per_epoch: int, theme: 
                 shapes=shapes,
                 annotations=notes,
                 xaxis=_step_axis(steps, theme),
-                yaxis=axis(theme, "training loss (nats)", range=list(span)),
+                yaxis=axis(theme, "training loss", range=list(span)),
             ),
         }
     )
 
 
 def pace(courses: Sequence[Course], *, steps: int, theme: Theme = "light") -> go.Figure:
-    """Learning rate by step, and below it the images that are trained on in a second.
+    """Learning rate by step, and below it the samples that are trained on in a second.
 
     Args:
         courses: the fine-tune and its control.
@@ -106,7 +106,7 @@ def pace(courses: Sequence[Course], *, steps: int, theme: Theme = "light") -> go
         hover = "step %{x:,}<br>learning rate %{y:.3g}" + end
         if course.phase == "qat" or len(drawn) == 1:  # the control's is the same
             data.append(shared | {"y": rates, "line": line(colour, 2.2), "hovertemplate": hover, "showlegend": False})
-        hover = "step %{x:,}<br>%{y:,.0f} images in a second" + end
+        hover = "step %{x:,}<br>%{y:,.0f} samples in a second" + end
         data.append(shared | {"y": speeds, "yaxis": "y2", "line": line(colour, 1.6, dash), "hovertemplate": hover})
     fastest = max(row.images_per_second for course in drawn for row in course.steps)
     highest = max(row.learning_rate for course in drawn for row in course.steps)
@@ -128,7 +128,7 @@ def pace(courses: Sequence[Course], *, steps: int, theme: Theme = "light") -> go
                     nticks=4,
                     exponentformat="power",
                 ),
-                yaxis2=axis(theme, "images per second", domain=[0, 0.44], range=[0, 1.12 * fastest], nticks=4),
+                yaxis2=axis(theme, "samples per second", domain=[0, 0.44], range=[0, 1.12 * fastest], nticks=4),
             ),
         }
     )

@@ -7,7 +7,6 @@ from typing import Any
 import plotly.graph_objects as go
 
 from qanalysis.figures.look.labels import name_margin, shortened
-from qanalysis.figures.look.scales import NOUNS
 from qanalysis.figures.look.theme import (
     CLEAR,
     PALETTES,
@@ -24,23 +23,26 @@ from qanalysis.figures.sensitivity import scales
 from qanalysis.figures.sensitivity.curves import told
 from qanalysis.figures.sensitivity.proxies import proxies as proxies
 from qanalysis.figures.sensitivity.scales import Scale, Shown
+from qanalysis.insight.words import metric_noun
 from qanalysis.schema.params.accuracy import Rank, SensitivityMode
 from qanalysis.schema.results.common import Metric
 from qanalysis.schema.results.sensitivity import SensitivityRow
+from qanalysis.schema.tasks import TASKS, Words
 
 #: Height of a row of `bars` and of the whole figure, in px.
 ROW, LOWEST, HIGHEST = 20, 260, 1800
 
 _QUANTITIES: dict[Shown, str] = {
-    "divergence": "KL divergence from fp32 (nats)",
+    "divergence": "{divergence} from fp32{unit}",
     "accuracy": "change of {metric} from fp32 (points)",
-    "sqnr": "SQNR of the logits (dB, lower is worse)",
+    "sqnr": "SQNR of the outputs (dB, lower is worse)",
 }
 MODES: dict[SensitivityMode, str] = {
     "only": "only this layer quantized",
     "without": "all layers but this one quantized",
 }
 
+_CLASSES = TASKS["classification"].words
 _HATCH = {"fillmode": "replace", "size": 5, "solidity": 0.25, "bgcolor": CLEAR}
 
 
@@ -50,6 +52,7 @@ def bars(
     fp32: float,
     quantized: float | None = None,
     metric: Metric = "accuracy",
+    words: Words = _CLASSES,
     mode: SensitivityMode = "only",
     rank: Rank = "divergence",
     shown: Shown = "divergence",
@@ -67,6 +70,7 @@ def bars(
         fp32: accuracy in floating point, in %.
         quantized: accuracy with all sites quantized, in %, for the line in `shown` accuracy.
         metric: what accuracies are.
+        words: of the task.
         mode: what was measured: only one site quantized, or all without it.
         rank: measure that the rows are ordered, and tied, by.
         shown: measure to draw.
@@ -89,13 +93,15 @@ def bars(
     names = [shortened(row.site) for row in rows]
     calm = [shown == "accuracy" and harmless(row) for row in rows]
     bands, brackets = _ties(rows, rank, theme)
-    lines, words = _references(scale, fp32, quantized, theme) if shown == "accuracy" else ([], [])
+    lines, texts = _references(scale, fp32, quantized, theme) if shown == "accuracy" else ([], [])
     key = [name for name, some in (("no measurable loss", any(calm)), ("kept in floating point", bool(floats))) if some]
     row_height = (height - top - bottom) / places
     every = 1 if row_height >= 10 else 2
-    hovers = [hover(row, fp32, metric, mode, rows, row.site in floats) for row in rows]
+    hovers = [hover(row, fp32, metric, words, mode, rows, row.site in floats) for row in rows]
     left = max(name_margin(names), 116 if shown == "accuracy" else 0)  # room for the words beside the fp32 line
-    title = f"{_QUANTITIES[shown].format(metric=NOUNS[metric])}, {MODES[mode]}"
+    unit = f" ({words.divergence_unit})" if words.divergence_unit else ""
+    quantity = _QUANTITIES[shown].format(metric=metric_noun(metric), divergence=words.divergence, unit=unit)
+    title = f"{quantity}, {MODES[mode]}"
     return go.Figure(
         {
             "data": [
@@ -112,7 +118,7 @@ def bars(
                 margin={"l": left, "r": 58, "t": top, "b": bottom},
                 legend={"yref": "container", "y": 1, "yanchor": "top", "itemclick": False, "itemdoubleclick": False},
                 shapes=[*bands, *lines],
-                annotations=[*brackets, *words, *_notes(scale, theme)],
+                annotations=[*brackets, *texts, *_notes(scale, theme)],
                 xaxis=axis(
                     theme,
                     title,
@@ -284,6 +290,7 @@ def hover(
     row: SensitivityRow,
     fp32: float,
     metric: Metric,
+    words: Words,
     mode: SensitivityMode,
     rows: Sequence[SensitivityRow],
     kept: bool = False,
@@ -291,15 +298,16 @@ def hover(
     """All that was measured, in words and units."""
     tied = sum(other.tie == row.tie for other in rows) - 1
     low, high = row.divergence_interval
-    words = [
+    unit = f" {words.divergence_unit}" if words.divergence_unit else ""
+    lines = [
         f"<b>{row.site}</b>, {MODES[mode]}",
-        f"KL divergence from fp32 {row.divergence:.3g} nats (95 % interval {low:.3g} to {high:.3g})",
+        f"{words.divergence} from fp32 {row.divergence:.3g}{unit} (95 % interval {low:.3g} to {high:.3g})",
         *told(row, fp32, metric),
-        "the logits did not change" if row.sqnr is None else f"SQNR of the logits {row.sqnr:.1f} dB",
+        "the outputs did not change" if row.sqnr is None else f"SQNR of the outputs {row.sqnr:.1f} dB",
         f"{row.macs:,} multiply-accumulates per sample; measured on {row.samples:,} samples",
     ]
     if tied:
-        words.append(f"cannot be told apart from {tied} other layer{'s' * (tied > 1)}")
+        lines.append(f"cannot be told apart from {tied} other layer{'s' * (tied > 1)}")
     if kept:
-        words.append("kept in floating point")
-    return "<br>".join(words)
+        lines.append("kept in floating point")
+    return "<br>".join(lines)

@@ -7,8 +7,9 @@ from typing import Any, Protocol
 import plotly.graph_objects as go
 
 from qanalysis.figures.look.labels import ROOM, ROW, Level, across, margin, text_width
-from qanalysis.figures.look.scales import DEEPEST, NOUNS, WORDS, window
+from qanalysis.figures.look.scales import DEEPEST, window
 from qanalysis.figures.look.theme import PALETTES, Theme, annotation, axis, layout, line, precision_colour
+from qanalysis.insight.words import metric_axis, metric_noun
 from qanalysis.numerics.change import relative
 from qanalysis.schema.results.common import Metric
 from qanalysis.schema.results.sensitivity import Partial
@@ -127,7 +128,7 @@ def drawn(
                 shapes=[*drops, *shapes],
                 annotations=[*words, *names],
                 xaxis=axis(theme, title, range=list(view), showgrid=False, **({"dtick": 1} if last <= 30 else {})),
-                yaxis=axis(theme, WORDS[metric], range=list(ends)),
+                yaxis=axis(theme, metric_axis(metric), range=list(ends)),
             ),
         }
     )
@@ -138,7 +139,7 @@ def told(measured: Measured, fp32: float, metric: Metric) -> list[str]:
     low, high = measured.change_interval
     change, share = measured.accuracy - fp32, relative(measured.accuracy, fp32)
     return [
-        f"{NOUNS[metric]} {measured.accuracy:.2f} %: {change:+.2f} points, {share:+.2f} % of fp32",
+        f"{metric_noun(metric)} {measured.accuracy:.2f} %: {change:+.2f} points, {share:+.2f} % of fp32",
         f"95 % interval of the change {low:+.2f} to {high:+.2f} points" + (": no measurable loss" if high >= 0 else ""),
     ]
 

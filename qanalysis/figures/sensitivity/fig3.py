@@ -42,7 +42,7 @@ def fig3(result: SensitivityResult, *, theme: Theme = "light") -> go.Figure:
     if not rows:
         return blank("No layer has been measured yet.", theme, 400)
     mode, params = MODES[result.params.mode], result.params
-    hovers = [hover(row, result.fp32, result.metric, params.mode, rows) for row in rows]
+    hovers = [hover(row, result.fp32, result.metric, result.words, params.mode, rows) for row in rows]
     aside = 0.12 if partial is not None and partial.steps else 0.0  # or whiskers would lie on whiskers
     positions = [i - aside for i in range(1, len(rows) + 1)]
     curves = [Curve(mode, positions, rows, hovers, precision_colour("int8", theme), "circle", width=1)]

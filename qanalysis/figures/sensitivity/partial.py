@@ -7,11 +7,11 @@ from itertools import pairwise
 import plotly.graph_objects as go
 
 from qanalysis.figures.look.labels import ROOM, across, beside, beside_points, margin, shortened
-from qanalysis.figures.look.scales import WORDS
 from qanalysis.figures.look.theme import PALETTES, Theme, axis, blank, faded, layout, precision_colour
 from qanalysis.figures.sensitivity import curves
 from qanalysis.figures.sensitivity.curves import BOTTOM, HEIGHT, TOP, Curve, chosen, drawn, told
 from qanalysis.figures.sensitivity.scales import round_step
+from qanalysis.insight.words import metric_axis
 from qanalysis.schema.results.common import Metric
 from qanalysis.schema.results.sensitivity import Partial
 
@@ -149,7 +149,7 @@ def tradeoff(
                 shapes=shapes,
                 annotations=words,
                 xaxis=axis(theme, title, range=list(view), tickvals=ticks, showgrid=False),
-                yaxis=axis(theme, WORDS[metric], range=list(ends)),
+                yaxis=axis(theme, metric_axis(metric), range=list(ends)),
             ),
         }
     )

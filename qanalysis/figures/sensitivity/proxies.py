@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from qanalysis.figures.look.labels import beside, beside_points, shortened
 from qanalysis.figures.look.theme import PALETTES, Theme, annotation, axis, blank, faded, layout, line, precision_colour
 from qanalysis.figures.sensitivity.scales import decades
+from qanalysis.insight.words import divergence_column
 from qanalysis.schema.results.sensitivity import Proxy, ProxyName, SensitivityResult
 
 #: Dots named in a panel, and the least difference of ranks for it, as a share of the number of layers.
@@ -25,7 +26,7 @@ _TITLES: dict[ProxyName, str] = {
     "weight-mse": "rounding error of the weight",
     "fisher": "Fisher information",
 }
-_UNITS: dict[ProxyName, str] = {"output-sqnr": "dB, worse upwards", "weight-mse": "share of power", "fisher": "nats"}
+_UNITS: dict[ProxyName, str] = {"output-sqnr": "dB, worse upwards", "weight-mse": "share of power", "fisher": ""}
 _WORDS = ((0.9, "ranks alike"), (0.7, "ranks mostly alike"), (0.4, "ranks loosely alike"), (-0.4, "ranks unlike"))
 
 
@@ -47,7 +48,9 @@ def proxies(result: SensitivityResult, *, theme: Theme = "light") -> go.Figure:
         number = "" if i == 0 else str(i + 1)
         domain = [i * (wide + GAP), min(1.0, i * (wide + GAP) + wide)]
         _draw(figure, proxy, measured, x_range, number, theme)
-        x_axis = axis(theme, "measured KL (nats)", type="log", range=x_range, **_powers(x_range))
+        x_axis = axis(
+            theme, f"measured {divergence_column(result.words)}", type="log", range=x_range, **_powers(x_range)
+        )
         figure["axes"][f"xaxis{number}"] = x_axis | {"domain": domain, "anchor": f"y{number}", "tickangle": 0}
         heading = {"x": domain[0], "xref": "paper", "xanchor": "left", "y": 1, "yref": "paper", "yanchor": "bottom"}
         title = f"<b>{_TITLES[proxy.name]}</b><br>{_agreement(proxy.correlation_divergence)}"
@@ -150,10 +153,10 @@ def _agreement(correlation: float | None) -> str:
     return f"{words}: {correlation:.2f}"
 
 
-def _hover(name: ProxyName, site: str, score: float, kl: float) -> str:
+def _hover(name: ProxyName, site: str, score: float, divergence: float) -> str:
     values = {
         "output-sqnr": f"SQNR of its output {score:.1f} dB",
         "weight-mse": f"squared rounding error of its weight {score:.3g} of its power",
-        "fisher": f"divergence foreseen by Fisher information {score:.3g} nats",
+        "fisher": f"divergence foreseen by Fisher information {score:.3g}",
     }
-    return f"<b>{site}</b><br>measured KL divergence {kl:.3g} nats<br>{values[name]}"
+    return f"<b>{site}</b><br>measured divergence {divergence:.3g}<br>{values[name]}"

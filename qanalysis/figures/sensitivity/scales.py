@@ -50,7 +50,7 @@ class Scale:
 
 
 def divergences(changes: Sequence[Change]) -> Scale:
-    """KL divergence on a logarithmic axis; zero lies at its start."""
+    """Divergence on a logarithmic axis; zero lies at its start."""
     start, end = decades(
         [change.divergence for change in changes], [change.divergence_interval[1] for change in changes]
     )
@@ -94,7 +94,7 @@ def accuracies(changes: Sequence[Change], fp32: float, quantized: float | None) 
 
 
 def sqnrs(changes: Sequence[Change]) -> Scale:
-    """SQNR of the logits in dB, reversed; logits that did not change lie at the start."""
+    """SQNR of the outputs in dB, reversed; outputs that did not change lie at the start."""
     finite = [change.sqnr for change in changes if change.sqnr is not None]
     start = 10 * math.ceil(max(finite, default=30.0) / 10 + 0.1)
     end = min(10 * math.floor(min(finite, default=20.0) / 10 + 1e-9), start - 20)

@@ -57,7 +57,7 @@ def _negatives(
 
 
 def _moving(observations: Observations) -> Iterable[Advice]:
-    """Whether ranges still grew in the second half of the images."""
+    """Whether ranges still grew in the second half of the samples."""
     moves = movement(observations.growth)
     moving = {key: share for key, share in moves.items() if share > _MOVES}
     if moves and len(moving) > _MANY * len(moves):
@@ -66,8 +66,8 @@ def _moving(observations: Observations) -> Iterable[Advice]:
             rule="still-moving",
             symptom="The calibration set is small: ranges still move.",
             evidence=f"In {len(moving)} of {len(moves)} activations the maximum grew by more than {100 * _MOVES:.0f} % "
-            f"in the second half of {observations.samples:,} images, most in {first} ({100 * moving[first]:.0f} %).",
-            remedy="Calibrate on more images, or with a percentile, which settles sooner.",
+            f"in the second half of {observations.samples:,} samples, most in {first} ({100 * moving[first]:.0f} %).",
+            remedy="Calibrate on more samples, or with a percentile, which settles sooner.",
             source="section 4, Table 5",
             sites=tuple(sorted(moving, key=lambda key: -moving[key])),
         )

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from qanalysis.insight.words import metric_noun
 from qanalysis.numerics.change import relative
 from qanalysis.schema.results.accuracy import PtqResult
 from qanalysis.schema.results.advice import Advice
@@ -21,7 +22,7 @@ _TAIL = "percentile:99.99"
 
 
 def of_ptq(result: PtqResult) -> tuple[Advice, ...]:
-    """Advice on PTQ: outliers, a degenerate entropy, too few images, per-tensor weights."""
+    """Advice on PTQ: outliers, a degenerate entropy, too few samples, per-tensor weights."""
     given = [
         *outliers(result.ranges),
         *degenerate(result.ranges),
@@ -212,10 +213,11 @@ def _undecided(result: PtqResult) -> Iterable[Advice]:
     if best.relative >= -_TARGET > low:
         yield Advice(
             rule="undecided",
-            symptom=f"Too few images to be sure of {_TARGET:g} %.",
-            evidence=f"On {samples:,} images the best calibration changes accuracy by {best.relative:+.2f} %, but it "
+            symptom=f"Too few {result.words.samples} to be sure of {_TARGET:g} %.",
+            evidence=f"On {samples:,} {result.words.samples} the best calibration changes "
+            f"{metric_noun(result.metric)} by {best.relative:+.2f} %, but it "
             f"may be {low:+.2f} % (95 %).",
-            remedy=f"Evaluate more: with {4 * samples:,} images the interval is half as wide.",
+            remedy=f"Evaluate more: with {4 * samples:,} {result.words.samples} the interval is half as wide.",
             source="section 4, Table 5",
             severity="warning",
         )
@@ -233,7 +235,7 @@ def _ends(result: SensitivityResult) -> Iterable[Advice]:
             rule=f"{which}-layer",
             symptom=f"The {which} layer is among the most sensitive.",
             evidence=f"{site.name} is number {top[site.name]} of {len(result.rows)}: quantized alone it changes "
-            f"accuracy by {row.relative:+.2f} %, and it has {share:.1f} % of the work.",
+            f"{metric_noun(result.metric)} by {row.relative:+.2f} %, and it has {share:.1f} % of the work.",
             remedy="Leave it in floating point: that costs little speed.",
             source="section 5.1, Fig. 3",
             sites=(site.name,),
@@ -263,8 +265,9 @@ def _ties(result: SensitivityResult) -> Iterable[Advice]:
         yield Advice(
             rule="tied",
             symptom="The order at the top is not known.",
-            evidence=f"{len(first)} layers share the first place: on {samples:,} images their 95 % intervals overlap.",
-            remedy=f"Evaluate more images; {4 * samples:,} make the intervals half as wide.",
+            evidence=f"{len(first)} layers share the first place: on {samples:,} {result.words.samples} their 95 % "
+            "intervals overlap.",
+            remedy=f"Evaluate more {result.words.samples}; {4 * samples:,} make the intervals half as wide.",
             source="section 5.1",
             sites=tuple(first),
         )

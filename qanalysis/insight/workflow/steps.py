@@ -209,7 +209,7 @@ def _partial(
             target=params.target,
             most_skipped=params.most_skipped,
         )
-        why = "The most sensitive layers are left in floating point, one more at a time, on all images."
+        why = "The most sensitive layers are left in floating point, one more at a time, on all samples."
         return Step("partial", "partial", given_, why)
     measured = known.of("partial", PartialResult) or sensitivity
     candidate = after_partial(params, first, measured)

@@ -15,6 +15,7 @@ from qanalysis.schema.results.weights import WeightsResult
 from qanalysis.show.document import Block, Figure, Points, Table, Text
 from qanalysis.show.report.section import titled
 from qanalysis.show.tables.accuracy import (
+    changed_table,
     class_table,
     ptq_table,
     qat_table,
@@ -35,7 +36,8 @@ def calibration(result: CalibrateResult) -> Sequence[Block]:
     maxima = {key: value for key, value in result.ranges.get("max", {}).items() if value}
     blocks: list[Block] = [
         Text(
-            f"Ranges of the activations from {result.samples:,} images: the largest magnitude that is represented, "
+            f"Ranges of the activations from {result.samples:,} {result.words.samples}: the largest magnitude "
+            f"that is represented, "
             f"in each tensor's unit. {_first_of(frame, 'activations')}"
         ),
         Table(frame.head(MOST_ROWS), "Ranges by calibration (section 5 of the paper)"),
@@ -56,7 +58,7 @@ def ptq(result: PtqResult) -> Sequence[Block]:
             f"{len(result.quantized_sites)} of {len(result.sites)} layers, {plan.weight_bits}-bit weights "
             f"({plan.weight_granularity}), {plan.activation_bits}-bit activations ({plan.activation_scheme}); "
             f"{result.int8_mac_share:.1f} % of the work in integers. fp32 has {result.fp32:.2f} % on the same "
-            f"{result.fp32_score.samples:,} images."
+            f"{result.fp32_score.samples:,} {result.words.samples}."
         ),
         Table(ptq_table(result), "Every calibration (Table 5)"),
         Figure(figures.ptq.ptq.bars(result), "Loss by calibration.", figures.ptq.ptq.HOW_TO_READ["bars"]),
@@ -153,7 +155,8 @@ def qat(result: QatResult) -> Sequence[Block]:
         ),
         Text(
             f"{recipe.optimizer}, learning rate {recipe.learning_rate:g} to {recipe.final_learning_rate:g} (cosine), "
-            f"{recipe.steps:,} steps of {recipe.batch_size} images out of {recipe.samples:,}; a step takes "
+            f"{recipe.steps:,} steps of {recipe.batch_size} {result.words.samples} out of {recipe.samples:,}; a "
+            f"step takes "
             f"{result.step_seconds:.3g} s, {result.step_seconds / result.fp32_step_seconds:.2f} times one in fp32."
         ),
         Figure(figure, "Accuracy by epoch.", figures.qat.accuracy.HOW_TO_READ["comparison"]),
@@ -163,8 +166,11 @@ def qat(result: QatResult) -> Sequence[Block]:
 
 @titled("Answers that changed")
 def answers(result: AnswersResult) -> Sequence[Block]:
-    """What changed, class by class."""
+    """What changed, class by class, or the samples that differ most."""
     blocks: list[Block] = []
+    if result.fp32 is None:
+        table = changed_table(result)
+        return [Table(table.head(MOST_ROWS), f"The {result.words.samples} that differ most from fp32")]
     for name, answers in result.quantized.items():
         changed = flips(result.truth, result.fp32, answers)
         lost, gained = (sum(flip.kind == kind for flip in changed) for kind in ("lost", "gained"))

@@ -9,7 +9,7 @@ import pandas as pd
 from qanalysis import figures
 from qanalysis.insight.advice import results as advice_rules
 from qanalysis.insight.headline import headline
-from qanalysis.insight.words import calibration_label, counted
+from qanalysis.insight.words import calibration_label, counted, metric_axis
 from qanalysis.jobs.summary import settings
 from qanalysis.names import imports_code
 from qanalysis.schema.analyses import ANALYSES
@@ -140,14 +140,18 @@ def _model(given: Sequence[Any]) -> Section:
         ("architecture", first.model.architecture),
         ("parameters", f"{first.model.parameters:,}"),
         ("data", f"{first.data.name} ({first.data.origin})"),
-        ("images", f"{first.data.calibration:,} to calibrate on, {first.data.evaluation:,} to evaluate on"),
-        ("measure", "top-1 accuracy" if first.data.labelled else "top-1 agreement with fp32 (no labels)"),
+        (first.words.samples, f"{first.data.calibration:,} to calibrate on, {first.data.evaluation:,} to evaluate on"),
+        ("measure", _measure(first)),
     ]
     fp32 = next((r.fp32 for r in given if isinstance(r, EvaluateResult) and r.fp32 is not None), None)
     if fp32 is not None:
         low, high = fp32.accuracy_interval
         rows.append(
-            ("fp32", f"{fp32.accuracy:.2f} % on {fp32.samples:,} images (95 % interval {low:.2f} to {high:.2f} %)")
+            (
+                "fp32",
+                f"{fp32.accuracy:.2f} % on {fp32.samples:,} {first.words.samples} (95 % interval {low:.2f} to "
+                f"{high:.2f} %)",
+            )
         )
     blocks: list[Block] = [Table(pd.DataFrame(rows, columns=["", "what"]), "What was quantized")]
     if coverage is not None:
@@ -158,11 +162,17 @@ def _model(given: Sequence[Any]) -> Section:
     return Section("Model and data", tuple(blocks))
 
 
+def _measure(result: Result) -> str:
+    """What accuracy is, and by what."""
+    name = metric_axis(result.words.said(result.data.labelled)).removesuffix(" (%)")
+    return name if result.data.labelled else f"{name} (no labels)"
+
+
 def _coverage(coverage: Coverage) -> list[Block]:
     blocks: list[Block] = [
         Text(
             f"{counted(len(coverage.sites), 'layer')} with multiply-accumulates: {coverage.macs / 1e6:,.1f} million "
-            "for one image. They are what is quantized."
+            "for one sample. They are what is quantized."
         ),
         Figure(figures.model.macs(coverage), "Where the work is.", figures.model.HOW_TO_READ["macs"]),
     ]
@@ -205,7 +215,7 @@ def _workflow(results: Sequence[Result]) -> list[Section]:
                 f"Recommended: {best.model}, {counted(len(best.skipped), 'layer')} in floating point, "
                 f"{calibration_label(best.plan.calibration)} calibration: {best.accuracy:.2f} % "
                 f"({best.relative:+.2f} %, 95 % interval {points(best.change_interval)} points) "
-                f"on {best.samples:,} images."
+                f"on {best.samples:,} {result.words.samples}."
             ),
             Table(pd.DataFrame(rows), "The workflow (Fig. 5)"),
         ]
@@ -229,7 +239,7 @@ def _again(given: Sequence[Any]) -> Section:
     for name, result in _named(given).items():
         analysis, params = _analysis(result), result.params
         if needs_file(params):
-            code = imports_code(params.model) or imports_code(params.data)
+            code = any(imports_code(name) for name in (params.model, params.data, params.task))
             blocks += [
                 Text(f"{name}: with its plan, as a file to save as {name}.toml and to run with the command below it."),
                 Code(to_toml(analysis, params), "toml"),

@@ -25,7 +25,8 @@ def export(result: ExportResult) -> Sequence[Block]:
     return [
         Text(
             f"{counted(len(result.quantized_sites), 'layer')} in int8, {len(result.float_sites)} in floating point. "
-            f"Run by {check.runtime} on {check.samples:,} images, the file gives the simulation's answer in "
+            f"Run by {check.runtime} on {check.samples:,} {result.words.samples}, the file gives the "
+            f"simulation's answer in "
             f"{check.agreement:.2f} % of them: {check.measured:.2f} % accuracy, {check.simulated:.2f} % simulated."
         ),
         Table(pd.DataFrame(rows), f"Files in {result.folder}"),

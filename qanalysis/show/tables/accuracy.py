@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from qanalysis.insight.words import calibration_label
+from qanalysis.insight.words import calibration_label, divergence_column
 from qanalysis.numerics.change import relative
 from qanalysis.schema.results.accuracy import PtqResult
-from qanalysis.schema.results.answers import ClassAccuracy
+from qanalysis.schema.results.answers import AnswersResult, ClassAccuracy
 from qanalysis.schema.results.calibration import CalibrateResult
 from qanalysis.schema.results.qat import QatResult
 from qanalysis.schema.results.sensitivity import Change, Partial, SensitivityResult
@@ -70,7 +70,7 @@ def sensitivity_table(result: SensitivityResult) -> pd.DataFrame:
         {
             "layer": row.site,
             **_change(result.metric, row),
-            "KL, nats": row.divergence,
+            divergence_column(result.words): row.divergence,
             "SQNR dB": None if row.sqnr is None else round(row.sqnr, 1),
             "MACs": row.macs,
             "samples": row.samples,
@@ -93,7 +93,7 @@ def qat_table(result: QatResult) -> pd.DataFrame:
             f"{result.metric} %": round(epoch.accuracy, 2),
             "relative %": round(relative(epoch.accuracy, result.fp32.accuracy), 2),
             "set aside %": None if epoch.validation_accuracy is None else round(epoch.validation_accuracy, 2),
-            "loss set aside, nats": epoch.validation_loss,
+            "loss set aside": epoch.validation_loss,
             "kept": "★" if epoch.epoch == run.best_epoch else "",
         }
         for run in runs
@@ -130,6 +130,19 @@ def weights_table(result: WeightsResult) -> pd.DataFrame:
         }
         for row in result.rows
     ]
+    return pd.DataFrame(rows)
+
+
+def changed_table(result: AnswersResult) -> pd.DataFrame:
+    """One row per sample that was shown, those that differ most from fp32 first."""
+    rows = []
+    for one in result.changed:
+        row: dict[str, object] = {result.words.sample: one.sample}
+        for name in one.same:
+            label = calibration_label(name)
+            row[f"kept, {label} %"] = round(100 * one.same[name], 1)
+            row[f"{divergence_column(result.words)}, {label}"] = one.divergence[name]
+        rows.append(row)
     return pd.DataFrame(rows)
 
 

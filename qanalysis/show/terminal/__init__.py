@@ -21,6 +21,7 @@ from qanalysis.schema.results.weights import WeightsResult
 from qanalysis.schema.results.workflow import WorkflowResult
 from qanalysis.schema.site import Coverage
 from qanalysis.show.tables.accuracy import (
+    changed_table,
     class_table,
     ptq_table,
     range_table,
@@ -31,6 +32,9 @@ from qanalysis.show.tables.accuracy import (
     weights_table,
 )
 from qanalysis.show.terminal import frame, speed, workflow
+
+#: Samples that are listed of those that differ.
+_WORST = 10
 
 
 def result(console: Console, value: Result) -> None:
@@ -173,6 +177,10 @@ def _weights(console: Console, value: WeightsResult) -> None:
 
 
 def _answers(console: Console, value: AnswersResult) -> None:
+    if value.fp32 is None:
+        shown = value.changed[:_WORST]
+        console.print(frame.drawn(changed_table(value).head(_WORST), title=f"The {len(shown)} that differ most"))
+        return
     for calibration, answers in value.quantized.items():
         changed = flips(value.truth, value.fp32, answers)
         kinds = {kind: sum(flip.kind == kind for flip in changed) for kind in ("lost", "gained", "other")}
@@ -262,10 +270,10 @@ def _export(console: Console, value: ExportResult) -> None:
         highlight=False,
     )
     console.print(
-        f"top-1 answers equal to the simulation's: {seen.agreement:.2f} % of {seen.samples:,}; {value.metric} of the "
+        f"answers equal to the simulation's: {seen.agreement:.2f} % of {seen.samples:,}; {value.metric} of the "
         f"file {seen.measured:.2f} %, of the simulation {seen.simulated:.2f} %, in fp32 {value.fp32:.2f} %"
     )
-    console.print(f"logits differ by {100 * seen.logits:.2g} %; rounding alone gives {100 * seen.noise:.2g} %")
+    console.print(f"outputs differ by {100 * seen.logits:.2g} %; rounding alone gives {100 * seen.noise:.2g} %")
     if seen.half_agreement is not None:
         console.print(f"fp16 file: {seen.half_agreement:.2f} % of the answers are equal")
     for site, reason in value.float_sites.items():

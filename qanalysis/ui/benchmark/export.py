@@ -26,7 +26,7 @@ def view(chosen: Selection) -> None:
     """Draws the view."""
     st.markdown(
         "One file holds the network with its weights as integers and the calibrated scales of its activations. It is "
-        "read back at once and compared with the simulation, layer by layer and on real images."
+        "read back at once and compared with the simulation, layer by layer and on real samples."
     )
     params = export(chosen)
     if params is None:
@@ -76,13 +76,13 @@ def _numbers(result: ExportResult) -> None:
     columns[0].metric(
         "Same answers",
         f"{check.agreement:.2f} %",
-        f"of {check.samples:,} images",
+        f"of {check.samples:,} {result.words.samples}",
         delta_color="off",
         delta_arrow="off",
-        help=f"Top-1 answers of the file in {check.runtime}, and of the simulation.",
+        help=f"Answers of the file in {check.runtime}, and of the simulation.",
     )
     columns[1].metric(
-        f"{result.metric.capitalize()} of the file",
+        f"{result.metric[:1].upper()}{result.metric[1:]} of the file",
         f"{check.measured:.2f} %",
         f"{check.simulated:.2f} % simulated",
         delta_color="off",
@@ -102,8 +102,9 @@ def _verdict(result: ExportResult) -> None:
     worst = max((max(row.before, row.output) for row in check.sites), default=0.0)
     sentence = (
         f"Every layer of the file computes what the simulation does: the largest difference is {worst:.1e} of a "
-        f"layer's largest value. End to end the logits differ by {check.logits:.1e}, where rounding of floating point "
-        f"alone makes {check.noise:.1e}; answers are the same for {check.agreement:.2f} % of {check.samples:,} images."
+        f"layer's largest value. End to end the outputs differ by {check.logits:.1e}, where rounding of floating point "
+        f"alone makes {check.noise:.1e}; answers are the same for {check.agreement:.2f} % of {check.samples:,} "
+        f"{result.words.samples}."
     )
     if check.agreement >= SAME:
         st.success(sentence, icon=":material/check_circle:")
@@ -146,7 +147,10 @@ def _files(result: ExportResult) -> None:
     if half is not None:
         check = result.verification
         if check.half_agreement is not None:
-            st.caption(f"The fp16 file gives the simulation's answer for {check.half_agreement:.1f} % of the images.")
+            st.caption(
+                f"The fp16 file gives the simulation's answer for {check.half_agreement:.1f} % of the "
+                f"{result.words.samples}."
+            )
         st.markdown("On a machine with TensorRT, this measures it:")
         shape = result.coverage.sites[0].input_shape[1:] if result.coverage.sites else (3, 224, 224)
         st.code(command(half.name, 8, shape), language="bash", wrap_lines=True)

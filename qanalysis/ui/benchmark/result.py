@@ -102,7 +102,7 @@ def _numbers(result: BenchmarkResult, rows: list[BenchmarkRow]) -> None:
         None if base is None else f"{base.latency_ms.median:.3g} ms in fp32",
         delta_color="off",
         delta_arrow="off",
-        help=f"Median of one inference of {row.batch} images.",
+        help=f"Median of one inference of {row.batch} samples.",
     )
     low, high = row.speedup_interval or (None, None)
     columns[1].metric(
@@ -151,7 +151,9 @@ def _verdict(result: BenchmarkResult, rows: list[BenchmarkRow]) -> None:
         else f"only {row.int8_sites} of the plan's {row.planned_sites} layers really ran in int8"
     )
     if same is not None:
-        parts.append(f"its answers are the simulation's for {same.agreement:.2f} % of {same.samples:,} images")
+        parts.append(
+            f"its answers are the simulation's for {same.agreement:.2f} % of {same.samples:,} {result.words.samples}"
+        )
     sentence = "; ".join(parts) + "."
     good = whole and (row.speedup or 0) >= 1 and (same is None or same.agreement >= SAME)
     if good:

@@ -1,4 +1,4 @@
-"""The forms of the benchmark page; calibration and numbers of images are those of the other pages."""
+"""The forms of the benchmark page; calibration and numbers of samples are those of the other pages."""
 
 from typing import Any, TypeVar
 
@@ -134,8 +134,12 @@ def _deployed(chosen: Selection) -> dict[str, Any]:
         help="The paper adds in floating point. TensorRT recommends int8 for what skips a convolution; OpenVINO is "
         "fastest with both operands of the addition in int8, but answers a little less like the simulation then.",
     )
-    calibrating = columns[2].number_input("Calibration images", 1, 100_000, 512, key="cal-samples", bind="query-params")
-    evaluation = columns[3].number_input("Evaluation images", 1, 100_000, 2000, key="eval-samples", bind="query-params")
+    calibrating = columns[2].number_input(
+        "Calibration samples", 1, 100_000, 512, key="cal-samples", bind="query-params"
+    )
+    evaluation = columns[3].number_input(
+        "Evaluation samples", 1, 100_000, 2000, key="eval-samples", bind="query-params"
+    )
     return {
         "calibration": calibration,
         "residual": _RESIDUALS[residual],
@@ -152,7 +156,7 @@ def _threads(place: Any) -> int:
 
 def _checked(kind: type[P], chosen: Selection, values: dict[str, Any]) -> P | None:
     try:
-        return kind(model=chosen.model, data=chosen.data, plan=chosen.plan, **values)  # type: ignore[call-arg]
+        return kind(model=chosen.model, data=chosen.data, task=chosen.task, plan=chosen.plan, **values)  # type: ignore[call-arg]
     except ValidationError as error:
         first = error.errors()[0]
         where = str(first["loc"][0]).replace("_", " ") if first["loc"] else ""

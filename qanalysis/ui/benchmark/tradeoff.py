@@ -116,7 +116,7 @@ def _points(chosen: Selection, result: BenchmarkResult | None, found: FastestRes
     st.header("Accuracy against speed" + (f" in {engine_label(where[0])}, batch {where[1]}" if where else ""))
     if result is not None and found is not None and not comparable(result, found):
         st.caption(
-            "Only the search is drawn: the benchmark above was measured on other images, in another engine or for "
+            "Only the search is drawn: the benchmark above was measured on other samples, in another engine or for "
             "another batch size."
         )
     picked = st.session_state.get(_PICKED)
@@ -155,7 +155,8 @@ def _search(chosen: Selection, shared: BenchmarkParams, result: BenchmarkResult 
     if params is None:
         return None
     st.caption(
-        f"In {engine_label(engine)}, batch {batch}, on {params.evaluation_samples:,} images: as the settings above say."
+        f"In {engine_label(engine)}, batch {batch}, on {params.evaluation_samples:,} samples: as the settings "
+        f"above say."
     )
     found = outcome("fastest", params, FastestResult, button="Search", what="Search", live=_steps_so_far)
     if found is None:

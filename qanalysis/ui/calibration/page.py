@@ -71,7 +71,7 @@ def _settings(chosen: selection.Selection) -> CalibrateParams:
     with st.expander("Settings", icon=":material/settings:"):
         columns = st.columns(4)
         samples = columns[0].number_input(
-            "Calibration images", 1, 100_000, 512, key="samples", bind="query-params", help="The paper uses 1024."
+            "Calibration samples", 1, 100_000, 512, key="samples", bind="query-params", help="The paper uses 1024."
         )
         bits = fields.activation_bits(columns[1], chosen.plan, label="Bits", key="bits")
         scheme = fields.activation_scheme(columns[2], chosen.plan, label="Scheme", key="scheme")
@@ -81,6 +81,7 @@ def _settings(chosen: selection.Selection) -> CalibrateParams:
     return CalibrateParams(
         model=chosen.model,
         data=chosen.data,
+        task=chosen.task,
         calibration_samples=int(samples),
         calibrations=(*chosen.calibrations[1:], "trained") if chosen.fine_tuned else chosen.calibrations,
         bits=bits,
@@ -108,7 +109,7 @@ def _overview(job_id: str, result: CalibrateResult) -> None:
 
 
 def _growth(job_id: str, result: CalibrateResult) -> None:
-    with st.expander("Were these enough images?", icon=":material/trending_flat:"):
+    with st.expander("Were these enough samples?", icon=":material/trending_flat:"):
         key = st.session_state.get("layer") or next(iter(next(iter(result.ranges.values()))))
         chart(
             figures.calibration.growth.growth(layer.observations(job_id).growth, key, theme=theme()),
@@ -133,7 +134,7 @@ def _weights(chosen: selection.Selection) -> None:
             "Both kinds of range are tried on the weights of all layers alike, to see what the weights alone cost: "
             "with the plan's bits and scheme, but also in layers that it leaves in floating point or sets otherwise."
         )
-    params = WeightsParams(model=chosen.model, data=chosen.data, bits=bits, weight_scheme=scheme)
+    params = WeightsParams(model=chosen.model, data=chosen.data, task=chosen.task, bits=bits, weight_scheme=scheme)
     found = outcome(
         "weights",
         params,

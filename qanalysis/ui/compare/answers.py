@@ -1,4 +1,4 @@
-"""Class by class and image by image: what changed between two models of a comparison."""
+"""Class by class and sample by sample: what changed between two models of a comparison."""
 
 import base64
 import io
@@ -18,6 +18,7 @@ from qanalysis.schema.errors import StoreError, UserError
 from qanalysis.schema.params.accuracy import AnswersParams
 from qanalysis.schema.results.answers import Answers, AnswersResult, Flip, flips, per_class
 from qanalysis.schema.results.qat import QatResult
+from qanalysis.ui.compare import samples
 from qanalysis.ui.parts.chart import chart, theme
 from qanalysis.ui.parts.outcome import change, ended, told
 from qanalysis.ui.parts.results import loaded
@@ -36,7 +37,7 @@ def draw(runner: Runner, runs: list[tuple[Job, Run]]) -> None:
     wanted = {name: params for name, params in asked.items() if params is not None}
     if not wanted:
         return
-    st.header("Which images are answered differently")
+    st.header("Which samples are answered differently")
     try:
         jobs = {name: runner.store.latest("answers", params) for name, params in wanted.items()}
     except (OSError, UserError) as error:
@@ -56,8 +57,13 @@ def draw(runner: Runner, runs: list[tuple[Job, Run]]) -> None:
         ended(runner, job, f"Asking {name}")
     known = {name: _result(runner, job) for name, job in jobs.items() if job is not None and job.state == "finished"}
     found = {name: one for name, one in known.items() if one is not None}
-    if found:
-        _two(runner, {name: (job, found[name]) for name, job in jobs.items() if job is not None and name in found})
+    pairs = {name: (job, found[name]) for name, job in jobs.items() if job is not None and name in found}
+    classes = {name: pair for name, pair in pairs.items() if pair[1].fp32 is not None}
+    others = {name: pair for name, pair in pairs.items() if pair[1].fp32 is None}
+    if classes:
+        _two(runner, classes)
+    if others:
+        samples.draw(runner, others)
 
 
 def _params(runner: Runner, job: Job, run: Run) -> AnswersParams | None:
@@ -98,6 +104,8 @@ def _two(runner: Runner, found: dict[str, tuple[Job, AnswersResult]]) -> None:
     """Two models to choose, and what changed between them."""
     models: dict[str, tuple[Job, AnswersResult, Answers]] = {}
     for name, (job, result) in found.items():
+        if result.fp32 is None:
+            continue
         if not any(label.startswith("floating point") for label in models):
             models["floating point"] = (job, result, result.fp32)
         models[name] = (job, result, next(iter(result.quantized.values())))
@@ -113,11 +121,11 @@ def _two(runner: Runner, found: dict[str, tuple[Job, AnswersResult]]) -> None:
     try:
         changed, rows = flips(first.truth, left, right), per_class(first.truth, left, right)
     except UserError as error:
-        st.warning(f"These two cannot be compared image by image: {plain(error)}", icon=":material/info:")
+        st.warning(f"These two cannot be compared sample by sample: {plain(error)}", icon=":material/info:")
         return
     if first.truth != second.truth and first.labels is not None:
         st.warning(
-            "These two were measured on different images (data, seed or number of samples): choose two of the same.",
+            "These two were measured on different samples (data, seed or number of samples): choose two of the same.",
             icon=":material/info:",
         )
         return
@@ -150,7 +158,7 @@ def _gallery(
     changed: tuple[Flip, ...], names: tuple[str, ...], pictures: dict[int, NDArray[np.uint8]], total: int
 ) -> None:
     if not changed:
-        st.success(f"Both give the same answer to all {total:,} images.", icon=":material/check_circle:")
+        st.success(f"Both give the same answer to all {total:,} samples.", icon=":material/check_circle:")
         return
     counts = {kind: sum(flip.kind == kind for flip in changed) for kind in _KINDS}
     kinds = [kind for kind in _KINDS if counts[kind]]

@@ -38,7 +38,7 @@ def page() -> None:
     st.title("Compare runs")
     st.markdown(
         "Two or more finished runs side by side: what was set differently, what it did to accuracy, ranges and speed, "
-        "and which images are answered differently. The address of this page keeps the choice."
+        "and which samples are answered differently. The address of this page keeps the choice."
     )
     chosen = selection.current()
     try:
@@ -151,7 +151,7 @@ def _numbers(runs: list[tuple[Job, Run]]) -> None:
         key="csv-compare",
     )
     if len({head.fp32 for _, head in heads if head.fp32 is not None}) > 1:
-        st.caption("These runs were measured on different images or models: their fp32 accuracies differ.")
+        st.caption("These runs were measured on different samples or models: their fp32 accuracies differ.")
 
 
 def table(runs: list[Run]) -> pd.DataFrame:

@@ -50,8 +50,8 @@ def _verdict(at: Standing, given: Recommendation) -> None:
     sure = (
         ""
         if given.sure
-        else f" On {best.samples:,} images that is not certain: it may be {low:+.2f} points (95 %). "
-        "Evaluate more images to be sure."
+        else f" On {best.samples:,} samples that is not certain: it may be {low:+.2f} points (95 %). "
+        "Evaluate more to be sure."
     )
     st.success(f"{title} {given.reason}{sure}", icon=":material/check_circle:")
 
@@ -69,7 +69,7 @@ def _numbers(given: Recommendation) -> None:
         f"{best.accuracy:.2f} %",
         f"{best.relative:+.2f} % relative",
         delta_color="off" if given.end != "none" else "normal",
-        help=f"fp32 {best.fp32:.2f} %; change {low:+.2f} to {high:+.2f} points (95 %) on {best.samples:,} images.",
+        help=f"fp32 {best.fp32:.2f} %; change {low:+.2f} to {high:+.2f} points (95 %) on {best.samples:,} samples.",
     )
     columns[1].metric(
         "Work in integers",

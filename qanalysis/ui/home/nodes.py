@@ -143,7 +143,7 @@ def _found(key: str, at: Standing) -> tuple[str, tuple[str, ...]]:
             return "", ()
         if result.fp32 is None:
             return "100 %", ("no labels: agreement",)
-        return f"{result.fp32.accuracy:.2f} %", (f"{result.fp32.samples:,} images",)
+        return f"{result.fp32.accuracy:.2f} %", (f"{result.fp32.samples:,} {result.words.samples}",)
     candidate = _candidates(at).get(key)
     if candidate is not None:
         return f"{candidate.accuracy:.2f} %", (_change(candidate), _how(candidate))

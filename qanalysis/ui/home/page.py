@@ -3,6 +3,7 @@
 import streamlit as st
 
 from qanalysis import figures
+from qanalysis.insight.words import metric_axis, metric_noun
 from qanalysis.jobs.store import Store
 from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.accuracy import EvaluateParams
@@ -38,7 +39,7 @@ def page() -> None:
         "shows where that hurts, following *Integer Quantization for Deep Learning Inference* (Wu et al., 2020)."
     )
     chosen = selection.current()
-    params = EvaluateParams(model=chosen.model, data=chosen.data)
+    params = EvaluateParams(model=chosen.model, data=chosen.data, task=chosen.task)
     found = outcome(
         "evaluate",
         params,
@@ -112,13 +113,16 @@ def _numbers(result: EvaluateResult) -> None:
     if result.fp32 is not None:
         low, high = result.fp32.accuracy_interval
         columns[0].metric(
-            "fp32 accuracy",
+            f"fp32 {metric_noun(result.metric)}",
             f"{result.fp32.accuracy:.2f} %",
-            help=f"Top-1 on {result.fp32.samples:,} images; 95 % interval {low:.2f} to {high:.2f} %.",
+            help=f"{metric_axis(result.metric).removesuffix(' (%)').capitalize()} on {result.fp32.samples:,} "
+            f"{result.words.samples}; 95 % interval {low:.2f} to {high:.2f} %.",
         )
     else:
         columns[0].metric(
-            "fp32 accuracy", "no labels", help="Quantized models are compared with the fp32 model's own answers."
+            f"fp32 {result.words.metric}",
+            "no labels",
+            help="Quantized models are compared with the fp32 model's own answers.",
         )
     sites = result.coverage.sites
     columns[1].metric("Layers to quantize", f"{len(sites)}", help="Convolutions, linear layers and matrix products.")

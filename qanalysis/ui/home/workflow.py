@@ -101,12 +101,17 @@ def _settings(chosen: Selection) -> WorkflowParams | None:
         bind="query-params",
         help="Over fp32 in the runner, with layers in floating point. 0 does not ask.",
     )
-    evaluation = columns[0].number_input("Evaluation images", 1, 100_000, 2000, key="eval-samples", bind="query-params")
-    calibrating = columns[1].number_input("Calibration images", 1, 100_000, 512, key="cal-samples", bind="query-params")
+    evaluation = columns[0].number_input(
+        "Evaluation samples", 1, 100_000, 2000, key="eval-samples", bind="query-params"
+    )
+    calibrating = columns[1].number_input(
+        "Calibration samples", 1, 100_000, 512, key="cal-samples", bind="query-params"
+    )
     try:
         return WorkflowParams(
             model=chosen.model,
             data=chosen.data,
+            task=chosen.task,
             plan=chosen.plan,
             bits=int(bits),
             target=float(target),

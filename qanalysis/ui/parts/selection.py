@@ -11,6 +11,7 @@ from qanalysis.schema import paths, trained
 from qanalysis.schema.catalog import sample_models
 from qanalysis.schema.errors import UserError
 from qanalysis.schema.saved_plan import SavedPlan, find, saved
+from qanalysis.schema.tasks import AUTO, TASKS, known
 from qanalysis.ui.parts.text import code, plain
 
 #: The sample model that a new visitor sees.
@@ -18,7 +19,7 @@ _FIRST = "resnet20"
 _MORE_MODELS = ("torchvision:resnet50", "torchvision:mobilenet_v2", "torchvision:efficientnet_b0")
 #: What the choice of a saved plan says when there is none.
 NO_PLAN = "none: all layers alike"
-_DATA = ("sample:cifar10", "torchvision:CIFAR10")
+_DATA = ("sample:cifar10", "sample:scenes", "torchvision:CIFAR10")
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Selection:
     model: str
     data: str
     plan: SavedPlan | None = None
+    task: str = AUTO
 
     @property
     def sample(self) -> bool:
@@ -64,6 +66,7 @@ def sidebar() -> None:
             key="model",
             bind="query-params",
             accept_new_options=True,
+            on_change=_take_its_data,
             help="Choose, or type a name: torchvision:NAME, timm:NAME, checkpoint:PATH?arch=NAME. "
             "@none after a name gives random weights.",
         )
@@ -73,9 +76,27 @@ def sidebar() -> None:
             key="data",
             bind="query-params",
             accept_new_options=True,
-            help="Choose, or type a name: imagefolder:PATH for a folder of images, npz:PATH for arrays.",
+            help="Choose, or type a name: imagefolder:PATH for a folder of images, coco:PATH for images with boxes, "
+            "masks:PATH for images with masks, npz:PATH for arrays.",
+        )
+        st.selectbox(
+            "Task",
+            _with_current("task", [AUTO, *TASKS]),
+            key="task",
+            bind="query-params",
+            accept_new_options=True,
+            help="What the network is for, which decides how accuracy is measured. auto: what the data says, else the "
+            "model. fidelity needs no labels and fits every network.",
         )
         _plan()
+
+
+def _take_its_data() -> None:
+    """A sample model is shown with the sample data that it was trained for."""
+    model, data = str(st.session_state.get("model")), str(st.session_state.get("data"))
+    record = sample_models().get(model.partition(":")[2]) if model.startswith("sample:") else None
+    if record is not None and data.startswith("sample:"):
+        st.session_state["data"] = record.get("data", _DATA[0])
 
 
 def current() -> Selection:
@@ -85,7 +106,10 @@ def current() -> Selection:
         st.info("Choose a model and data in the sidebar.")
         st.stop()
     try:
-        refuse_from_page(str(model), str(data))
+        task = str(st.session_state.get("task") or AUTO)
+        refuse_from_page(str(model), str(data), task)
+        if not known(task):
+            raise UserError(f"Unknown task {task[:80]!r}; choose one in the sidebar.")
     except UserError as error:
         st.error(plain(error))
         st.stop()
@@ -95,7 +119,7 @@ def current() -> Selection:
     except UserError as error:
         st.error(plain(error))
         plan = None
-    return Selection(str(model), str(data), plan)
+    return Selection(str(model), str(data), plan, task)
 
 
 def plan_note(plan: SavedPlan | None) -> None:

@@ -7,7 +7,7 @@ import streamlit as st
 
 from qanalysis import figures
 from qanalysis.insight.advice import results
-from qanalysis.insight.words import calibration_label
+from qanalysis.insight.words import calibration_label, metric_noun
 from qanalysis.jobs.state import Job
 from qanalysis.numerics.change import relative
 from qanalysis.schema.paper import paper_row
@@ -76,10 +76,10 @@ def _settings(chosen: selection.Selection) -> PtqParams | None:
         fold = columns[3].toggle("Fold batch norm", key="fold-bn", bind="query-params")
         columns = st.columns(4)
         calibration = columns[0].number_input(
-            "Calibration images", 1, 100_000, 512, key="cal-samples", bind="query-params"
+            "Calibration samples", 1, 100_000, 512, key="cal-samples", bind="query-params"
         )
         evaluation = columns[1].number_input(
-            "Evaluation images", 1, 100_000, 2000, key="eval-samples", bind="query-params"
+            "Evaluation samples", 1, 100_000, 2000, key="eval-samples", bind="query-params"
         )
         scheme = fields.activation_scheme(columns[2], chosen.plan)
         names = st.multiselect(
@@ -96,6 +96,7 @@ def _settings(chosen: selection.Selection) -> PtqParams | None:
     return PtqParams(
         model=chosen.model,
         data=chosen.data,
+        task=chosen.task,
         plan=chosen.plan,
         bits=weight_bits,
         activation_bits=fields.own_activation_bits(weight_bits, activation_bits),
@@ -126,19 +127,19 @@ def _verdict(result: PtqResult) -> None:
     label = calibration_label(best.calibration)
     low, high = best.change_interval
     columns = st.columns(4)
-    word = "accuracy" if result.metric == "accuracy" else "agreement with fp32"
-    columns[0].metric(f"fp32 {word}", f"{result.fp32:.2f} %")
+    columns[0].metric(f"fp32 {metric_noun(result.metric)}", f"{result.fp32:.2f} %")
     columns[1].metric(
         f"Best: {label}",
         f"{best.accuracy:.2f} %",
         f"{best.relative:+.2f} % relative",
-        help=f"Change against fp32 on the same images: {low:+.2f} to {high:+.2f} points (95 %).",
+        help=f"Change against fp32 on the same {result.words.samples}: {low:+.2f} to {high:+.2f} points (95 %).",
     )
     columns[2].metric("Quantized layers", f"{len(result.quantized_sites)} of {len(result.sites)}")
     columns[3].metric("Work in integers", f"{result.int8_mac_share:.1f} %", help="Share of multiply-accumulates.")
     if best.relative >= -1 > relative(result.fp32 + low, result.fp32):
         st.success(
-            f"Within 1 % of fp32 with {label} calibration, measured on {result.fp32_score.samples:,} images. These are "
+            f"Within 1 % of fp32 with {label} calibration, measured on {result.fp32_score.samples:,} "
+            f"{result.words.samples}. These are "
             f"few: the true change lies between {low:+.2f} and {high:+.2f} points (95 %). Evaluate more to be sure.",
             icon=":material/check_circle:",
         )

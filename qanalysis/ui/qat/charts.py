@@ -62,7 +62,7 @@ def draw(progress: Progress, trace: Trace, after: dict[str, float | None], name:
             st.header("Pace")
             _pace(progress, name)
     if trace.tensors:
-        with st.expander("Learning rate and images per second", icon=":material/speed:"):
+        with st.expander("Learning rate and samples per second", icon=":material/speed:"):
             _pace(progress, name)
 
 

@@ -86,7 +86,7 @@ def draw(called: list[str], jobs: list[Job], told: list[Progress]) -> None:
         how_to_read=figures.qat.accuracy.HOW_TO_READ["comparison"],
     )
     if len({progress.fp32 for progress in told if progress.fp32 is not None}) > 1:
-        st.caption("These runs were measured on different images: their fp32 accuracies differ.")
+        st.caption("These runs were measured on different samples: their fp32 accuracies differ.")
     table = frame(called, jobs, told)
     numbers = {name: st.column_config.NumberColumn(format="%.2f") for name in table.columns if name.endswith("%")}
     link = st.column_config.LinkColumn("", display_text=":material/open_in_new:", width=40, help="Open this run.")

@@ -64,7 +64,8 @@ def _numbers(result: QatResult) -> None:
     columns[0].metric(
         "fp32",
         f"{result.fp32.accuracy:.2f} %",
-        help=f"On {result.fp32.samples:,} images; 95 % interval {interval[0]:.2f} to {interval[1]:.2f} %.",
+        help=f"On {result.fp32.samples:,} {result.words.samples}; 95 % interval {interval[0]:.2f} to "
+        f"{interval[1]:.2f} %.",
     )
     changes: list[tuple[str, Any]] = [
         (f"PTQ, {calibration_label(result.calibration)}", result.ptq),
@@ -80,7 +81,7 @@ def _numbers(result: QatResult) -> None:
             label,
             f"{change.accuracy:.2f} %",
             f"{change.relative:+.2f} % relative",
-            help=f"Change from fp32 on the same images: {low:+.2f} to {high:+.2f} points (95 %).",
+            help=f"Change from fp32 on the same {result.words.samples}: {low:+.2f} to {high:+.2f} points (95 %).",
         )
     ratio = result.step_seconds / result.fp32_step_seconds if result.fp32_step_seconds else float("nan")
     columns[4].metric(
@@ -108,7 +109,7 @@ def _verdict(result: QatResult) -> None:
         clear = low > 0 or high < 0
         sentence += (
             f" The same training in floating point changes fp32 by {more:+.2f} points"
-            + ("." if clear else ", which so few images cannot tell from nothing.")
+            + ("." if clear else ", which so few samples cannot tell from nothing.")
             + (f" Against that control QAT is at {result.qat.accuracy - result.fp32_control.accuracy:+.2f} points.")
         )
     if result.qat.relative >= -_TARGET:
@@ -170,7 +171,7 @@ def _recipe(result: QatResult) -> None:
     st.markdown(
         f"{recipe.optimizer.upper() if recipe.optimizer == 'sgd' else 'AdamW'}, learning rate "
         f"{recipe.learning_rate:g} to {recipe.final_learning_rate:g}, weight decay {recipe.weight_decay:g}, label "
-        f"smoothing {recipe.label_smoothing:g}; {recipe.steps:,} steps of {recipe.batch_size} images, "
+        f"smoothing {recipe.label_smoothing:g}; {recipe.steps:,} steps of {recipe.batch_size} {result.words.samples}, "
         f"{recipe.steps_per_epoch:,} in an epoch of {recipe.samples:,}."
     )
     for note in recipe.notes:

@@ -17,7 +17,7 @@ MOST = 500
 _WORDS = {
     "learning_rate": "lr",
     "batch_norm": "batch norm",
-    "train_samples": "images",
+    "train_samples": "samples",
     "train_batch_size": "batch",
     "weight_decay": "decay",
     "range_learning_rate": "range lr",

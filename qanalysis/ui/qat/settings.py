@@ -70,7 +70,7 @@ def settings(chosen: Selection) -> QatParams | None:
     with st.expander("Settings", icon=":material/settings:"):
         values = {**_network(chosen), **_training(), **_details()}
     try:
-        params = QatParams(model=chosen.model, data=chosen.data, plan=chosen.plan, **values)
+        params = QatParams(model=chosen.model, data=chosen.data, task=chosen.task, plan=chosen.plan, **values)
     except ValidationError as error:
         params = None
         first = error.errors()[0]
@@ -204,7 +204,7 @@ def _training() -> dict[str, Any]:
         bind="query-params",
     )
     columns = st.columns(4)
-    samples = _whole(columns[0], "train_samples", "Training images", 1_000_000)
+    samples = _whole(columns[0], "train_samples", "Training samples", 1_000_000)
     batch = _whole(columns[1], "train_batch_size", "Images in a step", 65_536)
     control = columns[2].toggle(
         "Control in floating point",
@@ -259,9 +259,9 @@ def _details() -> dict[str, Any]:
         key=key_of("autocast"),
         bind="query-params",
     )
-    evaluation = last[2].number_input("Evaluation images", 1, 100_000, 2000, key="eval-samples", bind="query-params")
-    calibrating = last[3].number_input("Calibration images", 1, 100_000, 512, key="cal-samples", bind="query-params")
-    seed = _whole(last[4], "seed", "Seed", 2**31, 0, help_="Of batches, augmentation and the choice of images.")
+    evaluation = last[2].number_input("Evaluation samples", 1, 100_000, 2000, key="eval-samples", bind="query-params")
+    calibrating = last[3].number_input("Calibration samples", 1, 100_000, 512, key="cal-samples", bind="query-params")
+    seed = _whole(last[4], "seed", "Seed", 2**31, 0, help_="Of batches, augmentation and the choice of samples.")
     return {
         "weight_decay": decay,
         "label_smoothing": smoothing,

@@ -47,7 +47,7 @@ def editor(
         hide_index=True,
         num_rows="fixed",
         height=min(38 + 35 * len(shown), 420),
-        disabled=["layer", "kind", "work %", "KL", "change, points", "int8 saves"],
+        disabled=["layer", "kind", "work %", "divergence", "change, points", "int8 saves"],
         column_config=_columns(),
     )
 
@@ -60,7 +60,9 @@ def _columns() -> dict[str, Any]:
         "work %": st.column_config.ProgressColumn(
             "work %", help="Share of all multiply-accumulates.", format="%.1f", min_value=0, max_value=100
         ),
-        "KL": st.column_config.NumberColumn("KL, nats", help="Divergence that this layer alone causes.", format="%.2e"),
+        "divergence": st.column_config.NumberColumn(
+            "divergence", help="Divergence that this layer alone causes.", format="%.2e"
+        ),
         "change, points": st.column_config.NumberColumn(
             "change, points", help="Accuracy with this layer alone quantized, minus fp32.", format="%+.2f"
         ),
@@ -102,7 +104,7 @@ def table(
                 "layer": site.name,
                 "kind": "depthwise convolution" if site.depthwise else site.kind,
                 "work %": 100 * site.macs / max(macs, 1),
-                "KL": row.divergence if row else None,
+                "divergence": row.divergence if row else None,
                 "change, points": row.relative * fp32 / 100 if row else None,
                 **({"int8 saves": gains.get(site.name)} if gains else {}),
                 "weight bits": str(settings[0] or INHERITED),

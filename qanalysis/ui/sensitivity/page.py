@@ -12,6 +12,7 @@ from qanalysis.jobs.state import Job
 from qanalysis.numerics.change import relative
 from qanalysis.schema.params.accuracy import PartialParams, SensitivityMode, SensitivityParams
 from qanalysis.schema.results.sensitivity import PartialResult, SensitivityResult, SensitivityRow
+from qanalysis.schema.tasks import TASKS, Words
 from qanalysis.show.tables.accuracy import sensitivity_table
 from qanalysis.ui.parts import advice, selection
 from qanalysis.ui.parts.chart import chart, theme
@@ -22,7 +23,7 @@ from qanalysis.ui.sensitivity import plan
 from qanalysis.ui.sensitivity.drafts import Drafts, drafts, take_offer
 from qanalysis.ui.sensitivity.settings import settings
 
-_SHOWN: dict[str, Shown] = {"Divergence (KL)": "divergence", "Accuracy": "accuracy", "SQNR": "sqnr"}
+_SHOWN: dict[str, Shown] = {"Divergence": "divergence", "Accuracy": "accuracy", "SQNR": "sqnr"}
 #: Rows beyond which the chart scrolls in a frame of its own.
 _ROWS, _FRAME = 26, 620
 
@@ -48,12 +49,18 @@ def page() -> None:
     _verdict(result)
     made = _drafts(result)
     _bars(
-        list(result.rows), result.params, fp32=result.fp32, quantized=result.quantized, made=made, metric=result.metric
+        list(result.rows),
+        result.params,
+        fp32=result.fp32,
+        quantized=result.quantized,
+        made=made,
+        metric=result.metric,
+        words=result.words,
     )
     advice.cards(results.of_sensitivity(result))
     if result.stopped:
         stopped, reason = counted(len(result.stopped), "layer"), next(iter(result.stopped.values()))
-        st.caption(f"Not measured on all images: {stopped}, {reason}.")
+        st.caption(f"Not measured on all {result.words.samples}: {stopped}, {reason}.")
     if result.partial is not None:
         st.header("How few layers have to stay in floating point")
         chart(
@@ -103,11 +110,12 @@ def _bars(
     quantized: float,
     made: Drafts | None = None,
     metric: Any = "accuracy",
+    words: Words = TASKS["classification"].words,
 ) -> None:
     label = st.segmented_control(
         "Show",
         list(_SHOWN),
-        default="Divergence (KL)" if params.rank == "divergence" else "Accuracy",
+        default="Divergence" if params.rank == "divergence" else "Accuracy",
         key="sensitivity-shown",
         bind="query-params",
         required=True,
@@ -118,6 +126,7 @@ def _bars(
         fp32=fp32,
         quantized=quantized,
         metric=metric,
+        words=words,
         mode=params.mode,
         rank=params.rank,
         shown=_SHOWN[label],
@@ -188,7 +197,8 @@ def _verdict(result: SensitivityResult) -> None:
         skipped = ", ".join(f"{code(site)}" for site in chosen.skipped)
         low = chosen.change_interval[0]
         few = (
-            f" On {chosen.samples:,} images this is not certain: the loss may be {-low:.2f} points (95 %)."
+            f" On {chosen.samples:,} {result.words.samples} this is not certain: the loss may be {-low:.2f} "
+            f"points (95 %)."
             if 100 * low / max(result.fp32, 1e-9) < -target
             else ""
         )

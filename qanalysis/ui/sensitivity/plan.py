@@ -109,11 +109,11 @@ def _numbers(result: SensitivityResult, plan: Plan, now: Trial | Refused | Job |
     if isinstance(now, Trial):
         if now.computed_from is not None:
             st.caption(
-                f"Measured on {now.samples:,} images in {now.milliseconds / 1000:.1f} s, computed from "
+                f"Measured on {now.samples:,} {result.words.samples} in {now.milliseconds / 1000:.1f} s, computed from "
                 f"{code(now.computed_from)} on; what lies before it was replayed."
             )
         else:
-            st.caption(f"Measured on {now.samples:,} images as a step of partial quantization.")
+            st.caption(f"Measured on {now.samples:,} {result.words.samples} as a step of partial quantization.")
     elif isinstance(now, Refused):
         st.error(f"This plan cannot be measured. {plain(now.reason)}", icon=":material/block:")
     elif isinstance(now, Job) and now.live:

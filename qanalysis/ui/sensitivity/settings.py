@@ -1,4 +1,4 @@
-"""Settings of the sensitivity page; bits and images are those of the PTQ page, so that a visitor sets them once."""
+"""Settings of the sensitivity page; bits and samples are those of the PTQ page, so that a visitor sets them once."""
 
 import streamlit as st
 
@@ -8,7 +8,7 @@ from qanalysis.ui.parts.selection import Selection
 
 _MODES = {"One layer quantized": "only", "All but one quantized": "without"}
 _PARTS = {"weights and activations": "both", "weights only": "weights", "activations only": "activations"}
-_RANKS = {"divergence (KL)": "divergence", "accuracy": "accuracy"}
+_RANKS = {"divergence": "divergence", "accuracy": "accuracy"}
 
 
 def settings(chosen: Selection) -> SensitivityParams:
@@ -29,10 +29,10 @@ def settings(chosen: Selection) -> SensitivityParams:
         )
         columns = st.columns(4)
         evaluation = columns[0].number_input(
-            "Images to measure on", 1, 100_000, 512, key="sensitivity-images", bind="query-params"
+            "Samples to measure on", 1, 100_000, 512, key="sensitivity-images", bind="query-params"
         )
         calibrating = columns[1].number_input(
-            "Calibration images", 1, 100_000, 512, key="cal-samples", bind="query-params"
+            "Calibration samples", 1, 100_000, 512, key="cal-samples", bind="query-params"
         )
         parts = columns[2].selectbox("Quantize", list(_PARTS), key="parts", bind="query-params")
         rank = columns[3].selectbox(
@@ -40,7 +40,7 @@ def settings(chosen: Selection) -> SensitivityParams:
             list(_RANKS),
             key="rank",
             bind="query-params",
-            help="The divergence of the answers resolves what a few hundred images cannot resolve in accuracy.",
+            help="The divergence of the answers resolves what a few hundred samples cannot resolve in accuracy.",
         )
         columns = st.columns(4)
         target = columns[0].number_input(
@@ -62,7 +62,7 @@ def settings(chosen: Selection) -> SensitivityParams:
             0.1,
             key="harmless",
             bind="query-params",
-            help="A layer that surely loses less is not measured on all images. 0 measures every layer on all.",
+            help="A layer that surely loses less is not measured on all samples. 0 measures every layer on all.",
         )
         memory = columns[3].number_input(
             "Memory for replay, MB",
@@ -76,6 +76,7 @@ def settings(chosen: Selection) -> SensitivityParams:
     return SensitivityParams(
         model=chosen.model,
         data=chosen.data,
+        task=chosen.task,
         plan=chosen.plan,
         bits=weight_bits,
         activation_bits=fields.own_activation_bits(weight_bits, activation_bits),

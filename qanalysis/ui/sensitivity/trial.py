@@ -96,7 +96,7 @@ def numbers(
             "This plan",
             f"{trial.accuracy:.2f} %",
             f"{trial.relative:+.2f} % relative",
-            help=f"Change against fp32 on the same {trial.samples:,} images: {low:+.2f} to {high:+.2f} points (95 %).",
+            help=f"Change against fp32 on the same {trial.samples:,} samples: {low:+.2f} to {high:+.2f} points (95 %).",
         )
     columns[3].metric(
         "Work in integers",
@@ -147,7 +147,7 @@ def pin_table(pinned: list[Pinned], sites: int, unranged: frozenset[str]) -> pd.
                 "accuracy %": round(one.trial.accuracy, 2),
                 "relative %": round(one.trial.relative, 2),
                 "change, points": f"{one.trial.change_interval[0]:+.2f} to {one.trial.change_interval[1]:+.2f}",
-                "KL, nats": one.trial.divergence,
+                "divergence": one.trial.divergence,
                 "work in integers %": round(one.trial.int8_mac_share, 1),
                 "size, MB": round(one.trial.model_bytes / 1e6, 3),
                 "float layers": len(one.trial.plan.skip | unranged),
