@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from qanalysis.schema.observations import Observations, RangeTable
     from qanalysis.schema.plan import Override, Plan
     from qanalysis.schema.saved_plan import SavedPlan
+    from qanalysis.schema.tasks import Words
+    from qanalysis.tasks.task import Task
 
 #: Public names that are imported when they are first asked for, and where they are.
 _LATER = {
@@ -57,6 +59,8 @@ _LATER = {
     "RangeTable": "qanalysis.schema.observations:RangeTable",
     "Replay": "qanalysis.nn.replay:Replay",
     "SavedPlan": "qanalysis.schema.saved_plan:SavedPlan",
+    "Task": "qanalysis.tasks.task:Task",
+    "Words": "qanalysis.schema.tasks:Words",
     "coverage": "qanalysis.nn.observe:coverage",
     "fold_batch_norm": "qanalysis.nn.fold:fold_batch_norm",
     "load_data": "qanalysis.data:load",
@@ -85,7 +89,9 @@ __all__ = [
     "Result",
     "SavedPlan",
     "StoreError",
+    "Task",
     "UserError",
+    "Words",
     "coverage",
     "figures",
     "fold_batch_norm",
@@ -95,6 +101,10 @@ __all__ = [
     "run",
     "run_file",
 ]
+
+
+#: Parameters that may be objects.
+_OBJECTS = ("model", "data", "task")
 
 
 def __getattr__(name: str) -> Any:
@@ -117,7 +127,8 @@ def run(analysis: str, *, folder: Path | None = None, **params: Any) -> Result:
     Args:
         analysis: its name, a key of `ANALYSES`.
         folder: where to keep its files (histograms; what was measured, from which a run that was stopped goes on).
-        params: fields of the analysis' parameters (`ANALYSES[analysis].params`).
+        params: fields of the analysis' parameters (`ANALYSES[analysis].params`). `model`, `data` and `task` may be
+            objects in place of names: a module; datasets or loaders as `python:` data has them; a `Task`.
 
     Raises:
         UserError: with one sentence, for an unknown analysis, bad names, files or data.
@@ -126,6 +137,7 @@ def run(analysis: str, *, folder: Path | None = None, **params: Any) -> Result:
     if analysis not in ANALYSES:
         raise UserError(f"Unknown analysis {analysis!r}; choose from {', '.join(ANALYSES)}.")
     chosen = ANALYSES[analysis]
+    params |= {key: names.give(params[key]) for key in _OBJECTS if not isinstance(params.get(key, ""), str)}
     silent = import_module("qanalysis.analysis.measure.progress").silent  # with PyTorch, which drawing does not need
     return chosen.run(chosen.params(**params), silent, folder)
 

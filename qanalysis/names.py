@@ -7,12 +7,15 @@ folders as well (`refuse_from_page`). These two functions are the only gate.
 
 import os
 from dataclasses import dataclass, field
+from typing import Any
 
 from qanalysis.schema.errors import UserError
 from qanalysis.schema.paths import FILES, allowed, expanded, named, outside
 
 #: Set to 1 when the server is started to allow names that import the user's code.
 ALLOW_PYTHON = "QANALYSIS_ALLOW_PYTHON"
+#: Source of what was given as an object.
+GIVEN_SOURCE = "given"
 #: Sources of architectures that a file may name: they come with the tool or with a library.
 LIBRARIES = ("sample", "torchvision", "timm")
 
@@ -87,6 +90,30 @@ class Name:
                 choices = ", ".join(known) or "none"
                 raise UserError(f"Unknown option {option!r} of {self.source}: names; choose from {choices}.")
         return self
+
+
+#: What was given to `qanalysis.run` as an object, by the name that stands for it in this process.
+GIVEN: dict[str, Any] = {}
+
+
+def give(value: Any) -> str:
+    """A name for an object of this process: a network, data or a task."""
+    name = f"{GIVEN_SOURCE}:{type(value).__name__}-{len(GIVEN) + 1}"
+    GIVEN[name] = value
+    return name
+
+
+def given(name: str) -> Any:
+    """The object of a name that `give` made.
+
+    Raises:
+        UserError: if it was given in another process.
+    """
+    if name not in GIVEN:
+        raise UserError(
+            f"{_short(name)} is an object of the Python process that it was given in: name a factory instead."
+        )
+    return GIVEN[name]
 
 
 def imports_code(name: str) -> bool:

@@ -72,7 +72,7 @@ def test_models_names_every_source(capsys):
 
 
 def test_unknown_calibration_is_named(capsys):
-    message = failed(capsys, "ptq", *SMALL, "--calibrations", "divergence")
+    message = failed(capsys, "ptq", *SMALL, "--calibrations", "kl")
     assert "--calibrations: Unknown calibration 'kl'; choose from entropy, max, mse, percentile" in message
 
 

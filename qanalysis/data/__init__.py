@@ -5,7 +5,7 @@ from collections.abc import Callable
 from qanalysis.data import coco, imagefolder, masks, npz, python, sample, torchvision
 from qanalysis.data.loaded import LoadedData
 from qanalysis.models.loaded import LoadedModel
-from qanalysis.names import Name
+from qanalysis.names import GIVEN_SOURCE, Name, given
 from qanalysis.schema.catalog import DATA_SOURCES
 from qanalysis.schema.errors import UserError
 
@@ -32,6 +32,8 @@ def load(name: str, model: LoadedModel, seed: int = 0) -> LoadedData:
         UserError: with one sentence that says what to do: unknown name, missing or unsuitable file, no network,
             not a single sample.
     """
+    if name.startswith(f"{GIVEN_SOURCE}:"):
+        return python.of_value(Name(GIVEN_SOURCE, name.partition(":")[2]), given(name), "given as an object", seed)
     parsed = Name.parse(name, "data", DATA_SOURCES)
     if parsed.variant is not None:
         raise UserError(f"Data has no @ variants, but got {name}; drop @{parsed.variant}.")

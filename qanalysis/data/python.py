@@ -4,7 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
+from qanalysis.data.batches import BatchesSplit
 from qanalysis.data.loaded import LoadedData
 from qanalysis.data.order import fair
 from qanalysis.data.split import DatasetSplit, Split
@@ -20,14 +22,23 @@ def load(name: Name, model: LoadedModel, seed: int) -> LoadedData:
     """Calls the factory, with the name's options as keyword arguments (strings).
 
     It returns datasets of `(input, target)` or `input`, ready for the model: `(calibration, evaluation)`,
-    `(calibration, evaluation, training)`, or a dict with these keys; or `LoadedData`, which can say more. Samples
-    are taken in shuffled order, balanced over the classes if the dataset lists its labels as `targets`, so that any
-    number of them is a fair choice.
+    `(calibration, evaluation, training)`, or a dict with these keys; or `LoadedData`, which can say more. In place of a
+    dataset it may give batches: a `DataLoader`, or anything that can be iterated; they are read once. Inputs may be
+    tensors, or tuples and dictionaries of them. Samples of datasets are taken in shuffled order, balanced over the
+    classes if the dataset lists its labels as `targets`, so that any number of them is a fair choice.
 
     Raises:
         UserError: if the factory cannot be imported, fails, or returns something else, or a dataset is empty.
     """
-    result = call_factory(name)
+    return of_value(name, call_factory(name), f"returned by {name.rest}", seed)
+
+
+def of_value(name: Name, result: Any, origin: str, seed: int) -> LoadedData:
+    """Data from what a factory returned, or somebody gave.
+
+    Raises:
+        UserError: if it is something else, or a dataset is empty.
+    """
     if isinstance(result, LoadedData):
         return replace(result, name=str(name))
     datasets = _by_part(name, result)
@@ -43,12 +54,13 @@ def load(name: Name, model: LoadedModel, seed: int) -> LoadedData:
         raise UserError(f"{name}, evaluation data: {error}") from error
     return LoadedData(
         str(name),
-        f"returned by {name.rest}",
+        origin,
         calibration,
         evaluation,
         training,
         targets is not None,
         tuple(getattr(datasets["evaluation"], "classes", ())),
+        tuple(split.note for split in (calibration, evaluation, training) if isinstance(split, BatchesSplit)),
         labels=_labels(datasets["evaluation"]),
     )
 
@@ -78,11 +90,13 @@ def _by_part(name: Name, result: Any) -> dict[str, Any]:
 def _split(name: Name, part: str, dataset: Any, seed: int) -> Split:
     if isinstance(dataset, Split):
         return dataset
-    if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
-        raise UserError(
-            f"{name}: the {part} data must have __len__ and __getitem__, but {type(dataset).__name__} has not; "
-            "return a map-style dataset, not a loader or an iterable one."
-        )
+    if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")) or _are_batches(dataset):
+        if not hasattr(dataset, "__iter__"):
+            raise UserError(
+                f"{name}: the {part} data must be a dataset with __len__ and __getitem__, or batches to iterate over, "
+                f"but {type(dataset).__name__} is neither."
+            )
+        return BatchesSplit(dataset, f"The {part} data")
     count = len(dataset)
     if count == 0:
         raise UserError(f"{name}: the {part} dataset is empty.")
@@ -90,3 +104,18 @@ def _split(name: Name, part: str, dataset: Any, seed: int) -> Split:
     usable = labels.shape == (count,) and labels.dtype.kind in "iu"
     order = fair(labels if usable else None, count, 0 if part == "evaluation" else seed)
     return DatasetSplit(dataset, order, name=f"sample {{}} of the {part} data".format)
+
+
+def _are_batches(value: Any) -> bool:
+    """Whether a list holds batches rather than samples: several labels beside the first input."""
+    if not isinstance(value, list | tuple) or not value:
+        return False
+    first = value[0]
+    if not isinstance(first, list | tuple) or len(first) != 2 or not isinstance(first[1], torch.Tensor):
+        return False
+    return (
+        isinstance(first[0], torch.Tensor)
+        and first[1].ndim > 0
+        and len(first[0]) == len(first[1])
+        and first[0].ndim > 1
+    )

@@ -1,6 +1,7 @@
 """A split: samples in a fixed order, given to a model in batches and to a person as pixels."""
 
 import copy
+import math
 import struct
 import zlib
 from collections import deque
@@ -117,7 +118,7 @@ class ArraySplit:
 
     def batches(self, batch_size: int, limit: int | None = None) -> Iterator[Batch]:
         """See `Split.batches`."""
-        end = _end(len(self), batch_size, limit)
+        end = end_of(len(self), batch_size, limit)
         return (self._batch(self._order[i : min(i + batch_size, end)]) for i in range(0, end, batch_size))
 
     def reordered(self, positions: NDArray[np.int64]) -> "ArraySplit":
@@ -194,7 +195,7 @@ class DatasetSplit:
 
     def batches(self, batch_size: int, limit: int | None = None) -> Iterator[Batch]:
         """See `Split.batches`; workers read two batches ahead."""
-        return self._batches(batch_size, _end(len(self), batch_size, limit))
+        return self._batches(batch_size, end_of(len(self), batch_size, limit))
 
     def reordered(self, positions: NDArray[np.int64]) -> "DatasetSplit":
         """See `Split.reordered`; what could not be read is noted with this split, too."""
@@ -305,7 +306,7 @@ class DatasetSplit:
         except Exception as error:
             raise UserError(f"{self._name(position)} failed in the dataset: {type(error).__name__}: {error}") from error
         value, target = item if isinstance(item, tuple | list) and len(item) == 2 else (item, None)
-        return self._input(value, position), _target(target)
+        return self._input(value, position), self._target(target, position)
 
     def _input(self, value: Any, position: int) -> Any:
         """What the model is given: tensors, those of real numbers in float32, in whatever they are packed.
@@ -324,6 +325,25 @@ class DatasetSplit:
             )
         return mapped(lambda tensor: tensor.to(torch.float32) if tensor.is_floating_point() else tensor, value)
 
+    def _target(self, target: Any, position: int) -> Any:
+        """A target: class numbers as `int`, real numbers as `float`, arrays as tensors, anything else as it is.
+
+        Raises:
+            UserError: for a word, a class number below zero, or a number that is none.
+        """
+        if isinstance(target, np.ndarray):
+            target = torch.from_numpy(target)
+        number = isinstance(target, int | float | np.number) or (isinstance(target, torch.Tensor) and target.ndim == 0)
+        if not number and not isinstance(target, str | bytes):
+            return target
+        if number and _is_real(target) and math.isfinite(float(target)):
+            return float(target)
+        if number and not _is_real(target) and 0 <= int(target) < 2**31:
+            return int(target)
+        raise UserError(
+            f"targets must be class numbers or real numbers, but that of {self._name(position)} is {target!r:.80}."
+        )
+
 
 def _as_tensors(value: Any) -> Any:
     """Arrays and numbers in an input as tensors."""
@@ -334,28 +354,6 @@ def _as_tensors(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(_as_tensors(entry) for entry in value)
     return value
-
-
-def _target(target: Any) -> Any:
-    """A target: class numbers as `int`, arrays as tensors, anything else as it is.
-
-    Raises:
-        UserError: for a class number that is none.
-    """
-    if isinstance(target, np.ndarray):
-        target = torch.from_numpy(target)
-    scalar = isinstance(target, torch.Tensor) and target.ndim == 0
-    if not scalar and not isinstance(target, int | float | np.number | str | bytes):
-        return target
-    try:
-        label = int(target)
-        good = bool(label == target) and 0 <= label < 2**31
-        real = good or float(target) == float(target)
-    except (TypeError, ValueError, RuntimeError, OverflowError):
-        good = real = False
-    if not good and not (real and not isinstance(target, int)):
-        raise UserError(f"targets must be class numbers or real numbers, but there is {target!r:.80}.")
-    return label if good and not _is_real(target) else float(target)
 
 
 def _is_real(target: Any) -> bool:
@@ -370,7 +368,7 @@ def _apart(one: Sample, other: Sample) -> bool:
     return tensors and first.ndim == second.ndim == 3 and first.shape != second.shape
 
 
-def _end(count: int, batch_size: int, limit: int | None) -> int:
+def end_of(count: int, batch_size: int, limit: int | None) -> int:
     """How many samples to give at most."""
     if count == 0:
         raise UserError("There are no samples.")

@@ -8,7 +8,7 @@ import torch
 from qanalysis.models import checkpoint, python, sample, timm, torchvision
 from qanalysis.models.loaded import LoadedModel
 from qanalysis.models.prepared import prepared
-from qanalysis.names import Name
+from qanalysis.names import GIVEN_SOURCE, Name, given
 from qanalysis.schema.catalog import MODEL_SOURCES
 
 SOURCES: dict[str, Callable[[Name], LoadedModel]] = {
@@ -28,6 +28,9 @@ def load(name: str) -> LoadedModel:
         ValueError: with one sentence that says what to do: unknown name, missing or unsuitable file, no network,
             weights that hold NaN or infinity.
     """
+    if name.startswith(f"{GIVEN_SOURCE}:"):
+        module, notes = prepared(given(name), name)
+        return LoadedModel(name, module, True, "given as an object", architecture=type(module).__name__, notes=notes)
     parsed = Name.parse(name, "model", MODEL_SOURCES)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

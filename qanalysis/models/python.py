@@ -42,7 +42,7 @@ def call_factory(name: Name) -> Any:
         raise UserError(f"python:{name.rest} failed: {type(error).__name__}: {error}") from error
 
 
-def imported(name: str, source: str = "python:") -> Any:
+def imported(name: str, what: str = "factory") -> Any:
     """What `package.module:name` is, with the working folder among the places to import from.
 
     Raises:
@@ -50,11 +50,11 @@ def imported(name: str, source: str = "python:") -> Any:
     """
     module_name, colon, attribute = name.partition(":")
     if not colon:
-        raise UserError(f"{source} names are written {source}package.module:name, but got {source}{name}.")
+        raise UserError(f"python: names are written python:package.module:{what}, but got python:{name}.")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
         return getattr(importlib.import_module(module_name), attribute)
     except Exception as error:  # whatever the user's module does when it is imported
         kind = "" if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: "
-        raise UserError(f"{source}{name} cannot be imported: {kind}{error}.") from error
+        raise UserError(f"python:{name} cannot be imported: {kind}{error}.") from error

@@ -65,7 +65,7 @@ def load(name: Name) -> LoadedModel:
     classes = name.count("classes")
     builder = zoo.get_model_builder(name.rest)
     if (name.variant or "").lower() == "none":
-        module = builder(weights=None, **_arguments(builder, classes))
+        module = zoo.get_model(name.rest, weights=None, **_arguments(builder, classes))
         origin = "torchvision architecture with random weights"
         return LoadedModel(str(name), module, False, origin, shape, architecture=name.rest, task=family.task)
     if classes is not None:
@@ -78,7 +78,7 @@ def load(name: Name) -> LoadedModel:
         raise UserError(f"torchvision has no weights for {name.rest}; write torchvision:{name.rest}@none.")
     weights = choices[name.variant] if name.variant else next(reversed(choices.values()))
     try:
-        module = builder(weights=weights, progress=True)
+        module = zoo.get_model(name.rest, weights=weights, progress=True)
     except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError: a file with the wrong hash
         raise UserError(
             f"The weights of torchvision:{name.rest} could not be downloaded ({error}); connect to the internet once, "

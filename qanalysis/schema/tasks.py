@@ -107,4 +107,6 @@ AUTO, CODE = "auto", "python:"
 
 def known(name: str) -> bool:
     """Whether it can be the name of a task."""
-    return name == AUTO or name in TASKS or (name.startswith(CODE) and name.count(":") == 2)
+    return (
+        name == AUTO or name in TASKS or name.startswith("given:") or (name.startswith(CODE) and name.count(":") == 2)
+    )

@@ -8,6 +8,7 @@ import torch
 from qanalysis.data.loaded import LoadedData
 from qanalysis.models.loaded import LoadedModel
 from qanalysis.models.python import imported
+from qanalysis.names import GIVEN_SOURCE, given
 from qanalysis.nn.scores import class_scores
 from qanalysis.nn.structure import float_tensors, leaves, shapes
 from qanalysis.schema.errors import UserError
@@ -48,6 +49,8 @@ def named(name: str, *about: Any) -> Task:
     """
     if name.startswith(CODE):
         return _of_code(name)
+    if name.startswith(f"{GIVEN_SOURCE}:"):
+        return _made(given(name), name)
     if name not in TASKS:
         raise UserError(
             f"Unknown task {name[:80]!r}; choose from auto, {', '.join(TASKS)}, python:package.module:Task."
@@ -74,9 +77,17 @@ def fitting(raw: Any) -> tuple[str, ...]:
 
 
 def _of_code(name: str) -> Task:
-    kind = imported(name.removeprefix(CODE), CODE)
+    return _made(imported(name.removeprefix(CODE), "Task"), name)
+
+
+def _made(kind: Any, name: str) -> Task:
+    """A task from a class or an instance of the user's.
+
+    Raises:
+        UserError: if it is neither.
+    """
     try:
-        made = kind() if callable(kind) else kind
+        made = kind() if isinstance(kind, type) else kind
     except Exception as error:  # whatever the user's code does
         raise UserError(f"{name} failed: {type(error).__name__}: {error}") from error
     if not isinstance(made, Task):

@@ -143,7 +143,8 @@ def box_overlaps(boxes: Array, others: Array, crowd: NDArray[np.bool_]) -> Array
 
 def mask_overlaps(masks: NDArray[np.bool_], others: NDArray[np.bool_], crowd: NDArray[np.bool_]) -> Array:
     """The same of masks `(D, H, W)` with `(G, H, W)`."""
-    flat, other = (values.reshape(len(values), -1).astype(np.float32) for values in (masks, others))
+    pixels = masks.shape[1] * masks.shape[2]
+    flat, other = (values.reshape(-1, pixels).astype(np.float32) for values in (masks, others))
     inside = (flat @ other.T).astype(np.float64)
     area, other_area = flat.sum(1, dtype=float)[:, None], other.sum(1, dtype=float)[None]
     return _over(inside, np.where(crowd[None], area, area + other_area - inside))

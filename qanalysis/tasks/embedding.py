@@ -16,6 +16,7 @@ class Embedding(Task):
 
     name = "embedding"
     words = TASKS["embedding"].words
+    graded = True
 
     def answers(self, raw: Any) -> torch.Tensor:
         """See `Task.answers`: the first output, `(N, D)`."""

@@ -11,6 +11,7 @@ class Fidelity(Task):
 
     name = "fidelity"
     words = TASKS["fidelity"].words
+    graded = True
 
     def check_targets(self, targets: Any) -> None:
         """See `Task.check_targets`: any will do."""

@@ -40,6 +40,7 @@ class Task:
         smooth: whether `accuracy` is a smooth function of means over samples, so that its intervals follow from the
             statistics (delta method); else `accuracy_of` is asked, and intervals are made by leaving samples out.
         learns: whether `loss` learns from targets; else from the fp32 model's outputs.
+        graded: whether statistics are degrees, so that ones and zeros among them are no counts of right and wrong.
         augmentable: whether samples that are images may be mirrored and shifted in training, targets as they are.
     """
 
@@ -47,6 +48,7 @@ class Task:
     words = Words(metric="fidelity")
     smooth = True
     learns = False
+    graded = False
     augmentable = False
 
     # how a network is called

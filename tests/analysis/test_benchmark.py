@@ -188,7 +188,7 @@ def search(target: float, gains: dict[str, float], tries: int = 24) -> PlanSearc
     total = sum(gains.values())
     model = SpeedModel(engine="e", batch=1, threads=1, sites=sites, int8_ms=4.0, float_ms=4.0 + total)
     params = ANALYSES["fastest"].params(target=target, most_tried=tries)
-    return FakeSearch(params, None, model, None, lambda kind, **body: None)
+    return FakeSearch(params, None, model, None, None, lambda kind, **body: None)
 
 
 GAINS = {"a": 1.0, "b": 1.0, "c": 2.0, "d": 2.0}

@@ -37,7 +37,7 @@ _CHOICES = [
     *[
         _option("--calibrations", value, "[Cc]alibration|%|percentile|p <")
         for value in (
-            "divergence",
+            "kl",
             "max,kl",
             "percentile",
             "percentile:0",

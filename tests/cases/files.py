@@ -51,7 +51,7 @@ _PLANS = {
     "overrides out of range": ({**PLAN, "plan": {"overrides": {"conv1": {"weight_bits": 99}}}}, "weight_bits"),
     "overrides of another type": ({**PLAN, "plan": {"overrides": []}}, "overrides"),
     "skips of an unknown site": ({**PLAN, "plan": {"skip": ["layer9"]}}, "layer9"),
-    "an unknown calibration": ({**PLAN, "calibration": "divergence"}, "alibration"),
+    "an unknown calibration": ({**PLAN, "calibration": "kl"}, "alibration"),
     "sites that are a number": ({**PLAN, "sites": 3}, "sites"),
     "another version": ({**PLAN, "version": 7}, "version"),
     "a result without a plan": (RESULT, "plan"),

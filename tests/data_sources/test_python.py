@@ -119,10 +119,21 @@ def test_options_are_the_factorys_arguments(model, factory, monkeypatch):
         ((Numbers(3), None), "but one of them is None"),
         ((Numbers(0), Numbers(3)), "the calibration dataset is empty"),
         ((Numbers(3), Numbers(0)), "the evaluation dataset is empty"),
-        ((Stream(), Numbers(3)), "the calibration data must have __len__ and __getitem__, but Stream has not"),
+        ((object(), Numbers(3)), "must be a dataset with __len__ and __getitem__, or batches .* but object is neither"),
+        ((iter(()), Numbers(3)), "The calibration data gave no batch: is it an iterator that was used up"),
         ((Numbers(3), Unreadable(3)), r"evaluation data: None of the 3 samples could be read.*disk is gone"),
     ],
-    ids=["no tuple", "too few", "other keys", "None", "no calibration", "no evaluation", "iterable", "unreadable"],
+    ids=[
+        "no tuple",
+        "too few",
+        "other keys",
+        "None",
+        "no calibration",
+        "no evaluation",
+        "iterable",
+        "used up",
+        "unreadable",
+    ],
 )
 def test_what_a_factory_must_not_return_is_one_sentence(model, factory, result, message):
     with pytest.raises(ValueError, match=message):

@@ -17,9 +17,9 @@ from qanalysis.engines.export.operands import FLOAT
 from qanalysis.engines.layers import gathered, int8_sites, site_of, upstream
 from qanalysis.engines.process import EngineProcess
 from qanalysis.engines.protocol import LayerTime, Source
-from qanalysis.engines.reference import Reference
 from qanalysis.engines.registry import ENGINES, engine
 from qanalysis.schema.flavours import ENGINES as NAMES
+from tests.engines.conftest import ran
 
 SHAPE = (3, 8, 8)
 FILES = ("openvino", "onnxruntime")
@@ -64,7 +64,7 @@ def test_an_unknown_engine_is_refused():
 @pytest.mark.parametrize("name", FILES)
 def test_it_computes_what_the_file_says(files, residual_case, name, precision):
     inputs = residual_case.inputs.numpy()
-    expected = Reference(files[precision][1].proto).run(inputs)
+    expected = ran(files[precision][1].proto, inputs)
     with opened(files, name, precision) as process:
         whole = process.run(inputs)
         odd = process.run(inputs[:3])
@@ -209,6 +209,7 @@ OWNER = """
 import sys, time
 from qanalysis.engines.process import EngineProcess
 from qanalysis.engines.protocol import Source
+from tests.engines.conftest import ran
 process = EngineProcess("onnxruntime", Source(sys.argv[1], "", "fp32", 1, (3, 8, 8), 1))
 print(process.pid, process._folder.name, flush=True)
 time.sleep(60)

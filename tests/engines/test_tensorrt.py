@@ -99,10 +99,10 @@ if "exportOutput" in given:
 def test_it_is_driven_through_its_tool(stand_in):
     assert TensorRt().available() is None
     compiled = TensorRt().compile(Source("net.onnx", "", "int8", 2, (3, 4, 4)))
-    inputs = np.zeros((2, 3, 4, 4), np.float32)
+    inputs = {"input": np.zeros((2, 3, 4, 4), np.float32)}
     assert compiled.latency(inputs, 0.1) == [1.5, 1.25]
-    assert compiled.run(inputs).tolist() == [[0.0, 1.0], [2.0, 3.0]]
-    assert compiled.run(inputs[:1]).tolist() == [[0.0, 1.0]]
+    assert compiled.run(inputs)["logits"].tolist() == [[0.0, 1.0], [2.0, 3.0]]
+    assert compiled.run({"input": inputs["input"][:1]})["logits"].tolist() == [[0.0, 1.0]]
     assert [layer.precision for layer in compiled.per_layer(inputs, 10)] == ["int8", "fp16"]
     assert compiled.int8_layers() == {"conv1/Conv", "relu/Relu"}
 

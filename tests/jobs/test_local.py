@@ -36,14 +36,15 @@ def test_a_job_that_is_killed_and_resumed_gives_what_python_gives(runner):
     )
     job_id = runner.submit("ptq", params)
     running = wait(runner, job_id, "running")
-    while not (job := runner.store.job(job_id)).rows and job.live:
+    measured = runner.store.folder(job_id) / "measured"
+    while not list(measured.glob("evaluation*")) and runner.store.job(job_id).live:
         time.sleep(0.01)
     os.kill(running.pid, signal.SIGKILL)
     wait_lost = time.monotonic() + 10
     while runner.store.job(job_id).state == "running" and time.monotonic() < wait_lost:
         time.sleep(0.01)
     assert runner.store.job(job_id).state == "lost"
-    assert list((runner.store.folder(job_id) / "measured").glob("max*"))
+    assert list(measured.glob("evaluation*"))
     runner.resume(job_id)
     job = wait(runner, job_id, "finished")
     here = qanalysis.run("ptq", **params.model_dump())

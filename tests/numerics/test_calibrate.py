@@ -280,7 +280,7 @@ def test_all_calibrations_of_table_5_can_be_parsed():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("divergence", r"Unknown calibration 'kl'; choose from entropy, max, mse, percentile:P"),
+        ("kl", r"Unknown calibration 'kl'; choose from entropy, max, mse, percentile:P"),
         ("", r"Unknown calibration ''; choose from"),
         ("max:3", r"Unknown calibration 'max:3'"),
         ("percentile", r"A percentile is written percentile:99\.99, but got 'percentile'\."),

@@ -57,7 +57,7 @@ def test_what_is_not_in_a_file_is_at_its_default(tmp_path):
         ('version = 1\nanalysis = "ptq"\n[params]\nbits = 9', r"bits: .*less than or equal to 8.*got 9"),
         ('version = 1\nanalysis = "ptq"\n[params]\nbit = 4', r"bit: Extra inputs"),
         ('version = 1\nanalysis = "ptq"\nmodel = "sample:vit"', r"model: Extra inputs"),
-        ('version = 1\nanalysis = "ptq"\n[params]\ncalibrations = ["divergence"]', r"Unknown calibration 'kl'"),
+        ('version = 1\nanalysis = "ptq"\n[params]\ncalibrations = ["kl"]', r"Unknown calibration 'kl'"),
     ],
 )
 def test_a_bad_file_is_refused_with_its_place(tmp_path, text, message):

@@ -120,5 +120,5 @@ def _jackknife(without: NDArray[np.float64]) -> float:
 
 def _right_or_wrong(task: Task, statistics: Statistics) -> bool:
     """Whether accuracy is the share of ones among zeros and ones."""
-    plain = type(task).accuracy is Task.accuracy and type(task).accuracy_of is Task.accuracy_of
+    plain = not task.graded and type(task).accuracy is Task.accuracy and type(task).accuracy_of is Task.accuracy_of
     return plain and statistics.shape[1] == 1 and bool(np.isin(statistics, (0.0, 1.0)).all())

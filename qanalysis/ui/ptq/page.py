@@ -117,7 +117,7 @@ def _so_far(job: Job) -> None:
             "accuracy %": round(row["accuracy"], 2),
             "relative %": round(row["relative"], 2),
         }
-        for row in job.rows
+        for row in (job.table["rows"] if job.table else job.rows)
     ]
     st.dataframe(pd.DataFrame(rows), hide_index=True)
 

@@ -97,7 +97,7 @@ def _so_far(job: Job) -> None:
     columns = st.columns([3, 3, 4, 5])
     columns[0].metric("fp32", f"{fp32:.2f} %")
     columns[1].metric("All quantized", f"{quantized:.2f} %")
-    columns[2].metric("Images so far", f"{job.table['samples']:,}")
+    columns[2].metric("Samples so far", f"{job.table['samples']:,}")
     columns[3].metric("Most sensitive so far", rows[0].site if rows else "…")
     _bars(rows, params, fp32=fp32, quantized=quantized)
 

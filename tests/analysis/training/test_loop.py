@@ -38,8 +38,8 @@ def test_the_source_model_is_not_changed():
 
 
 def test_skipping_every_layer_gives_exactly_the_step_of_floating_point():
-    given = study(skip=tuple(site.name for site in study().task.coverage.sites if site.name != "fc"))
-    nothing = study(skip=tuple(site.name for site in given.task.coverage.sites))
+    given = study(skip=tuple(site.name for site in study().setup.coverage.sites if site.name != "fc"))
+    nothing = study(skip=tuple(site.name for site in given.setup.coverage.sites))
     quantized, *_ = one_step(nothing)
     plain, *_ = one_step(nothing, nothing.float_copy())
     assert all(torch.equal(value, quantized.model.state_dict()[key]) for key, value in plain.state_dict().items())

@@ -7,10 +7,9 @@ import pytest
 from qanalysis.engines.export import files
 from qanalysis.engines.export.graph import network
 from qanalysis.engines.export.operands import FLOAT
-from qanalysis.engines.export.trace import trace
 from qanalysis.engines.reference import Reference
 from qanalysis.schema.plan import Override, Plan
-from tests.engines.conftest import case
+from tests.engines.conftest import case, traced
 from tests.engines.networks import Branching, DynamicWeight, Unsupported, images, prepared
 
 
@@ -18,12 +17,12 @@ def test_an_operator_without_an_onnx_form_is_named_with_its_place():
     with pytest.raises(
         ValueError, match=r"operator \S*bessel_j0\S* in module 'odd' after site 'conv' has no ONNX form"
     ):
-        trace(prepared(Unsupported), images())
+        traced(prepared(Unsupported), images())
 
 
 def test_code_that_cannot_be_traced_is_named_by_the_site_before(capfd):
     with pytest.raises(ValueError, match="what it computes after site 'conv' cannot be traced") as error:
-        trace(prepared(Branching), images())
+        traced(prepared(Branching), images())
     assert "\n" not in str(error.value)
     assert "conv2d" not in "".join(capfd.readouterr())
 

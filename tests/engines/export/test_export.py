@@ -13,10 +13,10 @@ from qanalysis.engines.export.calibration import as_json, as_tensorrt_cache
 from qanalysis.engines.export.graph import network
 from qanalysis.engines.export.half import to_half
 from qanalysis.engines.export.operands import FLOAT
-from qanalysis.engines.export.parity import Deployed, differences, first_wrong
-from qanalysis.engines.reference import Reference
+from qanalysis.engines.export.parity import Deployed, first_wrong
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.schema.plan import Plan
+from tests.engines.conftest import ran
 from tests.engines.networks import Transposed
 
 
@@ -52,7 +52,7 @@ def test_every_site_is_int8_and_the_file_is_valid(any_case):
 
 def test_every_site_computes_what_the_simulation_does(any_case):
     operands = any_case.operands()
-    found = differences(network(any_case.traced, operands), any_case.folded.model, operands, any_case.inputs)
+    found = any_case.differences(network(any_case.traced, operands), operands)
     assert first_wrong(found) is None
     assert max(entry.largest for entry in found) < 1e-5
 
@@ -63,7 +63,7 @@ def test_the_whole_network_is_as_near_to_the_simulation_as_float32_to_float64(an
 
     operands = any_case.operands()
     exact = Deployed(copy.deepcopy(any_case.folded.model).double(), operands)(any_case.inputs.double()).numpy()
-    file = Reference(any_case.network().proto).run(any_case.inputs.numpy())
+    file = ran(any_case.network().proto, any_case.inputs.numpy())
     single = Deployed(any_case.folded.model, operands)(any_case.inputs).numpy()
     noise = np.abs(single - exact).max()
     assert np.abs(file - exact).max() <= 10 * noise + 1e-5 * np.abs(exact).max()
@@ -71,7 +71,7 @@ def test_the_whole_network_is_as_near_to_the_simulation_as_float32_to_float64(an
 
 @torch.no_grad()
 def test_the_whole_network_gives_the_simulations_logits(any_case):
-    file = Reference(any_case.network().proto).run(any_case.inputs.numpy())
+    file = ran(any_case.network().proto, any_case.inputs.numpy())
     simulated = QuantizedModel(any_case.module, Plan(), any_case.ranges)(any_case.inputs).numpy()
     floating = any_case.module(any_case.inputs).numpy()
     # factors of a grouped transposed convolution do not lie along one axis: its weights are quantized after folding
@@ -84,9 +84,7 @@ def test_the_floating_point_file_gives_the_models_logits(any_case):
     proto = network(any_case.traced, FLOAT).proto
     assert "DequantizeLinear" not in kinds(proto)
     expected = any_case.module(any_case.inputs).numpy()
-    assert Reference(proto).run(any_case.inputs.numpy()) == pytest.approx(
-        expected, abs=1e-4 * float(np.abs(expected).max())
-    )
+    assert ran(proto, any_case.inputs.numpy()) == pytest.approx(expected, abs=1e-4 * float(np.abs(expected).max()))
 
 
 @torch.no_grad()
@@ -119,7 +117,7 @@ def test_partial_plans_leave_the_skipped_sites_in_floating_point(residual_case, 
     stored = constants(net.proto)
     assert all(f"{site}/weight/codes" not in stored for site in skip)
     operands = residual_case.operands(plan)
-    assert first_wrong(differences(net, residual_case.folded.model, operands, residual_case.inputs)) is None
+    assert first_wrong(residual_case.differences(net, operands)) is None
 
 
 @torch.no_grad()
@@ -128,8 +126,8 @@ def test_residuals_in_int8_are_simulated_alike(residual_case):
     operands = residual_case.operands(residual="int8")
     net = residual_case.network(residual="int8")
     assert kinds(net.proto).count("QuantizeLinear") >= kinds(residual_case.network().proto).count("QuantizeLinear")
-    assert first_wrong(differences(net, residual_case.folded.model, operands, residual_case.inputs)) is None
-    file = Reference(net.proto).run(residual_case.inputs.numpy())
+    assert first_wrong(residual_case.differences(net, operands)) is None
+    file = ran(net.proto, residual_case.inputs.numpy())
     with_residual = residual_case.simulation(residual="int8")(residual_case.inputs)
     without = QuantizedModel(residual_case.module, Plan(), residual_case.ranges)(residual_case.inputs)
     assert file == pytest.approx(with_residual.numpy(), abs=1e-4)
@@ -163,7 +161,7 @@ def test_a_wrong_step_is_found_at_its_site(residual_case):
     for tensor in net.proto.graph.initializer:
         if tensor.name == "block.conv2/input/scale":
             tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float32(1.3), tensor.name))
-    found = first_wrong(differences(net, residual_case.folded.model, operands, residual_case.inputs))
+    found = first_wrong(residual_case.differences(net, operands))
     assert found is not None
     assert "at site 'block.conv2'" in found
 
@@ -174,7 +172,7 @@ def test_a_wrong_operation_between_sites_is_found_before_the_next(residual_case)
     net = network(residual_case.traced, operands)
     relu = next(node for node in net.proto.graph.node if node.op_type == "Relu" and node.name.startswith("block"))
     relu.op_type = "Sigmoid"
-    found = first_wrong(differences(net, residual_case.folded.model, operands, residual_case.inputs))
+    found = first_wrong(residual_case.differences(net, operands))
     assert found is not None
     assert "in the input of site 'block.conv2', after 'block.conv1'" in found
 
@@ -195,8 +193,8 @@ class TestHalf:
         assert all((full[name] == half[name]).all() for name in codes)
 
     def test_it_gives_nearly_the_same_logits(self, any_case):
-        full = Reference(any_case.network().proto).run(any_case.inputs.numpy())
-        half = Reference(to_half(any_case.network().proto)).run(any_case.inputs.numpy())
+        full = ran(any_case.network().proto, any_case.inputs.numpy())
+        half = ran(to_half(any_case.network().proto), any_case.inputs.numpy())
         assert half.dtype == np.float32
         assert np.linalg.norm(half - full) < 0.1 * np.linalg.norm(full)
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from qanalysis.engines.export.graph import network
 from qanalysis.engines.export.operands import FLOAT
-from qanalysis.engines.export.parity import differences, first_wrong
+from qanalysis.engines.export.parity import first_wrong
 from qanalysis.engines.export.pools import round_before_pools
 from qanalysis.engines.export.unsigned import unsigned
 from qanalysis.engines.layers import int8_sites
@@ -22,7 +22,7 @@ from qanalysis.engines.reference import Reference
 from qanalysis.nn.residual import ResidualMode, observe_residuals
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.site import TensorId
-from tests.engines.conftest import case
+from tests.engines.conftest import case, ran
 from tests.engines.networks import images, prepared
 
 ADDITIONS = {"first:add_0": "first.conv2", "second:add_0": "second.conv2"}
@@ -53,8 +53,8 @@ class TestBothOperands:
         operands = pooled_case.operands(residual="int8-both")
         net = network(pooled_case.traced, operands)
         onnx.checker.check_model(net.proto, full_check=True)
-        assert first_wrong(differences(net, pooled_case.folded.model, operands, pooled_case.inputs)) is None
-        file = Reference(net.proto).run(pooled_case.inputs.numpy())
+        assert first_wrong(pooled_case.differences(net, operands)) is None
+        file = ran(net.proto, pooled_case.inputs.numpy())
         simulated = pooled_case.simulation(residual="int8-both")(pooled_case.inputs).numpy()
         assert file == pytest.approx(simulated, abs=1e-4)
         for other in ("fp", "int8"):
@@ -125,7 +125,7 @@ class TestBothOperands:
         x = some.inputs
         with ResidualMode(some.module, lambda call: call.compute(), lambda addition: addition.compute()):
             assert torch.equal(some.module(x), some.module(x))
-        file = Reference(some.network(residual="int8-both").proto).run(x.numpy())
+        file = ran(some.network(residual="int8-both").proto, x.numpy())
         assert file == pytest.approx(some.simulation(residual="int8-both")(x).numpy(), abs=1e-5)
         floating = (F.conv2d(x, some.module.conv.weight, some.module.conv.bias, padding=1) + x).mean((2, 3))
         assert np.abs(file - floating.numpy()).max() < 0.1 * floating.abs().max()
@@ -159,7 +159,7 @@ class TestPools:
         del back.graph.node[:]
         back.graph.node.extend(nodes)
         x = pooled_case.inputs.numpy()
-        assert (Reference(net.proto).run(x) == Reference(back).run(x)).all()
+        assert (ran(net.proto, x) == ran(back, x)).all()
 
     @pytest.mark.parametrize("skip", [("down",), ("first.conv1",), ("first.conv1", "down")])
     def test_it_stays_behind_where_a_consumer_is_in_floating_point(self, pooled_case, skip):
@@ -172,7 +172,7 @@ class TestPools:
         for site in skip:
             assert makers[input_of(net, site)].op_type == "MaxPool"
         operands = pooled_case.operands(plan)
-        assert first_wrong(differences(net, pooled_case.folded.model, operands, pooled_case.inputs)) is None
+        assert first_wrong(pooled_case.differences(net, operands)) is None
 
     def test_it_stays_behind_where_steps_differ(self, pooled_case):
         operands = pooled_case.operands()
@@ -187,7 +187,7 @@ class TestPools:
         for tensor in net.proto.graph.initializer:
             if tensor.name in ("first.conv1/input/scale", "down/input/scale"):
                 tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float32(1.3), tensor.name))
-        found = first_wrong(differences(net, pooled_case.folded.model, operands, pooled_case.inputs))
+        found = first_wrong(pooled_case.differences(net, operands))
         assert found is not None
         assert "at site 'down'" in found
 
@@ -205,7 +205,7 @@ class TestPools:
         assert len(net.pools) == 2
         wanted = ["MaxPool", "MaxPool", "DequantizeLinear", "QuantizeLinear", "Conv"]
         assert kinds_before(net.proto, input_of(net, "last"), 5) == wanted
-        assert first_wrong(differences(net, some.folded.model, some.operands(), some.inputs)) is None
+        assert first_wrong(some.differences(net, some.operands())) is None
 
     def test_a_pool_in_floating_point_is_left_alone(self, pooled_case):
         net = network(pooled_case.traced, FLOAT)
@@ -222,18 +222,18 @@ class TestUnsigned:
         changed = unsigned(proto)
         onnx.checker.check_model(changed, full_check=True)
         x = any_case.inputs.numpy()
-        assert (Reference(proto).run(x) == Reference(changed).run(x)).all()
+        assert (ran(proto, x) == ran(changed, x)).all()
 
     def test_values_over_the_range_are_clipped_alike(self, pooled_case):
         """Images ten times as bright leave every range that was calibrated."""
         proto = pooled_case.network(residual="int8-both").proto
         x = 10 * pooled_case.inputs.numpy()
         relus = [node.output[0] for node in proto.graph.node if node.op_type == "Relu"]
-        reached = Reference(proto, relus).tensors(x)
+        reached = Reference(proto, relus).tensors({"input": x})
         steps = {node.input[0]: node.input[1] for node in proto.graph.node if node.op_type == "QuantizeLinear"}
         constants = {t.name: numpy_helper.to_array(t) for t in proto.graph.initializer}
         assert any(reached[name].max() > 140 * constants[steps[name]] for name in relus if name in steps)
-        assert (Reference(proto).run(x) == Reference(unsigned(proto)).run(x)).all()
+        assert (ran(proto, x) == ran(unsigned(proto), x)).all()
 
     def test_codes_behind_relu_are_unsigned_and_no_others(self, pooled_case):
         proto = unsigned(pooled_case.network(residual="int8-both").proto)
@@ -281,6 +281,6 @@ class TestOpenVino:
         for name in ("pool/MaxPool", "first/Add", "second/Add"):
             assert kernels[name].endswith("_I8"), name
         for name, inputs in (("calibrated", images(64).numpy()), ("bright", bright)):
-            difference = np.abs(found[name] - Reference(net.proto).run(inputs))
+            difference = np.abs(found[name] - ran(net.proto, inputs))
             assert np.median(difference) < 1e-5, name  # a code may be one more or less where a value is half-way
             assert difference.max() < 0.1, name

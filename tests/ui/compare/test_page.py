@@ -102,7 +102,7 @@ def test_images_that_changed_are_shown_with_both_answers(app, ptq, store):
     answered(store, ptq[1], 0, 1, 0)
     opened(app, PAGE)
     assert not app.exception
-    assert "same answer to all 3 images" in words(app)
+    assert "same answer to all 3 samples" in words(app)
     app.selectbox(key="answers-after").select("B · ptq resnet20, 4/4 bits").run()
     assert not app.exception
     (gallery,) = [body for block in app.get("html") if "<figure>" in (body := block.proto.body)]

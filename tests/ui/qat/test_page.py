@@ -101,7 +101,7 @@ def test_everything_that_training_depends_on_can_be_edited(app):
     named = {"bits": "wbits", "activation_bits": "abits", "calibration": "start-calibration"}
     named |= dict.fromkeys(("epochs", "steps", "minutes"), "length")
     named |= {"evaluation_samples": "eval-samples", "calibration_samples": "cal-samples"}
-    elsewhere = {"model", "data", "plan", "device", "batch_size", "weight_bits", "skip"}
+    elsewhere = {"model", "data", "task", "plan", "device", "batch_size", "weight_bits", "skip"}
     for field in QatParams.model_fields.keys() - elsewhere:
         assert named.get(field, qat_settings.key_of(field)) in drawn, field
 
