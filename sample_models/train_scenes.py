@@ -10,22 +10,26 @@ continues where it was when started again with the same arguments.
 
 import argparse
 import json
+import platform
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
-from qanalysis.data.scenes import Scene, compose
+import qanalysis
+from qanalysis.data.scenes import SIDE, Scene, compose
 from qanalysis.models.cifar.detector import detector
 from qanalysis.models.cifar.segmenter import segmenter
-from qanalysis.models.sample import CIFAR_MEAN, CIFAR_STD
+from qanalysis.models.loaded import LoadedModel
+from qanalysis.models.sample import CIFAR_MEAN, CIFAR_STD, TASKS
 
 HERE = Path(__file__).parent
 NETWORKS = {"detector": detector, "segmenter": segmenter}
@@ -83,11 +87,61 @@ def class_map(scene: Scene) -> torch.Tensor:
     return torch.from_numpy((scene.masks * (scene.labels[:, None, None] + 1)).sum(0))
 
 
-def measured(network: str, model: nn.Module, count: int) -> float:
-    """mAP or mIoU in % on the first `count` scenes of `sample:scenes`, through the tool itself."""
-    from qanalysis.schema.requests import measure_sample  # written with the tasks
+def measured(network: str, model: nn.Module) -> tuple[str, float, int]:
+    """The metric's name, its value in % and the number of scenes: on `sample:scenes`, by the tool itself."""
+    task = TASKS[network]
+    given = LoadedModel(network, model.eval(), True, "", (3, SIDE, SIDE), mean=CIFAR_MEAN, std=CIFAR_STD, task=task)
+    result = qanalysis.run("evaluate", model=given, data="sample:scenes", task=task, evaluation_samples=500)
+    return result.metric, result.fp32.accuracy, result.fp32.samples
 
-    return measure_sample(network, model, count)
+
+def publish(recipe: Recipe, model: nn.Module, history: list[dict[str, float]]) -> None:
+    """Writes the checkpoint `<network>.safetensors`, what was measured `.json`, and the model card `.md`."""
+    metric, accuracy, samples = measured(recipe.network, model)
+    record = {
+        "recipe": asdict(recipe) | {"optimizer": "adamw", "train_images": SCENES_PER_EPOCH},
+        "data": "sample:scenes",
+        "task": TASKS[recipe.network],
+        "metric": metric,
+        "test_images": samples,
+        "test_accuracy": accuracy,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "training_seconds": round(sum(epoch["seconds"] for epoch in history)),
+        "torch": torch.__version__,
+        "machine": f"{platform.machine()} CPU",
+        "threads": torch.get_num_threads(),
+        "history": history,
+    }
+    tensors = {key: value.contiguous() for key, value in model.state_dict().items()}
+    save_file(tensors, HERE / f"{recipe.network}.safetensors")
+    (HERE / f"{recipe.network}.json").write_text(json.dumps(record, indent=1) + "\n")
+    (HERE / f"{recipe.network}.md").write_text(card(record))
+    print(f"{recipe.network}: {accuracy:.2f} % {metric} on {samples} scenes")
+
+
+def card(record: dict[str, Any]) -> str:
+    """The model card: architecture, metric, data, recipe, cost."""
+    recipe = record["recipe"]
+    network = NETWORKS[recipe["network"]]
+    return f"""# {recipe["network"]}
+
+{" ".join(str(network.__doc__).split())} Code: `{network.__module__.replace(".", "/")}.py`.
+
+**{record["test_accuracy"]:.2f} % {record["metric"]}** on {record["test_images"]} scenes of `sample:scenes`, whose objects are test images of CIFAR-10, measured in fp32
+by the script that trained it. {record["parameters"]:,} parameters.
+
+| | |
+|---|---|
+| data | scenes composed from the 50,000 training images of CIFAR-10 (Krizhevsky 2009), each seen once: `qanalysis/data/scenes.py` |
+| schedule | {recipe["epochs"]} epochs of {recipe["train_images"]:,} scenes; one-cycle learning rate, peak {recipe["learning_rate"]}; the body starts from `resnet20` |
+| optimizer | {recipe["optimizer"]}, batch size {recipe["batch_size"]}, weight decay {recipe["weight_decay"]} (matrices and kernels only) |
+| loss | {"the detector's own (focal loss, generalized IoU, centerness)" if record["task"] == "detection" else f"cross entropy, the auxiliary head's at weight {AUXILIARY}"} |
+| precision | bf16 autocast |
+| seed | {recipe["seed"]} |
+| training time | {record["training_seconds"] / 60:.0f} minutes on {record["machine"]}, {record["threads"]} thread(s), PyTorch {record["torch"]} |
+
+Made for studying quantization, not for use on real images.
+"""
 
 
 def train(recipe: Recipe, data: Path, run: Path) -> tuple[nn.Module, list[dict[str, float]]]:
@@ -158,7 +212,9 @@ def main() -> None:
     recipe = Recipe(**{name: getattr(args, name) for name in Recipe.__dataclass_fields__})
     run = args.runs / recipe.network
     run.mkdir(parents=True, exist_ok=True)
-    train(recipe, args.data, run)
+    model, history = train(recipe, args.data, run)
+    if args.publish:
+        publish(recipe, model, history)
 
 
 if __name__ == "__main__":

@@ -4,12 +4,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+from torch import nn
 
 from qanalysis.models import checkpoint, python, sample, timm, torchvision
 from qanalysis.models.loaded import LoadedModel
 from qanalysis.models.prepared import prepared
 from qanalysis.names import GIVEN_SOURCE, Name, given
 from qanalysis.schema.catalog import MODEL_SOURCES
+from qanalysis.schema.errors import UserError
 
 SOURCES: dict[str, Callable[[Name], LoadedModel]] = {
     "sample": sample.load,
@@ -29,8 +31,13 @@ def load(name: str) -> LoadedModel:
             weights that hold NaN or infinity.
     """
     if name.startswith(f"{GIVEN_SOURCE}:"):
-        module, notes = prepared(given(name), name)
-        return LoadedModel(name, module, True, "given as an object", architecture=type(module).__name__, notes=notes)
+        value = given(name)
+        if not isinstance(value, LoadedModel):
+            if not isinstance(value, nn.Module):
+                raise UserError(f"model must be an nn.Module or the name of one, but is {type(value).__name__}.")
+            value = LoadedModel(name, value, True, "given as an object", architecture=type(value).__name__)
+        module, notes = prepared(value.module, name)
+        return replace(value, name=name, module=module, notes=(*value.notes, *notes))
     parsed = Name.parse(name, "model", MODEL_SOURCES)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

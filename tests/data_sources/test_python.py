@@ -123,17 +123,7 @@ def test_options_are_the_factorys_arguments(model, factory, monkeypatch):
         ((iter(()), Numbers(3)), "The calibration data gave no batch: is it an iterator that was used up"),
         ((Numbers(3), Unreadable(3)), r"evaluation data: None of the 3 samples could be read.*disk is gone"),
     ],
-    ids=[
-        "no tuple",
-        "too few",
-        "other keys",
-        "None",
-        "no calibration",
-        "no evaluation",
-        "iterable",
-        "used up",
-        "unreadable",
-    ],
+    ids=["no tuple", "few", "other keys", "None", "no calibration", "no evaluation", "neither", "used up", "broken"],
 )
 def test_what_a_factory_must_not_return_is_one_sentence(model, factory, result, message):
     with pytest.raises(ValueError, match=message):
