@@ -150,7 +150,7 @@ def load(params: TaskParams) -> Setup:
     task = tasks.chosen(params.task, model, loaded, raw, targets)
     loaded = loaded.collated(task.collate)
     example = on(next(loaded.calibration.batches(1, 1))[0], device)
-    found = _coverage(model, task, example)
+    found = _coverage(model, task, example, raw)
     notes = _checked(model, loaded, task, example)
     if model.trained_quantization is not None:
         model.trained_quantization.check([site.name for site in found.sites], model.name)
@@ -185,12 +185,16 @@ def _tried(model: LoadedModel, example: Inputs) -> Any:
         return None
 
 
-def _coverage(model: LoadedModel, task: Task, example: Inputs) -> Coverage:
+def _coverage(model: LoadedModel, task: Task, example: Inputs, raw: Any) -> Coverage:
     """Sites, from one sample run through the model."""
     try:
         task.prepare(model.module)
         found = coverage(model.module, example, task.call)
     except _FAILURES as error:
+        if raw is not None:  # run plainly it works
+            raise UserError(
+                f"{model.name} cannot be run as the task {task.name} does it; it returns {tasks.told(raw)}."
+            ) from error
         raise UserError(_failed(model, example, error)) from error
     if not found.sites:
         raise UserError(f"{model.name} has no layer that can be quantized: {_without_sites(model.module, found)}.")

@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -146,9 +147,7 @@ def read(file: Path, images: Path) -> Annotations:
     for entry in content["annotations"]:
         place = places.get(entry.get("image_id"))
         if place is None:
-            raise UserError(
-                f"{file}: an annotation is of image {entry.get('image_id')!r:.40}, which is not in the list."
-            )
+            raise UserError(f"{file}: an annotation is of image {entry.get('image_id')!r:.40}, which is not listed.")
         category = entry.get("category_id")
         if not isinstance(category, int) or category not in classes:
             raise UserError(
@@ -348,14 +347,22 @@ def _masks(outlines: list[Any], height: int, width: int) -> NDArray[np.uint8]:
     masks = np.zeros((len(outlines), height, width), np.uint8)
     for number, outline in enumerate(outlines):
         try:
-            if isinstance(outline, list):
-                runs = coco.merge(coco.frPyObjects(outline, height, width)) if outline else None
-            elif isinstance(outline, dict) and isinstance(outline.get("counts"), list):
-                runs = coco.frPyObjects(outline, height, width)
-            else:
-                runs = outline
-            if runs is not None:
-                masks[number] = coco.decode(runs)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the library's own, about NumPy
+                runs = _runs(outline, height, width)
+                if runs is not None:
+                    masks[number] = coco.decode(runs)
         except Exception as error:  # whatever the library's C code makes of it
             raise ValueError(f"an outline cannot be read ({type(error).__name__}: {error})") from None
     return masks
+
+
+def _runs(outline: Any, height: int, width: int) -> Any:
+    """An outline as pycocotools encodes it; None where there is none."""
+    from pycocotools import mask as coco  # an extra
+
+    if isinstance(outline, list):
+        return coco.merge(coco.frPyObjects(outline, height, width)) if outline else None
+    if isinstance(outline, dict) and isinstance(outline.get("counts"), list):
+        return coco.frPyObjects(outline, height, width)
+    return outline
