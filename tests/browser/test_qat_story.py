@@ -16,7 +16,7 @@ QUERY = f"{SMALL}&wbits=4&abits=4&qat-ranges=learned+(PACT)&qat-train-batch-size
 def test_twenty_steps_are_watched_and_the_network_opens_on_the_ptq_page(address, page, store):
     page.goto(f"{address}/qat?{QUERY}&length=steps&amount=20&qat-control=false")
     page.get_by_role("button", name="Start training").click()
-    sync_api.expect(metric(page, "Images per second")).to_contain_text(re.compile(r"\d"))
+    sync_api.expect(metric(page, "Samples per second")).to_contain_text(re.compile(r"\d"))
     page.locator(".st-key-qat-loss .js-plotly-plot").wait_for()
     page.locator(".st-key-qat-learned-ranges .js-plotly-plot").wait_for()
     page.get_by_text("Training brings").wait_for()
@@ -44,7 +44,7 @@ def test_twenty_steps_are_watched_and_the_network_opens_on_the_ptq_page(address,
 def test_a_long_run_is_stopped_and_keeps_what_it_has(address, page, store):
     page.goto(f"{address}/qat?{QUERY}&length=epochs&amount=500&qat-seed=1")
     page.get_by_role("button", name="Start training").click()
-    sync_api.expect(metric(page, "Images per second")).to_contain_text(re.compile(r"\d"))
+    sync_api.expect(metric(page, "Samples per second")).to_contain_text(re.compile(r"\d"))
     page.reload()
     stop = page.get_by_role("button", name="Stop and keep")
     sync_api.expect(stop).to_be_enabled()

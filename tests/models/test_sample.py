@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+import qanalysis
 from qanalysis import data, models
 from qanalysis.models.sample import CIFAR_MEAN, CIFAR_STD, NETWORKS, TASKS
 from qanalysis.schema.catalog import sample_models
@@ -18,7 +19,16 @@ def test_every_architecture_classifies_cifar_images(network):
         assert loaded.module(torch.zeros(2, *loaded.input_shape)).shape == (2, 10)
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", sorted(TASKS))
+def test_the_networks_for_scenes_do_what_their_records_say(network):
+    record = sample_models()[network]
+    result = qanalysis.run("evaluate", model=f"sample:{network}", data=record["data"], evaluation_samples=500)
+    assert (result.task, result.metric) == (record["task"], record["metric"])
+    assert result.fp32.accuracy == pytest.approx(record["test_accuracy"], abs=0.2)
+    assert result.fp32.accuracy >= {"detection": 40, "segmentation": 60}[result.task]
+
+
+@pytest.mark.parametrize("network", sorted(set(NETWORKS) - set(TASKS)))
 def test_every_trained_sample_does_on_the_subset_what_its_record_says(network):
     if network not in sample_models():
         pytest.skip(f"sample_models/{network}.safetensors is not there")

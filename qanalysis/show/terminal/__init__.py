@@ -135,10 +135,14 @@ def _body_of_workflow(value: WorkflowResult, console: Console) -> None:
 
 def catalog(console: Console) -> None:
     """Prints the sample models and how other models and data are named."""
-    table = Table("model", "accuracy on CIFAR-10", "parameters", title="Sample models")
+    table = Table("model", "accuracy on test images", "parameters", title="Sample models")
     for name, record in sample_models().items():
         accuracy, images = record["test_accuracy"], record["test_images"]
-        table.add_row(f"sample:{name}", f"{accuracy:.2f} % of {images:,}", f"{record['parameters']:,}")
+        table.add_row(
+            f"sample:{name}",
+            f"{accuracy:.2f} % {record.get('metric', 'top-1')} on {images:,}",
+            f"{record['parameters']:,}",
+        )
     console.print(table)
     for title, sources in (("Models are named", MODEL_SOURCES), ("Data is named", DATA_SOURCES)):
         console.print(f"{title}: " + ", ".join(sources.values()), highlight=False)

@@ -113,7 +113,7 @@ def _numbers(result: BenchmarkResult, rows: list[BenchmarkRow]) -> None:
         delta_arrow="off",
         help="Median over rounds of the time of the same engine in fp32 over this one's.",
     )
-    columns[2].metric("Images per second", f"{row.throughput:,.0f}")
+    columns[2].metric("Samples per second", f"{row.throughput:,.0f}")
     same = _agreement_of(result, row)
     columns[3].metric(
         "Same answers",

@@ -92,7 +92,7 @@ def _live(job: Job) -> None:
     )
     name = "Learning rate" if phase == "qat" else "Learning rate, control"
     columns[3].metric(name, "…" if row is None else f"{row.learning_rate:.2g}")
-    columns[4].metric("Images per second", "…" if row is None else f"{row.images_per_second:,.0f}")
+    columns[4].metric("Samples per second", "…" if row is None else f"{row.images_per_second:,.0f}")
     columns[5].metric("Time left", "…" if job.eta is None else _rounded(job.eta))
     charts.draw(progress, trace, charts.ranges_now(trace, progress.before), "qat")
 

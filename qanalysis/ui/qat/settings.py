@@ -205,7 +205,7 @@ def _training() -> dict[str, Any]:
     )
     columns = st.columns(4)
     samples = _whole(columns[0], "train_samples", "Training samples", 1_000_000)
-    batch = _whole(columns[1], "train_batch_size", "Images in a step", 65_536)
+    batch = _whole(columns[1], "train_batch_size", "Samples in a step", 65_536)
     control = columns[2].toggle(
         "Control in floating point",
         True,
@@ -240,7 +240,7 @@ def _details() -> dict[str, Any]:
         "accumulate",
         "Parts of a step",
         1024,
-        help_="Images of a step pass in so many parts, to save memory. The steps are the same.",
+        help_="Samples of a step pass in so many parts, to save memory. The steps are the same.",
     )
     patience = _whole(
         columns[3],
