@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from qanalysis.figures.look import series
 from qanalysis.figures.look.labels import name_margin, shortened, text_width
 from qanalysis.figures.look.theme import PALETTES, Theme, annotation, axis, blank, layout, line, precision_colour
-from qanalysis.insight.headline import Headline
+from qanalysis.insight.headline import Headline, common_metric
 from qanalysis.schema.results.answers import ClassAccuracy
 
 HOW_TO_READ = {
@@ -28,6 +28,8 @@ HOW_TO_READ = {
     ),
 }
 ROW, LOWEST = 30, 160
+#: Characters of a name below an axis.
+_TICK = 24
 #: Classes that are drawn at the most.
 MOST_CLASSES = 40
 
@@ -111,7 +113,11 @@ def changes(runs: Sequence[tuple[str, Headline]], *, target: float = 1.0, theme:
                 margin={"l": left, "r": 76, "t": 26, "b": 52},
                 shapes=shapes,
                 annotations=notes,
-                xaxis=axis(theme, "change of accuracy (points)", range=[low - air, high + air]),
+                xaxis=axis(
+                    theme,
+                    f"change of {common_metric([run for _, run in runs])} (points)",
+                    range=[low - air, high + air],
+                ),
                 yaxis=_rows(theme, names),
             ),
         }
@@ -159,7 +165,7 @@ def ranges(names: Sequence[str], values: Mapping[str, Sequence[float | None]], *
         )
     reach = max(highest * 1.1, 0.2)
     steps = [0.125, 0.25, 0.5, 0.7, 1, 1.4, 2, 4, 8] if reach > 0.4 else [0.8, 0.9, 1, 1.1, 1.25]
-    short = [shortened(key) for key in keys]
+    short = [shortened(key, _TICK) for key in keys]
     every = max(1, math.ceil(len(keys) / 40))
     return go.Figure(
         {

@@ -1,8 +1,9 @@
 """Headline: what a result says in one line, in fields that results of different analyses share."""
 
+from collections.abc import Sequence
 from functools import singledispatch
 
-from qanalysis.insight.words import counted
+from qanalysis.insight.words import counted, metric_noun
 from qanalysis.numerics.change import relative
 from qanalysis.schema.base import Record
 from qanalysis.schema.params.accuracy import AnswersParams, PtqParams
@@ -68,6 +69,12 @@ class Headline(Record):
         if self.speedup is not None:
             parts.append(f"{self.speedup:.2f} × fp32")
         return ", ".join([*parts, self.what]) if parts else self.what
+
+
+def common_metric(headlines: Sequence[Headline]) -> str:
+    """What the accuracies of several runs are called: their metric where it is one, else accuracy."""
+    metrics = {head.metric for head in headlines if head.metric is not None}
+    return metric_noun(metrics.pop()) if len(metrics) == 1 else "accuracy"
 
 
 @singledispatch

@@ -9,6 +9,7 @@ from qanalysis import figures
 from qanalysis.figures.look import series
 from qanalysis.insight import comparison
 from qanalysis.insight.comparison import Run
+from qanalysis.insight.headline import common_metric
 from qanalysis.insight.words import calibration_label
 from qanalysis.jobs import runners
 from qanalysis.jobs.state import Job
@@ -156,6 +157,7 @@ def _numbers(runs: list[tuple[Job, Run]]) -> None:
 
 def table(runs: list[Run]) -> pd.DataFrame:
     """One row per run; columns that no run fills are left out."""
+    metric = common_metric([run.headline for run in runs])
     rows = []
     for run in runs:
         head = run.headline
@@ -164,7 +166,7 @@ def table(runs: list[Run]) -> pd.DataFrame:
                 "run": run.name,
                 "what": head.what,
                 "fp32 %": head.fp32,
-                "accuracy %": head.accuracy,
+                f"{metric} %": head.accuracy,
                 "relative %": head.relative,
                 "95 % interval, points": f"{head.change_interval[0]:+.2f} to {head.change_interval[1]:+.2f}"
                 if head.change_interval

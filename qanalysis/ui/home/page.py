@@ -127,7 +127,7 @@ def _numbers(result: EvaluateResult) -> None:
     sites = result.coverage.sites
     columns[1].metric("Layers to quantize", f"{len(sites)}", help="Convolutions, linear layers and matrix products.")
     columns[2].metric(
-        "Work in them", f"{result.coverage.macs / 1e6:,.1f} M MACs", help="Multiply-accumulates per image."
+        "Work in them", _macs(result.coverage.macs), help=f"Multiply-accumulates per {result.words.sample}."
     )
     megabytes = fp32_bytes(result.model.parameters) / 1e6
     smaller = plan_bytes(Plan(), result.coverage, result.model.parameters) / 1e6
@@ -140,3 +140,9 @@ def _numbers(result: EvaluateResult) -> None:
         help="Weights of quantized layers at one byte each and a scale per channel, everything else at four bytes.",
     )
     st.caption(plain(f"{result.model.name}: {result.model.origin}. {result.data.name}: {result.data.origin}."))
+
+
+def _macs(count: int) -> str:
+    """Multiply-accumulates in three digits: `40.8 M MACs`, `4.09 G MACs`."""
+    scale, unit = (1e9, "G") if count >= 1e9 else (1e6, "M")
+    return f"{count / scale:.3g} {unit} MACs"

@@ -5,6 +5,7 @@ from typing import Any
 import streamlit as st
 
 from qanalysis import figures
+from qanalysis.figures.look.labels import shortened
 from qanalysis.figures.sensitivity.scales import Shown
 from qanalysis.insight.advice import results
 from qanalysis.insight.words import counted
@@ -98,7 +99,8 @@ def _so_far(job: Job) -> None:
     columns[0].metric("fp32", f"{fp32:.2f} %")
     columns[1].metric("All quantized", f"{quantized:.2f} %")
     columns[2].metric("Samples so far", f"{job.table['samples']:,}")
-    columns[3].metric("Most sensitive so far", rows[0].site if rows else "…")
+    first = rows[0].site if rows else "…"
+    columns[3].metric("Most sensitive so far", shortened(first, 14), help=first)
     _bars(rows, params, fp32=fp32, quantized=quantized)
 
 
