@@ -65,8 +65,12 @@ class Task:
         """What the model returns for inputs."""
         return call_model(model, inputs)
 
+    def visit(self, model: nn.Module, inputs: Inputs) -> None:
+        """Executes every site as `call` does, where nobody looks at the outputs: in calibration."""
+        self.call(model, inputs)
+
     def measured(self, model: Callable[..., Any], inputs: Inputs) -> Any:
-        """The same, where outputs are compared: with whatever else the comparison looks at."""
+        """As `call`, where outputs are compared: with whatever else the comparison looks at."""
         return self.call(model, inputs)
 
     def cut(self, model: nn.Module, example: Inputs) -> Cut:

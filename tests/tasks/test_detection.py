@@ -4,7 +4,7 @@ import pytest
 import torch
 import torchvision.models.detection as zoo
 
-from qanalysis.nn.observe import coverage
+from qanalysis.nn.observe import coverage, observe
 from qanalysis.nn.sites import Call, SiteMode
 from qanalysis.schema.errors import UserError
 from qanalysis.tasks.detection import Detection
@@ -49,6 +49,13 @@ def test_what_is_compared_changes_nothing_of_what_is_returned(detector, images):
     assert raw.heads
     assert all(len(head) == 2 for head in raw.heads)
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in detector.modules())
+
+
+def test_calibration_sees_what_the_whole_network_shows_it(detector, images):
+    task = Detection(4)
+    whole, heads = (observe(detector, [images], call=call) for call in (task.call, task.visit))
+    assert whole.histograms.keys() == heads.histograms.keys()
+    assert all(heads.histograms[key].amax == seen.amax for key, seen in whole.histograms.items())
 
 
 @torch.no_grad()

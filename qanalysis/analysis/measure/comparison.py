@@ -173,7 +173,7 @@ def distance(comparison: Comparison) -> float:
 def _outputs(task: Task, raw: Any, who: str) -> tuple[torch.Tensor, ...]:
     outputs = task.outputs(raw)
     for tensor in outputs:
-        if not torch.isfinite(tensor).all():
+        if tensor.numel() and not all(map(math.isfinite, map(float, torch.aminmax(tensor)))):  # NaN is passed on
             raise NotFiniteError(f"outputs must be finite, but {who} gave NaN or infinity")
     return outputs
 

@@ -117,7 +117,7 @@ def _observed(setup: Setup, module: nn.Module, samples: int, report: Report) -> 
     inputs = (
         batch for batch, _ in counted(setup.batches(setup.data.calibration, samples), report, "calibration", total)
     )
-    seen = observe(module, inputs, call=setup.task.call)
+    seen = observe(module, inputs, call=setup.task.visit)
     trained = setup.model.trained_quantization
     return seen if trained is None else replace(seen, trained=trained.table())
 
