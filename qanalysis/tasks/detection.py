@@ -98,7 +98,7 @@ class Detection(Task):
         """See `Task.call`: a list of images is one argument."""
         return model(list(inputs) if isinstance(inputs, list | torch.Tensor) else inputs)
 
-    def visit(self, model: nn.Module, inputs: Inputs) -> None:
+    def visit(self, model: Any, inputs: Inputs) -> None:
         """See `Task.visit`: with one stage nothing is computed after the heads but the choice of boxes."""
         if any(isinstance(module, _ONE_STAGE) for module in model.modules()):
             _until_heads(model, _prepared_images(model, inputs))

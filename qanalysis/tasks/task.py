@@ -65,7 +65,7 @@ class Task:
         """What the model returns for inputs."""
         return call_model(model, inputs)
 
-    def visit(self, model: nn.Module, inputs: Inputs) -> None:
+    def visit(self, model: Any, inputs: Inputs) -> None:
         """Executes every site as `call` does, where nobody looks at the outputs: in calibration."""
         self.call(model, inputs)
 
