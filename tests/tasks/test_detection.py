@@ -16,7 +16,8 @@ def made(name: str) -> torch.nn.Module:
     torch.manual_seed(0)
     if name == "ssdlite320_mobilenet_v3_large":
         return zoo.ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=4).eval()
-    return getattr(zoo, name)(**SMALL).eval()
+    few = {"box_detections_per_img": 4, "rpn_post_nms_top_n_test": 40} if "rcnn" in name else {}
+    return getattr(zoo, name)(**SMALL, **few).eval()
 
 
 ONE_STAGE = ("retinanet_resnet50_fpn", "fcos_resnet50_fpn", "ssdlite320_mobilenet_v3_large")
