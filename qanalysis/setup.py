@@ -1,6 +1,7 @@
 """Setup: a model, data for it, its task and the device to run on; what every analysis makes of its parameters first."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -179,10 +180,11 @@ def device_named(name: str) -> torch.device:
 @torch.no_grad()
 def _tried(model: LoadedModel, example: Inputs) -> Any:
     """What the model returns, called as its inputs look; None where a task of the user's may call it otherwise."""
-    try:
-        return call_model(model.module, example)
-    except _FAILURES:
-        return None
+    stacked = isinstance(example, list) and all(isinstance(one, torch.Tensor) for one in example)
+    for inputs in (example, torch.stack(example)) if stacked else (example,):
+        with suppress(*_FAILURES):
+            return call_model(model.module, inputs)
+    return None
 
 
 def _coverage(model: LoadedModel, task: Task, example: Inputs, raw: Any) -> Coverage:

@@ -85,7 +85,8 @@ class Detection(Task):
     learns = True
 
     def __init__(self, classes: int | None = None, data: str = "the data") -> None:
-        self._classes = classes or 0
+        self._of_data = self._classes = classes or 0
+        self._of_model = 0
         self._data = data
         self._most = _MOST
         self._masks = False
@@ -122,6 +123,12 @@ class Detection(Task):
             raise UserError(
                 "the task detection needs a list with boxes, scores and labels for each image, but the model returned "
                 f"{shapes(raw.heads)}"
+            )
+        if targets is not None and self._of_model and self._of_data > self._of_model:
+            raise UserError(
+                f"{self._data} has {self._of_data} classes (the largest number is {self._of_data - 1}), but the "
+                f"model has "
+                f"{self._of_model}: use data of these classes, or a model for that many."
             )
         self._masks = any("masks" in image for image in raw.images)
 
@@ -285,7 +292,8 @@ class Detection(Task):
         self._most = max((int(number) for number in numbers if number), default=_MOST)
         known = [getattr(module, "num_classes", 0) for module in model.modules()]
         logits = [getattr(getattr(m, "cls_score", None), "out_features", 0) for m in model.modules()]
-        self._classes = max(self._classes, *(int(n) for n in (*known, *logits, 0) if isinstance(n, int)), 1)
+        self._of_model = max(int(number) for number in (*known, *logits, 0) if isinstance(number, int))
+        self._classes = max(self._of_data, self._of_model, 1)
 
     def _matches(self, statistics: Statistics, masks: bool = False) -> ap.Matches:
         width = self._most

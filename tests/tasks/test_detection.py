@@ -7,7 +7,7 @@ import torchvision.models.detection as zoo
 from qanalysis.nn.observe import coverage, observe
 from qanalysis.nn.sites import Call, SiteMode
 from qanalysis.schema.errors import UserError
-from qanalysis.tasks.detection import Detection
+from qanalysis.tasks.detection import Detected, Detection
 
 SMALL = {"weights": None, "weights_backbone": None, "num_classes": 4, "min_size": 96, "max_size": 96}
 
@@ -108,6 +108,15 @@ def test_the_loss_is_the_detector_s_own(images):
     )
     with pytest.raises(UserError, match="leave the teacher out"):
         Detection(4).loss(detector, images, targets, detector)
+
+
+def test_classes_that_the_model_has_not_are_refused():
+    task = Detection(91, "coco:here")
+    task.prepare(made("retinanet_resnet50_fpn"))
+    raw = Detected([{}], ())
+    with pytest.raises(UserError, match=r"coco:here has 91 classes .* but the model has 4"):
+        task.check(raw, [{}], 1)
+    task.check(raw, None, 1)
 
 
 def test_the_same_boxes_are_the_same_and_a_lost_one_is_half():

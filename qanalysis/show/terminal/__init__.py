@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qanalysis.insight.advice import results
-from qanalysis.insight.words import counted
+from qanalysis.insight.words import counted, metric_noun
 from qanalysis.schema.catalog import DATA_SOURCES, MODEL_SOURCES, sample_models
 from qanalysis.schema.results.accuracy import EvaluateResult, PtqResult
 from qanalysis.schema.results.answers import AnswersResult, flips, per_class
@@ -65,9 +65,11 @@ def _body_of_evaluate(value: EvaluateResult, console: Console) -> None:
     if value.fp32 is not None:
         low, high = value.fp32.accuracy_interval
         console.print(
-            f"fp32 accuracy {value.fp32.accuracy:.2f} % on {value.fp32.samples:,} samples "
-            f"(95 % interval {low:.2f} to {high:.2f})"
+            f"fp32 {metric_noun(value.metric)} {value.fp32.accuracy:.2f} % on {value.fp32.samples:,} "
+            f"{value.words.samples} (95 % interval {low:.2f} to {high:.2f})"
         )
+        for name, figure in value.details.items():
+            console.print(f"{name} {figure:.2f} %")
     else:
         console.print("The data has no labels: accuracy is measured as agreement with the fp32 model.")
 
