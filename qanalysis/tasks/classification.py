@@ -1,6 +1,6 @@
 """Classification: one class for every sample."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from qanalysis.nn.scores import class_scores
-from qanalysis.nn.structure import Inputs, leaves
+from qanalysis.nn.structure import Inputs, leaves, shapes
 from qanalysis.schema.errors import UserError
 from qanalysis.schema.tasks import TASKS
 from qanalysis.tasks.cut import Cut, Tensors, uncut
@@ -40,7 +40,14 @@ class Classification(Task):
 
     def check(self, raw: Any, targets: Any, samples: int) -> None:
         """See `Task.check`; notes how many classes the model tells apart."""
-        self.classes = class_scores(raw, self._of_data).shape[1]
+        boxes = isinstance(raw, list | tuple) and any(isinstance(one, Mapping) and "boxes" in one for one in raw)
+        scores = None if boxes else class_scores(raw, self._of_data)
+        if scores is None or len(scores) != samples:
+            raise UserError(
+                f"the task classification needs class scores (N, classes), but for {samples} sample"
+                f"{'s' * (samples != 1)} the model returned {shapes(raw)}"
+            )
+        self.classes = scores.shape[1]
         if targets is not None and self._of_data is not None and self._of_data > self.classes:
             raise UserError(
                 f"{self._data} has {self._of_data} classes, but {self._model} has {self.classes} classes: use data of "
