@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from qanalysis.data.colour import in_colour
+from qanalysis.data.colour import conversions, in_colour
 from qanalysis.data.imagefolder import WORKERS
 from qanalysis.data.loaded import LoadedData
-from qanalysis.data.order import CALIBRATION_SAMPLES, fair
+from qanalysis.data.order import parted
 from qanalysis.data.split import DatasetSplit, Sample, lists
 from qanalysis.models.loaded import LoadedModel
 from qanalysis.names import Name
@@ -56,8 +56,8 @@ class Scenes:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was done to images that are not eight bits a channel, with the first of each kind."""
-        return tuple(f"{note} (first {path})." for note, path in self.told.items())
+        """What was done to images on the way."""
+        return conversions(self.told)
 
     def __len__(self) -> int:
         """The number of images."""
@@ -96,16 +96,8 @@ def load(name: Name, model: LoadedModel, seed: int) -> LoadedData:
     parts = {part: read(file, _images_of(name, root, file)) for part, file in files.items()}
     evaluated = Scenes(parts["val"], masks, _unchanged)
     calibrated = Scenes(parts.get("train", parts["val"]), masks, _unchanged)
-    count = len(calibrated)
-    order = fair(None, count, seed)
-    if "train" in parts:
-        first, last = order[:CALIBRATION_SAMPLES], fair(None, len(evaluated), 0)
-        rest = order[CALIBRATION_SAMPLES:]
-    else:
-        if count < 2:
-            raise UserError(f"{root} holds one image; at least two are needed, one to calibrate and one to evaluate.")
-        aside = min(CALIBRATION_SAMPLES, max(1, count // 4))
-        first, last, rest = order[:aside], order[aside:], order[:0]
+    training = len(calibrated) if "train" in parts else None
+    first, last, rest = parted(len(evaluated), training, seed, f"image in {root}")
     boxes = sum(len(target["labels"]) for target in evaluated.annotations.targets)
     return LoadedData(
         str(name),

@@ -1,6 +1,7 @@
 """Colour: an image file as eight bits of red, green and blue, upright, whatever it holds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -48,3 +49,8 @@ def _stretched(
     values: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]", low: float, high: float
 ) -> "np.ndarray[tuple[int, ...], np.dtype[np.float64]]":
     return (values - low) * (255 / max(high - low, 1e-12))
+
+
+def conversions(told: Mapping[str, Path]) -> tuple[str, ...]:
+    """What was done to images that are not eight bits a channel, with the first of each kind, as sentences."""
+    return tuple(f"{note} (first {path})." for note, path in told.items())

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import nn
 from torchvision.models import get_weight
 
-from qanalysis.data.colour import in_colour
+from qanalysis.data.colour import conversions, in_colour
 from qanalysis.data.loaded import LoadedData
 from qanalysis.data.order import CALIBRATION_SAMPLES, fair
 from qanalysis.data.preprocessing import IMAGENET, centre_crop, normalization
@@ -68,8 +68,8 @@ class Images:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was done to images that are not eight bits a channel, with the first of each kind."""
-        return tuple(f"{note} (first {path})." for note, path in self.told.items())
+        """What was done to images on the way."""
+        return conversions(self.told)
 
     def __len__(self) -> int:
         """The number of files."""

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torchvision.transforms import functional
 
-from qanalysis.data.colour import in_colour
+from qanalysis.data.colour import conversions, in_colour
 from qanalysis.data.imagefolder import EXTENSIONS, WORKERS
 from qanalysis.data.loaded import LoadedData
-from qanalysis.data.order import CALIBRATION_SAMPLES, fair
+from qanalysis.data.order import parted
 from qanalysis.data.preprocessing import IMAGENET, Normalization, normalization
 from qanalysis.data.split import DatasetSplit, Sample, together
 from qanalysis.models.loaded import LoadedModel
@@ -45,8 +45,8 @@ class Pairs:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was done to images that are not eight bits a channel, with the first of each kind."""
-        return tuple(f"{note} (first {path})." for note, path in self.told.items())
+        """What was done to images on the way."""
+        return conversions(self.told)
 
     def __len__(self) -> int:
         """The number of pairs."""
@@ -90,15 +90,11 @@ def load(name: Name, model: LoadedModel, seed: int) -> LoadedData:
     notes = list(chosen.warnings)
     if (root / "train").is_dir() and (root / "val").is_dir():
         evaluated, calibrated = (_pairs(root / part, size, chosen, notes) for part in ("val", "train"))
-        order = fair(None, len(calibrated), seed)
-        first, rest, last = order[:CALIBRATION_SAMPLES], order[CALIBRATION_SAMPLES:], fair(None, len(evaluated), 0)
+        training: int | None = len(calibrated)
     else:
         evaluated = calibrated = _pairs(root, size, chosen, notes)
-        if len(evaluated) < 2:
-            raise UserError(f"{root} holds one pair; at least two are needed, one to calibrate and one to evaluate.")
-        order = fair(None, len(evaluated), seed)
-        aside = min(CALIBRATION_SAMPLES, max(1, len(order) // 4))
-        first, last, rest = order[:aside], order[aside:], order[:0]
+        training = None
+    first, last, rest = parted(len(evaluated), training, seed, f"pair in {root}")
     return LoadedData(
         str(name),
         f"{len(evaluated):,} images with masks in {root}",

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from qanalysis.schema.errors import UserError
+
 CALIBRATION_SAMPLES = 1024
 """How many training samples are set aside for calibration: as many as the paper's experiments need (Section 5)."""
 
@@ -28,3 +30,25 @@ def balanced(labels: NDArray[np.integer], seed: int) -> NDArray[np.int64]:
 def fair(labels: NDArray[np.integer] | None, count: int, seed: int) -> NDArray[np.int64]:
     """A balanced order where labels are known, else a shuffled one."""
     return shuffled(count, seed) if labels is None else balanced(labels, seed)
+
+
+def parted(count: int, training: int | None, seed: int, what: str) -> tuple[NDArray[np.int64], ...]:
+    """Positions to calibrate on, to evaluate on and to train on, of samples without labels to balance.
+
+    Args:
+        count: samples to evaluate on.
+        training: samples of a part of its own for the other two; None where a quarter has to be set aside.
+        seed: of the choice of calibration samples.
+        what: what is counted, for the sentence.
+
+    Raises:
+        UserError: if there is but one sample for both.
+    """
+    if training is not None:
+        order = shuffled(training, seed)
+        return order[:CALIBRATION_SAMPLES], shuffled(count, 0), order[CALIBRATION_SAMPLES:]
+    if count < 2:
+        raise UserError(f"There is one {what}; at least two are needed, one to calibrate and one to evaluate.")
+    order = shuffled(count, seed)
+    aside = min(CALIBRATION_SAMPLES, max(1, count // 4))
+    return order[:aside], order[aside:], order[:0]

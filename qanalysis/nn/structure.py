@@ -9,7 +9,6 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
-from torch import nn
 
 Inputs = Any
 #: Runs a model on inputs.
@@ -123,8 +122,3 @@ def leaves(value: Any, name: str = "") -> list[tuple[str, torch.Tensor]]:
 def float_tensors(value: Any) -> tuple[torch.Tensor, ...]:
     """The tensors of real numbers, in order."""
     return tuple(tensor for _, tensor in leaves(value) if tensor.is_floating_point())
-
-
-def first_device(model: nn.Module) -> torch.device:
-    """Where a model's parameters are; the CPU where it has none."""
-    return next((tensor.device for tensor in model.parameters()), torch.device("cpu"))

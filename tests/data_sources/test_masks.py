@@ -58,7 +58,7 @@ def test_what_is_wrong_is_a_sentence(tmp_path, model):
     with pytest.raises(UserError, match="its mask has the channels RGB"):
         list(data.load(f"masks:{tmp_path / 'colours'}", model()).evaluation.batches(2))
     written(tmp_path / "one", count=1)
-    with pytest.raises(UserError, match="holds one pair"):
+    with pytest.raises(UserError, match="There is one pair"):
         data.load(f"masks:{tmp_path / 'one'}", model())
 
 
