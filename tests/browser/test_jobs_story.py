@@ -18,7 +18,7 @@ def until_running(store: Store, seconds: float = 120) -> Job:
     deadline = time.monotonic() + seconds
     while True:
         jobs = [job for job in store.jobs() if job.analysis == "ptq" and job.state == "running"]
-        if jobs and list((store.folder(jobs[0].id) / "measured").glob("fp32*")):
+        if jobs and list((store.folder(jobs[0].id) / "measured").glob("evaluation*")):
             return jobs[0]
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -37,4 +37,4 @@ def test_the_sample_data_follows_the_sample_model(address, page):
     model.fill("sample:segmenter")
     page.get_by_role("option", name="sample:segmenter", exact=True).click()
     sync_api.expect(page.get_by_role("combobox", name="Data")).to_have_value("sample:scenes")
-    page.get_by_text(re.compile("backbone")).first.wait_for()
+    sync_api.expect(page.get_by_role("combobox", name="Activation")).to_have_value(re.compile("backbone"))
