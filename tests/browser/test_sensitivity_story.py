@@ -17,15 +17,15 @@ QUERY = "model=sample:resnet20&wbits=4&abits=4&sensitivity-images=1000&most=3"
 def test_an_analysis_is_watched_left_interrupted_and_resumed(address, page, store):
     page.goto(f"{address}/sensitivity?{QUERY}")
     page.get_by_role("button", name="Measure every layer").click()
-    sync_api.expect(metric(page, "Images so far")).to_contain_text(re.compile(r"\d"))
+    sync_api.expect(metric(page, "Samples so far")).to_contain_text(re.compile(r"\d"))
     page.locator(".st-key-sensitivity-bars .js-plotly-plot").wait_for()
 
     page.get_by_role("link", name="PTQ").click()
     sync_api.expect(page.get_by_role("heading", name="Post-training quantization")).to_be_visible()
     page.get_by_role("link", name="Sensitivity").click()
-    sync_api.expect(metric(page, "Images so far")).to_be_visible()
+    sync_api.expect(metric(page, "Samples so far")).to_be_visible()
     page.reload()
-    sync_api.expect(metric(page, "Images so far")).to_be_visible()
+    sync_api.expect(metric(page, "Samples so far")).to_be_visible()
 
     running = newest(store, "sensitivity")
     assert running.state == "running"
