@@ -24,6 +24,8 @@ import qanalysis
 from qanalysis.schema.errors import UserError, sentence
 
 STAGES = ("sites", "calibration", "PTQ", "sensitivity", "QAT step", "export", "engine")
+#: Beside sizes that are smaller than a network's own.
+MARK = "↓"
 #: Seconds after which a network is given up.
 PATIENCE = 1500
 
@@ -160,13 +162,15 @@ def table(rows: list[dict]) -> str:
     head = ["network", "name here", "input", "sites (paper)", *STAGES[1:]]
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for row in rows:
-        paper = "–" if row["paper"] is None else str(row["paper"])
-        cells = [row["name"], f"`{row['model']}`", f"{row['side']}²", f"{row.get('sites', '–')} ({paper})"]
+        paper = "–" if row.get("paper") is None else str(row["paper"])
+        small = MARK * (row["side"] < NETWORKS[row["name"]].side)
+        cells = [row["name"], f"`{row['model']}`", f"{row['side']}²{small}", f"{row.get('sites', '–')} ({paper})"]
         lines.append("| " + " | ".join([*cells, *(str(row.get(stage, "not reached")) for stage in STAGES[1:])]) + " |")
     return f"""# The paper's vision networks
 
 Written by `benchmarks/networks.py` with torchvision's and timm's architectures. **Random weights**: nothing here says
-how accurate a network is, only that every analysis runs on it at its real input size, on a random image.
+how accurate a network is, only that every analysis runs on it, on a random image of the size in the column *input*
+(`{MARK}` marks sizes below the network's own: `--side` was given, for want of time).
 
 {chr(10).join(lines)}
 
@@ -207,6 +211,9 @@ def main() -> None:
         rows.append(row)
         args.out.write_text(json.dumps(rows, indent=1) + "\n")
         print(json.dumps(row), flush=True)
+    for name in NETWORKS if args.table is not None and not args.only else ():
+        if not any(row["name"] == name for row in rows):
+            rows.append({"name": name, "model": NETWORKS[name].model, "side": NETWORKS[name].side})
     if args.table is not None:
         args.table.write_text(table(sorted(rows, key=lambda row: list(NETWORKS).index(row["name"]))))
 
