@@ -36,6 +36,7 @@ def load(name: str) -> LoadedModel:
             if not isinstance(value, nn.Module):
                 raise UserError(f"model must be an nn.Module or the name of one, but is {type(value).__name__}.")
             value = LoadedModel(name, value, True, "given as an object", architecture=type(value).__name__)
+            value = replace(value, processor=python.brought(value.module, name))
         module, notes = prepared(value.module, name)
         return replace(value, name=name, module=module, notes=(*value.notes, *notes))
     parsed = Name.parse(name, "model", MODEL_SOURCES)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from qanalysis.models.processor import Processor
 from qanalysis.schema.trained import TrainedQuantization
 
 
@@ -27,6 +28,7 @@ class LoadedModel:
         notes: what a reader of any result must know of it, e.g. that it was cast.
         task: what it is for, a key of `schema.tasks.TASKS`; empty where that is not known.
         trained_quantization: the plan and ranges that it was fine-tuned with, if it is a QAT checkpoint.
+        processor: from texts or sounds to its inputs, and from its numbers to words; None where it takes neither.
     """
 
     name: str
@@ -41,3 +43,4 @@ class LoadedModel:
     trained_quantization: TrainedQuantization | None = None
     notes: tuple[str, ...] = ()
     task: str = ""
+    processor: Processor | None = None

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from qanalysis.models.loaded import LoadedModel
+from qanalysis.models.processor import Processor, SpeechProcessor, TextProcessor
 from qanalysis.names import Name
 from qanalysis.schema.errors import UserError
 
@@ -26,7 +27,30 @@ def load(name: Name) -> LoadedModel:
         return replace(result, name=str(name))
     if not isinstance(result, nn.Module):
         raise UserError(f"python:{name.rest} must return an nn.Module, but returned {type(result).__name__}.")
-    return LoadedModel(str(name), result, True, f"returned by {name.rest}", architecture=name.rest)
+    origin = f"returned by {name.rest}"
+    return LoadedModel(str(name), result, True, origin, architecture=name.rest, processor=brought(result, str(name)))
+
+
+def brought(module: nn.Module, name: str) -> Processor | None:
+    """The processor that a module has as an attribute; None where it has none.
+
+    Raises:
+        UserError: if it is something else.
+    """
+    found = getattr(module, "processor", None)
+    if found is None or isinstance(found, TextProcessor | SpeechProcessor):
+        return found
+    raise UserError(
+        f"{name}: its attribute processor must be a qanalysis.models.processor.TextProcessor or SpeechProcessor, but "
+        f"{type(found).__name__} lacks {', '.join(_lacking(found))}."
+    )
+
+
+def _lacking(value: Any) -> list[str]:
+    """The members of the nearer protocol that a value lacks."""
+    wanted = SpeechProcessor if hasattr(value, "features") else TextProcessor
+    names = {*wanted.__annotations__, *(key for key, entry in vars(wanted).items() if callable(entry))}
+    return sorted(name for name in names if not name.startswith("_") and not hasattr(value, name))
 
 
 def call_factory(name: Name) -> Any:
