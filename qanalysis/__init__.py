@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from qanalysis.nn.observe import coverage, observe
     from qanalysis.nn.quantized import QuantizedModel
     from qanalysis.nn.replay import Replay
-    from qanalysis.numerics.calibrate import Entropy, Max, Mse, Percentile
+    from qanalysis.numerics.calibrate import Entropy, Fixed, Max, Mse, Percentile
     from qanalysis.numerics.histogram import Histogram
     from qanalysis.numerics.spec import QuantizerSpec, Range
     from qanalysis.schema.observations import Observations, RangeTable
@@ -51,6 +51,7 @@ _LATER = {
     "Mse": "qanalysis.numerics.calibrate:Mse",
     "Observations": "qanalysis.schema.observations:Observations",
     "Override": "qanalysis.schema.plan:Override",
+    "Fixed": "qanalysis.numerics.calibrate:Fixed",
     "Percentile": "qanalysis.numerics.calibrate:Percentile",
     "Plan": "qanalysis.schema.plan:Plan",
     "QuantizedModel": "qanalysis.nn.quantized:QuantizedModel",
@@ -71,6 +72,7 @@ _LATER = {
 __all__ = [
     "ANALYSES",
     "Entropy",
+    "Fixed",
     "Histogram",
     "LearnedModel",
     "LoadedData",

@@ -30,8 +30,20 @@ def metric_axis(metric: str) -> str:
 
 
 def calibration_label(name: str) -> str:
-    """What a reader sees for a calibration's name: `max`, `entropy`, `99.99 %`, `MSE`, `custom`."""
-    kind, _, percent = name.partition(":")
+    """What a reader sees for a calibration's name: `max`, `entropy`, `99.99 %`, `MSE`, `±10`, `custom`."""
+    kind, _, number = name.partition(":")
     if kind == "percentile":
-        return f"{percent} %"
+        return f"{number} %"
+    if kind == "fixed":
+        return f"±{number}"
     return "MSE" if name == "mse" else name
+
+
+def calibration_named(label: str) -> str:
+    """The calibration's name that `calibration_label` shows as this; anything else as it is."""
+    text = label.strip()
+    if text == "MSE":
+        return "mse"
+    if text.startswith("±"):
+        return f"fixed:{text[1:]}"
+    return f"percentile:{text.removesuffix('%').strip()}" if text.endswith("%") else text

@@ -1,7 +1,7 @@
 """Calibration (section 3.4): choosing the range of a tensor from its histogram.
 
 Each calibration is a pure function `(Histogram, QuantizerSpec) -> Range | None`; None stands for an all-zero tensor.
-`parse` reads what `str` writes: `max`, `entropy`, `mse`, `percentile:99.99`.
+`parse` reads what `str` writes: `max`, `entropy`, `mse`, `percentile:99.99`, `fixed:10`.
 """
 
 from dataclasses import dataclass
@@ -116,6 +116,35 @@ class Mse:
 
     def __str__(self) -> str:
         return "mse"
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A range that somebody chose, whatever the data: [-alpha, alpha], as GELU's outputs in [-10, 10] (Appendix D).
+
+    Affine: the sides on which there are values reach to alpha. An all-zero tensor has no range, as with every other
+    calibration.
+
+    Raises:
+        ValueError: unless alpha is positive and finite.
+    """
+
+    alpha: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha < float("inf"):
+            raise ValueError(f"`0 < A < inf` must hold in fixed:A, but got A={_shortest(self.alpha)}")
+
+    def __call__(self, histogram: Histogram, spec: QuantizerSpec) -> Range | None:
+        """The chosen range."""
+        if histogram.amax == 0:
+            return None
+        if spec.scheme == "scale":
+            return Range(-self.alpha, self.alpha)
+        return Range(-self.alpha if histogram.minimum < 0 else 0.0, self.alpha if histogram.maximum > 0 else 0.0)
+
+    def __str__(self) -> str:
+        return f"fixed:{_shortest(self.alpha)}"
 
 
 @dataclass(frozen=True)
@@ -264,14 +293,21 @@ def parse(name: str) -> Calibration:
         except ValueError:
             raise ValueError(f"A percentile is written percentile:99.99, but got {name!r}.") from None
         return Percentile(percent)
+    if kind == "fixed":
+        try:
+            alpha = float(argument)
+        except ValueError:
+            raise ValueError(f"A fixed range is written fixed:10, but got {name!r}.") from None
+        return Fixed(alpha)
     raise ValueError(
-        f"Unknown calibration {name!r}; choose from entropy, max, mse, percentile:P (e.g. percentile:99.99)."
+        f"Unknown calibration {name!r}; choose from entropy, max, mse, percentile:P (e.g. percentile:99.99), "
+        "fixed:A (e.g. fixed:10)."
     )
 
 
-def _shortest(percent: float) -> str:
+def _shortest(number: float) -> str:
     """The shortest text that reads back as the same number: 99.99, 100."""
-    return repr(float(percent)).removesuffix(".0")
+    return repr(float(number)).removesuffix(".0")
 
 
 def _xlogx(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field, field_serializer
+from pydantic import Field, field_serializer, field_validator
 
+from qanalysis.numerics.calibrate import parse
 from qanalysis.numerics.spec import QuantizerSpec, Scheme
 from qanalysis.schema.base import Record
 from qanalysis.schema.errors import UserError
@@ -22,6 +23,11 @@ class Override(Record):
     weight_bits: int | None = Field(None, ge=2, le=8)
     activation_bits: int | None = Field(None, ge=2, le=8)
     calibration: str | None = None
+
+    @field_validator("calibration")
+    @classmethod
+    def _canonical(cls, calibration: str | None) -> str | None:
+        return None if calibration is None else str(parse(calibration))
 
 
 class Plan(Record):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from qanalysis.numerics.calibrate import (
     PAPER_CALIBRATIONS,
     Entropy,
+    Fixed,
     Max,
     Mse,
     Percentile,
@@ -244,6 +245,30 @@ def test_affine_max_is_the_exact_extent():
     assert Max()(histogram, QuantizerSpec(8, "affine")) == Range(-0.3, 2.7)
 
 
+class TestFixed:
+    """A range that somebody chose (Appendix D): the data decide nothing but on which sides there are values."""
+
+    @pytest.mark.parametrize("values", [normal(), 100 * normal(), np.abs(normal())], ids=["small", "large", "positive"])
+    def test_scale_is_what_was_chosen(self, values):
+        assert Fixed(10)(Histogram.of(values), SPEC) == Range(-10, 10)
+
+    @pytest.mark.parametrize(
+        ("values", "range_"),
+        [([-0.17, 50.0], Range(-10, 10)), ([0.0, 3.0], Range(0, 10)), ([-3.0, 0.0], Range(-10, 0))],
+    )
+    def test_affine_leaves_out_a_side_without_values(self, values, range_):
+        assert Fixed(10)(Histogram.of(np.array(values)), QuantizerSpec(8, "affine")) == range_
+
+    def test_an_all_zero_tensor_has_no_range(self):
+        assert Fixed(10)(Histogram.of(np.zeros(9)), SPEC) is None
+
+    def test_of_gelu_keeps_negative_values_that_max_loses(self):
+        gelu = Histogram.of(np.array([-0.17, 50.0]))
+        steps = {name: parse(name)(gelu, SPEC).alpha / 127 for name in ("max", "fixed:10")}
+        assert round(-0.17 / steps["max"]) == 0
+        assert round(-0.17 / steps["fixed:10"]) == -2  # Fig. 7b: two negative values
+
+
 def test_clipped_at_cuts_an_affine_range_on_both_sides():
     histogram = Histogram.of(np.array([-3.0, 0.0, 9.0]))
     affine = QuantizerSpec(8, "affine")
@@ -260,7 +285,9 @@ def test_extreme_floats_have_a_range(calibration, value):
 
 
 percents = st.floats(0, 100, exclude_min=True)
-calibrations = st.one_of(st.sampled_from([Max(), Entropy(), Mse()]), st.builds(Percentile, percents))
+calibrations = st.one_of(
+    st.sampled_from([Max(), Entropy(), Mse()]), st.builds(Percentile, percents), st.builds(Fixed, percents)
+)
 
 
 @given(calibrations)
@@ -268,7 +295,10 @@ def test_parse_is_the_inverse_of_str(calibration):
     assert parse(str(calibration)) == calibration
 
 
-@pytest.mark.parametrize("name", ["max", "entropy", "mse", "percentile:99.99", "percentile:100", "percentile:99.9999"])
+@pytest.mark.parametrize(
+    "name",
+    ["max", "entropy", "mse", "percentile:99.99", "percentile:100", "percentile:99.9999", "fixed:10", "fixed:0.5"],
+)
 def test_str_is_the_inverse_of_parse(name):
     assert str(parse(name)) == name
 
@@ -286,6 +316,11 @@ def test_all_calibrations_of_table_5_can_be_parsed():
         ("percentile", r"A percentile is written percentile:99\.99, but got 'percentile'\."),
         ("percentile:many", r"but got 'percentile:many'\."),
         ("percentile:101", r"`0 < p <= 100` must hold, but got p=101$"),
+        ("fixed", r"A fixed range is written fixed:10, but got 'fixed'\."),
+        ("fixed:0", r"`0 < A < inf` must hold in fixed:A, but got A=0$"),
+        ("fixed:-3", r"but got A=-3$"),
+        ("fixed:inf", r"but got A=inf$"),
+        ("fixed:nan", r"but got A=nan$"),
         ("percentile:nan", r"`0 < p <= 100` must hold, but got p=nan$"),
     ],
 )

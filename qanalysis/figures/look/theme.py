@@ -70,7 +70,7 @@ PALETTES: dict[Theme, Palette] = {
         plain="#7c8aa0",
         accent="#6d4bc3",
         clipping="#d1243f",
-        calibrations={"max": "#b45f06", "entropy": "#8e1a62", "mse": "#0a9080", CUSTOM: "#111827"},
+        calibrations={"max": "#b45f06", "entropy": "#8e1a62", "mse": "#0a9080", "fixed": "#9a2be0", CUSTOM: "#111827"},
         percentiles=("#2f9fb4", "#3597c4", "#3b8fd4", "#2468b0", "#1d4480", "#0e2350"),
         precisions={
             "fp32": "#64748b",
@@ -99,7 +99,7 @@ PALETTES: dict[Theme, Palette] = {
         plain="#8d9bb0",
         accent="#a78bfa",
         clipping="#ff6b7f",
-        calibrations={"max": "#ffb454", "entropy": "#f07ac0", "mse": "#2fd6b5", CUSTOM: "#ffffff"},
+        calibrations={"max": "#ffb454", "entropy": "#f07ac0", "mse": "#2fd6b5", "fixed": "#a45bff", CUSTOM: "#ffffff"},
         percentiles=("#c9fbff", "#cbf0ff", "#cde6ff", "#86c1f7", "#4c97e0", "#3a70bc"),
         precisions={
             "fp32": "#a3b1c6",
@@ -120,7 +120,7 @@ PALETTES: dict[Theme, Palette] = {
     ),
 }
 
-_DASHES = {"max": "longdash", "entropy": "dashdot", "mse": "dot", CUSTOM: "solid"}
+_DASHES = {"max": "longdash", "entropy": "dashdot", "mse": "dot", "fixed": "longdashdot", CUSTOM: "solid"}
 _PATTERNS = {"depthwise convolution": "/", "transposed convolution": "x", "linear": ".", "matrix product": "\\"}
 
 
@@ -134,7 +134,7 @@ def calibration_colour(name: str, theme: Theme) -> str:
     palette = PALETTES[theme]
     kind, _, percent = name.partition(":")
     if kind != "percentile":
-        return palette.calibrations.get(name, palette.muted)
+        return palette.calibrations.get("fixed" if kind == "fixed" else name, palette.muted)
     last = len(palette.percentiles)
     try:
         above = 1 - float(percent) / 100
@@ -147,7 +147,7 @@ def calibration_colour(name: str, theme: Theme) -> str:
 
 def calibration_dash(name: str) -> str:
     """Dash of a calibration's line, a second mark beside its colour."""
-    return _DASHES.get(name, "dash")
+    return _DASHES.get("fixed" if name.startswith("fixed:") else name, "dash")
 
 
 def precision_colour(precision: str, theme: Theme) -> str:

@@ -1,15 +1,20 @@
 """Fields that several forms share: a value that a saved plan decides is shown, and cannot be changed."""
 
+import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from qanalysis.insight.words import calibration_label
+from qanalysis.insight.words import calibration_label, calibration_named
+from qanalysis.numerics.calibrate import parse
 from qanalysis.numerics.spec import Scheme
 from qanalysis.schema.plan import Granularity
 from qanalysis.schema.saved_plan import SavedPlan
 from qanalysis.ui.parts.selection import Selection
+from qanalysis.ui.parts.text import plain
 
 #: Told on a field that the plan in force decides.
 FROM_PLAN = "Given by the plan in force; choose none in the sidebar to set it here."
+#: Told on a choice of calibrations that takes others.
+_TYPE = "Others can be typed: fixed:6 for a range of ±6, percentile:99.5."
 _SCHEMES: tuple[Scheme, ...] = ("scale", "affine")
 _GRANULARITIES: tuple[Granularity, ...] = ("per-channel", "per-tensor")
 
@@ -60,14 +65,41 @@ def calibration(place: DeltaGenerator, chosen: Selection) -> str:
     if chosen.plan is not None:
         place.selectbox(label, [calibration_label(chosen.plan.calibration)], disabled=True, help=FROM_PLAN)
         return chosen.plan.calibration
-    return place.selectbox(
-        label,
-        chosen.calibrations,
-        format_func=calibration_label,
-        key="calibration-trained" if chosen.fine_tuned else "calibration",
-        bind="query-params",
-        help="Of the activations; best the one that won on the PTQ page.",
+    return typed(
+        place.selectbox(
+            label,
+            chosen.choices,
+            format_func=calibration_label,
+            key="calibration-trained" if chosen.fine_tuned else "calibration",
+            bind="query-params",
+            accept_new_options=True,
+            help=f"Of the activations; best the one that won on the PTQ page. {_TYPE}",
+        )
     )
+
+
+def calibrations(chosen: Selection) -> tuple[str, ...]:
+    """Draws the choice of several calibrations of the activations."""
+    names = st.multiselect(
+        "Calibrations",
+        chosen.choices,
+        default=[name for name in chosen.calibrations if name != "mse"],
+        format_func=calibration_label,
+        key="calibrations-trained" if chosen.fine_tuned else "calibrations",
+        bind="query-params",
+        accept_new_options=True,
+        help=_TYPE,
+    )
+    return tuple(dict.fromkeys(typed(name) for name in names))
+
+
+def typed(name: str) -> str:
+    """A calibration that was chosen or typed, in the way names are written; the page stops if it is none."""
+    try:
+        return str(parse(calibration_named(name)))
+    except ValueError as error:
+        st.error(plain(error), icon=":material/error:")
+        st.stop()
 
 
 def _bits(place: DeltaGenerator, label: str, key: str, of_plan: int | None) -> int:

@@ -19,6 +19,8 @@ _FIRST = "resnet20"
 _MORE_MODELS = ("torchvision:resnet50", "torchvision:mobilenet_v2", "torchvision:efficientnet_b0")
 #: What the choice of a saved plan says when there is none.
 NO_PLAN = "none: all layers alike"
+#: A fixed range to choose; others are typed.
+FIXED = "fixed:10"
 _DATA = ("sample:cifar10", "sample:scenes", "torchvision:CIFAR10")
 
 
@@ -51,6 +53,11 @@ class Selection:
     def calibrations(self) -> tuple[str, ...]:
         """Calibrations to choose from: the ranges that the model was trained with, where it was, and all others."""
         return (*(("trained",) if self.fine_tuned else ()), *PAPER_CALIBRATIONS, "mse")
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The same, and the fixed range of the paper's Appendix D, beside which others can be typed."""
+        return (*self.calibrations, FIXED)
 
 
 def sidebar() -> None:

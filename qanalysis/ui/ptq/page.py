@@ -82,14 +82,7 @@ def _settings(chosen: selection.Selection) -> PtqParams | None:
             "Evaluation samples", 1, 100_000, 2000, key="eval-samples", bind="query-params"
         )
         scheme = fields.activation_scheme(columns[2], chosen.plan)
-        names = st.multiselect(
-            "Calibrations",
-            chosen.calibrations,
-            default=[name for name in chosen.calibrations if name != "mse"],
-            format_func=calibration_label,
-            key="calibrations-trained" if chosen.fine_tuned else "calibrations",
-            bind="query-params",
-        )
+        names = fields.calibrations(chosen)
     if not names:
         st.info("Choose at least one calibration.")
         return None
@@ -100,7 +93,7 @@ def _settings(chosen: selection.Selection) -> PtqParams | None:
         plan=chosen.plan,
         bits=weight_bits,
         activation_bits=fields.own_activation_bits(weight_bits, activation_bits),
-        calibrations=tuple(names),
+        calibrations=names,
         weight_granularity=granularity,
         activation_scheme=scheme,
         fold_bn=fold,

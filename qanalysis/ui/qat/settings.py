@@ -134,10 +134,11 @@ def _network(chosen: Selection) -> dict[str, Any]:
     activation_bits = fields.activation_bits(columns[1], chosen.plan)
     calibration = columns[2].selectbox(
         "Start from",
-        [BEST, *chosen.calibrations],
+        [BEST, *chosen.choices],
         format_func=lambda name: "the best without training" if name == BEST else calibration_label(name),
         key="start-calibration",
         bind="query-params",
+        accept_new_options=True,
         disabled=planned,
         help=help_ or "Calibration of the activations. The best is found by trying all of the paper's (Table 8).",
     )
@@ -165,7 +166,7 @@ def _network(chosen: Selection) -> dict[str, Any]:
     return {
         "bits": weight_bits,
         "activation_bits": fields.own_activation_bits(weight_bits, activation_bits),
-        "calibration": calibration,
+        "calibration": calibration if calibration == BEST else fields.typed(calibration),
         "activation_scheme": scheme,
         "ranges": ranges,
         "batch_norm": batch_norm,

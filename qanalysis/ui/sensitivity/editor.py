@@ -11,9 +11,10 @@ from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.results.sensitivity import SensitivityRow
 from qanalysis.schema.site import Coverage, Site
+from qanalysis.ui.parts.selection import FIXED
 from qanalysis.ui.sensitivity.drafts import INHERITED, Drafts, edited
 
-_CALIBRATIONS = (INHERITED, *PAPER_CALIBRATIONS, "mse")
+_CALIBRATIONS = (INHERITED, *PAPER_CALIBRATIONS, "mse", "fixed:6", FIXED, "fixed:20")
 _BITS = (INHERITED, "8", "7", "6", "5", "4", "3", "2")
 
 
@@ -48,12 +49,13 @@ def editor(
         num_rows="fixed",
         height=min(38 + 35 * len(shown), 420),
         disabled=["layer", "kind", "work %", "divergence", "change, points", "int8 saves"],
-        column_config=_columns(),
+        column_config=_columns(drafts.shown),
     )
 
 
-def _columns() -> dict[str, Any]:
-    """How the columns look and what may be chosen in them."""
+def _columns(plan: Plan) -> dict[str, Any]:
+    """How the columns look and what may be chosen in them; a calibration that the plan brings can be kept."""
+    own = [override.calibration for override in plan.overrides.values() if override.calibration]
     return {
         "float": st.column_config.CheckboxColumn("float", help="Leave this layer in floating point.", width="small"),
         "layer": st.column_config.TextColumn("layer", width="medium"),
@@ -77,7 +79,7 @@ def _columns() -> dict[str, Any]:
         ),
         "calibration": st.column_config.SelectboxColumn(
             "calibration",
-            options=_CALIBRATIONS,
+            options=tuple(dict.fromkeys((*_CALIBRATIONS, *own))),
             required=True,
             format_func=lambda name: name if name == INHERITED else calibration_label(str(name)),
         ),

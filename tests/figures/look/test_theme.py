@@ -7,7 +7,7 @@ from qanalysis.figures.look import theme as themes
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS
 
 THEMES = ("light", "dark")
-CALIBRATIONS = (*PAPER_CALIBRATIONS, "mse", themes.CUSTOM)
+CALIBRATIONS = (*PAPER_CALIBRATIONS, "mse", "fixed:10", themes.CUSTOM)
 
 #: Machado, Oliveira, Fernandes 2009, severity 1, on linear RGB.
 COLOUR_BLINDNESS = {
