@@ -92,6 +92,39 @@ class Name:
         return self
 
 
+#: Option of every model's name: GELU and Swish give at most this (Appendix D).
+CLIP = "clip"
+
+
+def without_clip(name: str) -> tuple[str, float | None]:
+    """The name of a model without its option `clip`, and what that says.
+
+    Raises:
+        UserError: if it is not a positive number.
+    """
+    start, _, query = name.partition("?")
+    options = [part for part in query.split("&") if part]
+    said = [part.partition("=")[2] for part in options if part.partition("=")[0] == CLIP]
+    if not said:
+        return name, None
+    try:
+        limit = float(said[-1])
+    except ValueError:
+        limit = float("nan")
+    if not 0 < limit < float("inf"):
+        raise UserError(
+            f"Option {CLIP} of a model's name must be a positive number, as in {CLIP}=10, not {said[-1]!r}."
+        )
+    others = "&".join(part for part in options if part.partition("=")[0] != CLIP)
+    return f"{start}?{others}" if others else start, limit
+
+
+def with_clip(name: str, limit: float) -> str:
+    """The name of a model whose GELU and Swish give at most `limit`."""
+    plain, _ = without_clip(name)
+    return f"{plain}{'&' if '?' in plain else '?'}{CLIP}={limit:g}"
+
+
 #: What was given to `qanalysis.run` as an object, by the name that stands for it in this process.
 GIVEN: dict[str, Any] = {}
 

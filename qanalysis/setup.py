@@ -13,6 +13,7 @@ from qanalysis.data.loaded import LoadedData
 from qanalysis.data.split import Batch, Split
 from qanalysis.models.loaded import LoadedModel
 from qanalysis.models.prepared import in_channels_last
+from qanalysis.nn.clip import met
 from qanalysis.nn.observe import coverage
 from qanalysis.nn.scores import heads
 from qanalysis.nn.structure import Inputs, call_model, leaves, on, shapes
@@ -40,6 +41,7 @@ class Setup:
         coverage: the model's sites on this data.
         notes: what a reader must know about its outputs.
         pictures: whether samples are images.
+        activations: which of GELU and Swish the model has.
     """
 
     model: LoadedModel
@@ -50,6 +52,7 @@ class Setup:
     coverage: Coverage
     notes: tuple[str, ...] = ()
     pictures: bool = True
+    activations: tuple[str, ...] = ()
 
     @property
     def labelled(self) -> bool:
@@ -106,6 +109,7 @@ class Setup:
                 trained=self.model.trained,
                 architecture=self.model.architecture,
                 parameters=sum(parameter.numel() for parameter in module.parameters()),
+                activations=self.activations,
             ),
             "data": DataCard(
                 name=loaded.name,
@@ -152,10 +156,13 @@ def load(params: TaskParams) -> Setup:
     loaded = loaded.collated(task.collate)
     example = on(next(loaded.calibration.batches(1, 1))[0], device)
     found = _coverage(model, task, example, raw)
-    notes = _checked(model, loaded, task, example)
+    with met(model.module) as activations:
+        notes = _checked(model, loaded, task, example)
     if model.trained_quantization is not None:
         model.trained_quantization.check([site.name for site in found.sites], model.name)
-    return Setup(model, loaded, task, device, params.batch_size, found, notes, _are_pictures(example))
+    return Setup(
+        model, loaded, task, device, params.batch_size, found, notes, _are_pictures(example), tuple(sorted(activations))
+    )
 
 
 def device_named(name: str) -> torch.device:

@@ -11,6 +11,7 @@ from typing import Any
 from qanalysis.insight.headline import headline
 from qanalysis.schema.errors import UserError
 from qanalysis.schema.results.accuracy import PtqResult
+from qanalysis.schema.results.clip import ClipResult
 from qanalysis.schema.results.common import Result
 from qanalysis.schema.results.qat import QatResult, QatRun
 from qanalysis.schema.results.sensitivity import PartialResult, SensitivityResult
@@ -70,7 +71,7 @@ def points(result: Result) -> Iterator[Point]:
             if value is not None:
                 yield name, 0, float(value)
     yield "seconds", 0, result.seconds
-    if isinstance(result, PtqResult | WeightsResult):
+    if isinstance(result, PtqResult | ClipResult | WeightsResult):
         for number, accuracy in enumerate([row.accuracy for row in result.rows]):
             yield "rows/accuracy", number, accuracy
     if isinstance(result, SensitivityResult):

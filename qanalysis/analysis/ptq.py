@@ -48,10 +48,10 @@ def run(params: PtqParams, report: Report = silent, folder: Path | None = None) 
     fp32 = Answering(setup, ground.module, params.evaluation_samples, memory_bytes=0)
 
     def tell(comparisons: dict[str, Comparison]) -> None:
-        report("table", rows=[_row(setup.task, *pair).model_dump() for pair in comparisons.items()])
+        report("table", rows=[ptq_row(setup.task, *pair).model_dump() for pair in comparisons.items()])
 
     comparisons = compared(fp32, models, report, "evaluation", checkpoint, so_far=tell)
-    rows = [_row(setup.task, name, comparison) for name, comparison in comparisons.items()]
+    rows = [ptq_row(setup.task, name, comparison) for name, comparison in comparisons.items()]
     for row in rows:
         report("row", **row.model_dump())
     unreached = {site for model in models.values() for site in model.unreached}
@@ -92,7 +92,8 @@ def _read_through(setup: Setup, params: PtqParams) -> None:
             pass
 
 
-def _row(task: Task, calibration: str, comparison: Comparison) -> PtqRow:
+def ptq_row(task: Task, calibration: str, comparison: Comparison) -> PtqRow:
+    """One line of Table 5."""
     measured = score(task, comparison.statistics)
     fp32 = task.accuracy_of(comparison.reference_statistics)
     return PtqRow(

@@ -11,6 +11,7 @@ from qanalysis.schema.results.accuracy import EvaluateResult, PtqResult
 from qanalysis.schema.results.answers import AnswersResult, flips
 from qanalysis.schema.results.benchmark import BenchmarkResult, FastestResult, int8_row
 from qanalysis.schema.results.calibration import CalibrateResult
+from qanalysis.schema.results.clip import ClipResult
 from qanalysis.schema.results.common import Metric, Result
 from qanalysis.schema.results.export import ExportResult
 from qanalysis.schema.results.qat import QatResult
@@ -144,6 +145,19 @@ def _ptq(result: PtqResult) -> Headline:
         calibration=result.best,
         skipped=len(result.float_sites),
         sites=len(result.sites),
+    )
+
+
+@headline.register
+def _clip(result: ClipResult) -> Headline:
+    row = result.row("max", clipped=True)
+    return Headline(
+        what=f"max with {' and '.join(result.model.activations)} clipped at {result.params.at:g}",
+        metric=result.metric,
+        fp32=result.fp32,
+        accuracy=None if row is None else row.accuracy,
+        change_interval=None if row is None else row.change_interval,
+        calibration="max",
     )
 
 

@@ -9,7 +9,8 @@ from torch import nn
 from qanalysis.models import checkpoint, python, sample, timm, torchvision
 from qanalysis.models.loaded import LoadedModel
 from qanalysis.models.prepared import prepared
-from qanalysis.names import GIVEN_SOURCE, Name, given
+from qanalysis.names import GIVEN_SOURCE, Name, given, with_clip, without_clip
+from qanalysis.nn.clip import clipped
 from qanalysis.schema.catalog import MODEL_SOURCES
 from qanalysis.schema.errors import UserError
 
@@ -24,12 +25,27 @@ SOURCES: dict[str, Callable[[Name], LoadedModel]] = {
 def load(name: str) -> LoadedModel:
     """Loads a model by name, in evaluation mode on the CPU, and checks that its weights are finite.
 
+    Option `clip=10` of any name clips what GELU and Swish give (Appendix D).
+
     Random weights are the same each time, and the caller's random state is left as it was.
 
     Raises:
         ValueError: with one sentence that says what to do: unknown name, missing or unsuitable file, no network,
             weights that hold NaN or infinity.
     """
+    plain, limit = without_clip(name)
+    loaded = _loaded(plain)
+    if limit is None:
+        return loaded
+    return replace(
+        loaded,
+        name=with_clip(loaded.name, limit),
+        module=clipped(loaded.module, limit),
+        notes=(*loaded.notes, f"GELU and Swish give at most {limit:g}, in floating point as well."),
+    )
+
+
+def _loaded(name: str) -> LoadedModel:
     if name.startswith(f"{GIVEN_SOURCE}:"):
         value = given(name)
         if not isinstance(value, LoadedModel):

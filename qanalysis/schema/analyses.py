@@ -14,6 +14,7 @@ from qanalysis.schema.errors import UserError
 from qanalysis.schema.params.accuracy import (
     AnswersParams,
     CalibrateParams,
+    ClipParams,
     DescribeParams,
     EvaluateParams,
     PartialParams,
@@ -31,6 +32,7 @@ from qanalysis.schema.results.accuracy import EvaluateResult, PtqResult
 from qanalysis.schema.results.answers import AnswersResult
 from qanalysis.schema.results.benchmark import BenchmarkResult, FastestResult
 from qanalysis.schema.results.calibration import CalibrateResult, DescribeResult
+from qanalysis.schema.results.clip import ClipResult
 from qanalysis.schema.results.common import Result
 from qanalysis.schema.results.export import ExportResult
 from qanalysis.schema.results.qat import QatResult
@@ -94,6 +96,7 @@ ANALYSES: dict[str, Analysis] = {
     "evaluate": Analysis(EvaluateParams, EvaluateResult, "light", "qanalysis.analysis.evaluate:run"),
     "calibrate": Analysis(CalibrateParams, CalibrateResult, "light", "qanalysis.analysis.calibrate:run"),
     "ptq": Analysis(PtqParams, PtqResult, "heavy", "qanalysis.analysis.ptq:run"),
+    "clip": Analysis(ClipParams, ClipResult, "heavy", "qanalysis.analysis.clip:run"),
     "weights": Analysis(WeightsParams, WeightsResult, "light", "qanalysis.analysis.weights:run"),
     "sensitivity": Analysis(SensitivityParams, SensitivityResult, "heavy", "qanalysis.analysis.sensitivity:run"),
     "partial": Analysis(PartialParams, PartialResult, "heavy", "qanalysis.analysis.partial:run"),

@@ -3,6 +3,7 @@
 from qanalysis.schema.analyses import ANALYSES
 from qanalysis.schema.params.accuracy import (
     CalibrateParams,
+    ClipParams,
     PartialParams,
     PlanParams,
     PtqParams,
@@ -30,6 +31,7 @@ from qanalysis.schema.results.benchmark import (
     SpeedStep,
 )
 from qanalysis.schema.results.calibration import CalibrateResult, DescribeResult
+from qanalysis.schema.results.clip import ClipResult, ClipRow
 from qanalysis.schema.results.common import DataCard, Environment, ModelCard, Score
 from qanalysis.schema.results.export import ExportedFile, ExportResult, SiteParity, Verification
 from qanalysis.schema.results.qat import CalibrationScore, QatEpoch, QatRecipe, QatResult, QatRun, QatStep
@@ -151,6 +153,19 @@ INSTANCES = {
         quantized_sites=("fc",),
         int8_mac_share=100.0,
         float_sites={"lstm": "not yet"},
+    ),
+    "clip": ClipResult(
+        **COMMON,
+        params=ClipParams(at=6.0),
+        metric="accuracy",
+        fp32=91.25,
+        fp32_score=SCORE,
+        rows=(
+            ClipRow(**dict(ROW), clipped=False),
+            ClipRow(**dict(ROW) | {"calibration": "fp32"}, clipped=True),
+            ClipRow(**dict(ROW) | {"calibration": "max"}, clipped=True),
+        ),
+        clipped_model="m?clip=6",
     ),
     "weights": WeightsResult(
         **COMMON,

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from qanalysis.models.loaded import LoadedModel
-from qanalysis.names import Name
+from qanalysis.names import CLIP, Name
 from qanalysis.schema.catalog import MODEL_SOURCES
 from qanalysis.schema.trained import KEY, TrainedQuantization
 
@@ -31,6 +31,6 @@ def architecture(model: LoadedModel) -> str:
         return before.architecture
     name = Name.parse(model.name, "model", MODEL_SOURCES)
     if name.source == "checkpoint":
-        classes = name.options.get("classes")
-        return name.options["arch"].partition("@")[0] + (f"?classes={classes}" if classes else "")
+        kept = "&".join(f"{option}={name.options[option]}" for option in ("classes", CLIP) if option in name.options)
+        return name.options["arch"].partition("@")[0] + (f"?{kept}" if kept else "")
     return str(replace(name, variant=None))

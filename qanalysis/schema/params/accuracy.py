@@ -62,6 +62,12 @@ class PtqParams(QuantizationParams):
         return super()._described().model_copy(update=settings)
 
 
+class ClipParams(PtqParams):
+    """GELU and Swish clipped, then max calibration, beside the network as it is (Appendix D, Table 12)."""
+
+    at: float = Field(10.0, gt=0, description="the largest output of GELU and Swish")
+
+
 class AnswersParams(PtqParams):
     """Which samples are answered differently once quantized, and how each class fares."""
 

@@ -45,6 +45,7 @@ class ModelCard(Record):
         trained: False for random weights: accuracies then mean nothing.
         architecture: name of the architecture.
         parameters: number of parameters.
+        activations: which of GELU and Swish it has, whose small negative values max calibration may lose (Appendix D).
     """
 
     name: str
@@ -52,6 +53,7 @@ class ModelCard(Record):
     trained: bool
     architecture: str
     parameters: int
+    activations: tuple[str, ...] = ()
 
 
 class DataCard(Record):

@@ -9,6 +9,7 @@ from qanalysis.insight.words import calibration_label, counted
 from qanalysis.schema.results.accuracy import PtqResult
 from qanalysis.schema.results.answers import AnswersResult, flips, per_class
 from qanalysis.schema.results.calibration import CalibrateResult
+from qanalysis.schema.results.clip import ClipResult
 from qanalysis.schema.results.qat import QatResult
 from qanalysis.schema.results.sensitivity import Partial, PartialResult, PlanResult, SensitivityResult
 from qanalysis.schema.results.weights import WeightsResult
@@ -17,6 +18,7 @@ from qanalysis.show.report.section import titled
 from qanalysis.show.tables.accuracy import (
     changed_table,
     class_table,
+    clip_table,
     ptq_table,
     qat_table,
     range_table,
@@ -62,6 +64,19 @@ def ptq(result: PtqResult) -> Sequence[Block]:
         ),
         Table(ptq_table(result), "Every calibration (Table 5)"),
         Figure(figures.ptq.ptq.bars(result), "Loss by calibration.", figures.ptq.ptq.HOW_TO_READ["bars"]),
+    ]
+
+
+@titled("Clipped activations")
+def clip(result: ClipResult) -> Sequence[Block]:
+    """GELU and Swish clipped."""
+    kinds = " and ".join(result.model.activations)
+    return [
+        Text(
+            f"{kinds} give at most {result.params.at:g}, in floating point as well; all changes are against fp32 as it "
+            f"was loaded, on the same {result.fp32_score.samples:,} {result.words.samples}."
+        ),
+        Table(clip_table(result), f"{kinds} clipped (Table 12)"),
     ]
 
 

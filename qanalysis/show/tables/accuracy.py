@@ -9,6 +9,7 @@ from qanalysis.numerics.change import relative
 from qanalysis.schema.results.accuracy import PtqResult
 from qanalysis.schema.results.answers import AnswersResult, ClassAccuracy
 from qanalysis.schema.results.calibration import CalibrateResult
+from qanalysis.schema.results.clip import FLOAT, ClipResult
 from qanalysis.schema.results.qat import QatResult
 from qanalysis.schema.results.sensitivity import Change, Partial, SensitivityResult
 from qanalysis.schema.results.weights import WeightsResult
@@ -115,6 +116,30 @@ def trained_table(result: QatResult) -> pd.DataFrame:
     for name, change in (("PTQ", result.ptq), ("QAT", result.qat), ("fp32, fine-tuned alike", result.fp32_control)):
         if change is not None:
             rows.append({"": name, **_change(result.metric, change)})
+    return pd.DataFrame(rows)
+
+
+def clip_table(result: ClipResult) -> pd.DataFrame:
+    """One row per network of Table 12, floating point first."""
+    rows: list[dict[str, object]] = [
+        {
+            "network": "as it is",
+            "calibration": FLOAT,
+            f"{result.metric} %": round(result.fp32, 2),
+            "relative %": 0.0,
+            "change, points": "",
+        }
+    ]
+    for row in result.rows:
+        rows.append(
+            {
+                "network": f"clipped at {result.params.at:g}" if row.clipped else "as it is",
+                "calibration": row.calibration if row.calibration == FLOAT else calibration_label(row.calibration),
+                f"{result.metric} %": round(row.accuracy, 2),
+                "relative %": round(row.relative, 2),
+                "change, points": points(row.change_interval),
+            }
+        )
     return pd.DataFrame(rows)
 
 

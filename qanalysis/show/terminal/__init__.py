@@ -13,6 +13,7 @@ from qanalysis.schema.results.accuracy import EvaluateResult, PtqResult
 from qanalysis.schema.results.answers import AnswersResult, flips, per_class
 from qanalysis.schema.results.benchmark import BenchmarkResult, FastestResult
 from qanalysis.schema.results.calibration import CalibrateResult, DescribeResult
+from qanalysis.schema.results.clip import ClipResult
 from qanalysis.schema.results.common import Result
 from qanalysis.schema.results.export import ExportResult
 from qanalysis.schema.results.qat import QatResult
@@ -23,6 +24,7 @@ from qanalysis.schema.site import Coverage
 from qanalysis.show.tables.accuracy import (
     changed_table,
     class_table,
+    clip_table,
     ptq_table,
     range_table,
     sensitivity_table,
@@ -82,6 +84,12 @@ def _body_of_calibrate(value: CalibrateResult, console: Console) -> None:
 @body.register
 def _body_of_ptq(value: PtqResult, console: Console) -> None:
     _ptq(console, value)
+
+
+@body.register
+def _body_of_clip(value: ClipResult, console: Console) -> None:
+    console.print(frame.drawn(clip_table(value)))
+    console.print(f"the clipped network: --model '{value.clipped_model}'", highlight=False)
 
 
 @body.register
