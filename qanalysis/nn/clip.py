@@ -1,8 +1,8 @@
 """Clipped GELU and Swish (Appendix D, Table 12): outputs above a limit become the limit, in the network itself.
 
-A network is found to have them by running it: modules by the name of their class (`nn.GELU`, `nn.SiLU`, and those of
-libraries that write the formula out), and calls of `F.gelu` and `F.silu` by what is called. A Swish that a network's own
-code writes out as `x * sigmoid(x)`, outside of a module called Swish, is not met.
+Which they are is found by running the network: modules by the name of their class (`nn.GELU`, `nn.SiLU`, and those of
+libraries that write the formula out), and calls of `F.gelu` and `F.silu` by what is called. A Swish that a network's
+own code writes out as `x * sigmoid(x)`, outside of a module called Swish, is not met.
 """
 
 import copy

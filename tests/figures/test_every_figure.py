@@ -9,7 +9,7 @@ import pytest
 from qanalysis.figures import compare, model
 from qanalysis.figures.benchmark import latency, parity, tradeoff
 from qanalysis.figures.calibration import costs, divergence, histogram, overview, weights
-from qanalysis.figures.ptq import ptq
+from qanalysis.figures.ptq import clipped, ptq
 from qanalysis.figures.qat import accuracy
 from qanalysis.figures.sensitivity import fig3, partial
 from qanalysis.insight.headline import headline
@@ -19,6 +19,7 @@ from qanalysis.numerics.spec import QuantizerSpec
 from qanalysis.schema.paper import paper_row
 from qanalysis.schema.results.answers import ClassAccuracy
 from tests.figures import benchmarks, factories, trainings
+from tests.schema.instances import INSTANCES
 
 CUTOFFS = {"max": 30.0, "entropy": 30.0, "percentile:99.9": 3.3}
 ERRORS = {
@@ -51,6 +52,7 @@ FIGURES = {
     "weights.accuracy": lambda theme: weights.accuracy(RESULT, theme=theme),
     "ptq.bars": lambda theme: ptq.bars(factories.ptq(accuracies=(75.0, 75.5, 1.0)), theme=theme),
     "ptq.against_paper": lambda theme: ptq.against_paper(factories.ptq(), paper_row("inception_v4"), theme=theme),
+    "clipped.bars": lambda theme: clipped.bars(INSTANCES["clip"], theme=theme),
     "model.macs": lambda theme: model.macs(factories.COVERAGE, theme=theme, kept=["fc"]),
     "fig3.bars": lambda theme: fig3.bars(ROWS, fp32=76.0, floats={"blocks.1.conv"}, theme=theme),
     "fig3.fig3": lambda theme: fig3.fig3(factories.sensitivity(ROWS, STEPS), theme=theme),
@@ -133,6 +135,7 @@ def test_says_how_to_read_it(name):
     modules = (
         latency,
         compare,
+        clipped,
         parity,
         tradeoff,
         costs,

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qanalysis.names import Name
+from qanalysis.names import Name, with_clip, without_clip
+from qanalysis.schema.errors import UserError
 
 SOURCES = {"torchvision": "torchvision:resnet50", "checkpoint": "checkpoint:PATH?arch=torchvision:resnet18"}
 
@@ -57,3 +58,23 @@ def test_a_count_must_be_a_whole_number_from_1_up(text):
 def test_a_count_that_is_not_given_is_none():
     assert parse("torchvision:resnet50").count("classes") is None
     assert parse("torchvision:resnet50?classes=12").count("classes") == 12
+
+
+@pytest.mark.parametrize(
+    ("name", "plain", "limit"),
+    [
+        ("torchvision:vit_b_16?clip=10", "torchvision:vit_b_16", 10.0),
+        ("torchvision:vit_b_16@none?classes=3&clip=6.5", "torchvision:vit_b_16@none?classes=3", 6.5),
+        ("checkpoint:a.pt?arch=sample:resnet20", "checkpoint:a.pt?arch=sample:resnet20", None),
+    ],
+)
+def test_the_clip_of_a_name(name, plain, limit):
+    assert without_clip(name) == (plain, limit)
+    if limit is not None:
+        assert with_clip(plain, limit) == name
+
+
+@pytest.mark.parametrize("said", ["0", "-1", "inf", "nan", "ten", ""])
+def test_a_clip_that_is_none_is_refused(said):
+    with pytest.raises(UserError, match="Option clip of a model's name must be a positive number"):
+        without_clip(f"sample:resnet20?clip={said}")

@@ -1,5 +1,5 @@
 """Figures of the PTQ page."""
 
-from qanalysis.figures.ptq import ptq
+from qanalysis.figures.ptq import clipped, ptq
 
-__all__ = ["ptq"]
+__all__ = ["clipped", "ptq"]

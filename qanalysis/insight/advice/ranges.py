@@ -49,7 +49,8 @@ def _negatives(
             symptom="Negative values of Swish or GELU are lost.",
             evidence=f"In {more(first, len(lost))} the smallest value is {low:.3g}, but at max calibration the step is "
             f"{lost[first] / largest:.3g}: all negative values become zero.",
-            remedy="Use a smaller range (a percentile, or a clipped activation such as GELU10).",
+            remedy="Clip the activation at 10, in the network itself (`qanalysis clip`, a button on the PTQ page), or "
+            "use a smaller range there: fixed:10, or a percentile.",
             source="Appendix D, Table 12",
             severity="warning",
             sites=tuple(sorted(lost, key=lambda key: -lost[key])),

@@ -77,6 +77,7 @@ def clip(result: ClipResult) -> Sequence[Block]:
             f"was loaded, on the same {result.fp32_score.samples:,} {result.words.samples}."
         ),
         Table(clip_table(result), f"{kinds} clipped (Table 12)"),
+        Figure(figures.ptq.clipped.bars(result), "Clipped or not.", figures.ptq.clipped.HOW_TO_READ["bars"]),
     ]
 
 

@@ -128,18 +128,20 @@ def clip_table(result: ClipResult) -> pd.DataFrame:
             f"{result.metric} %": round(result.fp32, 2),
             "relative %": 0.0,
             "change, points": "",
+            "SQNR dB": None,
         }
     ]
-    for row in result.rows:
-        rows.append(
-            {
-                "network": f"clipped at {result.params.at:g}" if row.clipped else "as it is",
-                "calibration": row.calibration if row.calibration == FLOAT else calibration_label(row.calibration),
-                f"{result.metric} %": round(row.accuracy, 2),
-                "relative %": round(row.relative, 2),
-                "change, points": points(row.change_interval),
-            }
-        )
+    rows += [
+        {
+            "network": f"clipped at {result.params.at:g}" if row.clipped else "as it is",
+            "calibration": row.calibration if row.calibration == FLOAT else calibration_label(row.calibration),
+            f"{result.metric} %": round(row.accuracy, 2),
+            "relative %": round(row.relative, 2),
+            "change, points": points(row.change_interval),
+            "SQNR dB": None if row.sqnr is None else round(row.sqnr, 2),
+        }
+        for row in result.rows
+    ]
     return pd.DataFrame(rows)
 
 

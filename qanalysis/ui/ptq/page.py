@@ -18,6 +18,7 @@ from qanalysis.ui.parts import advice, fields, selection
 from qanalysis.ui.parts.chart import chart, theme
 from qanalysis.ui.parts.outcome import notes, outcome
 from qanalysis.ui.parts.reproduce import reproduce
+from qanalysis.ui.ptq import clip
 
 
 def page() -> None:
@@ -56,6 +57,7 @@ def page() -> None:
             file=f"{result.model.architecture}-paper",
             how_to_read=figures.ptq.ptq.HOW_TO_READ["against_paper"],
         )
+    clip.section(result)
     _sites(result)
     reproduce(
         "ptq",
