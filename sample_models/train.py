@@ -84,12 +84,14 @@ def average(model: nn.Module, other: dict[str, torch.Tensor], images: torch.Tens
 
 
 def optimizer_for(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """SGD (convolutional networks) or AdamW (ViT); vectors (norms, biases, positions) take no weight decay."""
+    """SGD (convolutional networks), AdamW (ViT) or RMSprop as EfficientNet's authors set it; vectors (norms, biases, positions) take no weight decay."""
     matrices = [p for p in model.parameters() if p.ndim > 1 and p.shape[0] != 1]
     vectors = [p for p in model.parameters() if not (p.ndim > 1 and p.shape[0] != 1)]
     groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.learning_rate)
+    if recipe.optimizer == "rmsprop":  # Tan and Le 2019, section 5.2; its epsilon is that of their code
+        return torch.optim.RMSprop(groups, lr=recipe.learning_rate, alpha=0.9, eps=1e-3, momentum=0.9)
     return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
 
 
@@ -234,7 +236,7 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=0.1)
     parser.add_argument("--weight-decay", type=float, default=5e-4)
     parser.add_argument("--label-smoothing", type=float, default=0.1)
-    parser.add_argument("--optimizer", choices=("sgd", "adamw"), default="sgd")
+    parser.add_argument("--optimizer", choices=("sgd", "adamw", "rmsprop"), default="sgd")
     parser.add_argument("--low-resolution", type=int, default=24)
     parser.add_argument("--low-resolution-epochs", type=int, default=0)
     parser.add_argument("--polish-epochs", type=int, default=0, help="after the cycle, at a low rate and milder crops")

@@ -9,7 +9,7 @@ import scipy.optimize
 import scipy.special
 
 from qanalysis.numerics.calibrate import PAPER_CALIBRATIONS, parse
-from qanalysis.schema.paper import TABLES, paper
+from qanalysis.schema.paper import TABLES, paper, paper_row
 from tests import reference
 
 PAPER = paper()
@@ -194,3 +194,28 @@ class TestErrata:
 
     def test_retinanet_is_listed_under_detection(self):
         assert rows("2")["Retinanet"].task == "Detection"
+
+
+@pytest.mark.parametrize(
+    ("architecture", "network"),
+    [
+        ("mobilenetv1_100", "MobileNet v1"),  # timm's name; the others are torchvision's
+        ("mobilenet_v2", "MobileNet v2"),
+        ("resnext101_32x8d", "ResNeXt101"),
+        ("inception_v4", "Inception v4"),
+        ("fasterrcnn_resnet50_fpn", "Faster R-CNN"),
+        ("maskrcnn_resnet50_fpn", "Mask R-CNN"),
+        ("retinanet_resnet50_fpn", "Retinanet"),
+        ("fcn_resnet101", "FCN"),
+        ("deeplabv3_resnet101", "DeepLabV3"),
+    ],
+)
+def test_architectures_have_their_row_of_table_5(architecture, network):
+    row = paper_row(architecture)
+    assert row is not None
+    assert row.network == network
+
+
+def test_another_backbone_is_not_the_papers_network():
+    assert paper_row("fcn_resnet50") is None
+    assert paper_row("retinanet_resnet50_fpn_v2") is None
