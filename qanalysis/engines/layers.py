@@ -89,8 +89,13 @@ def int8_sites(names: frozenset[str], nodes: Mapping[str, str]) -> frozenset[str
 
 
 def site_of(name: str, nodes: Mapping[str, str]) -> str | None:
-    """The site of a node that an engine names; engines append what they made of it: `fc/Gemm/WithoutBiases`."""
+    """The site of a node that an engine names; engines append what they made of it: `fc/Gemm/WithoutBiases`.
+
+    An operand is of its site, too: `fc/weight`.
+    """
     while name not in nodes and "/" in name:
+        if name.endswith(("/weight", "/input")) and name.rpartition("/")[0] in nodes.values():
+            return name.rpartition("/")[0]
         name = name.rpartition("/")[0]
     return nodes.get(name)
 

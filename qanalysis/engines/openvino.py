@@ -134,7 +134,7 @@ class _Network:
         for name, ms in best.items():
             kind, kernel = kinds[name]
             about = described.get(name, {})
-            nodes = tuple(filter(None, about.get("originalLayersNames", "").split(",")))
+            nodes = _nodes(about)
             precision = _precision(kernel, about.get("runtimePrecision", "")) if _multiplies(kind) else ""
             layers.append(LayerTime(name, nodes, kind, kernel, precision, ms))
         return tuple(layers)
@@ -144,7 +144,7 @@ class _Network:
         for about in _described(self._compiled).values():
             kernel, precision = about.get("primitiveType", ""), about.get("runtimePrecision", "")
             if _multiplies(about.get("layerType", "")) and _precision(kernel, precision) == "int8":
-                found.update(filter(None, about.get("originalLayersNames", "").split(",")))
+                found.update(_nodes(about))
         return frozenset(found)
 
     def _run_fewer(self, inputs: Arrays) -> Arrays:
@@ -177,11 +177,50 @@ def timed(call: Any, seconds: float) -> list[float]:
 
 
 def _described(compiled: Any) -> dict[str, dict[str, str]]:
-    """What the runtime graph says of every step, by its name."""
-    return {
+    """What the runtime graph says of every step, by its name.
+
+    A layer whose output is scaled (by a batch norm that was not folded) loses its node's name to a multiplication of
+    OpenVINO's own. It is known by what feeds it: its weight, or the conversion of its input in the step before.
+    """
+    told = {
         operation.get_friendly_name(): {key: value.astype(str) for key, value in operation.get_rt_info().items()}
         for operation in compiled.get_runtime_model().get_ops()
     }
+    for operation in compiled.get_runtime_model().get_ops():
+        about = told[operation.get_friendly_name()]
+        if _multiplies(about.get("layerType", "")) and _is_nameless(about):
+            feeding = [told[port.get_node().get_friendly_name()] for port in operation.input_values()]
+            found = _site_by_weight(feeding) or _site_by_input(operation, told)
+            about["originalLayersNames"] = ",".join([*found, *_nodes(about)])
+    return told
+
+
+def _nodes(about: dict[str, str]) -> tuple[str, ...]:
+    return tuple(filter(None, about.get("originalLayersNames", "").split(",")))
+
+
+def _is_nameless(about: dict[str, str]) -> bool:
+    """Whether a step's first node, which is what it computes, is not one of the file's."""
+    nodes = _nodes(about)
+    return bool(nodes) and "/" not in nodes[0] and nodes[0].startswith("Multiply_")
+
+
+def _site_by_weight(feeding: list[dict[str, str]]) -> list[str]:
+    """`<site>/weight`, if the codes of a weight feed the step under their own name."""
+    names = [name for about in feeding for name in _nodes(about) if name.endswith("/weight/codes")]
+    return [name.removesuffix("/codes") for name in names[:1]]
+
+
+def _site_by_input(operation: Any, told: dict[str, dict[str, str]]) -> list[str]:
+    """`<site>/input`, if the step that computes the step's input converts it for one site."""
+    ports = operation.input_values()
+    if not ports:
+        return []
+    source = ports[0].get_node()
+    while told[source.get_friendly_name()].get("layerType") == "Reorder" and source.input_values():
+        source = source.input_values()[0].get_node()
+    names = [name for name in _nodes(told[source.get_friendly_name()]) if name.endswith("/input/QuantizeLinear")]
+    return [names[-1].removesuffix("/QuantizeLinear")] if names else []
 
 
 def _multiplies(kind: str) -> bool:

@@ -16,6 +16,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "resnet56": resnet.resnet56,
     "mobilenet_v2": mobilenet.mobilenet_v2,
     "efficientnet": efficientnet.efficientnet,
+    "efficientnet_rmsprop": efficientnet.efficientnet,
     "vit": vit.vit,
     "detector": detector.detector,
     "segmenter": segmenter.segmenter,

@@ -19,7 +19,7 @@ from qanalysis.engines.process import EngineProcess
 from qanalysis.engines.protocol import LayerTime, Source
 from qanalysis.engines.registry import ENGINES, engine
 from qanalysis.schema.flavours import ENGINES as NAMES
-from tests.engines.conftest import ran
+from tests.engines.conftest import case, prepared, ran
 
 SHAPE = (3, 8, 8)
 FILES = ("openvino", "onnxruntime")
@@ -209,7 +209,7 @@ OWNER = """
 import sys, time
 from qanalysis.engines.process import EngineProcess
 from qanalysis.engines.protocol import Source
-from tests.engines.conftest import ran
+from tests.engines.conftest import case, prepared, ran
 process = EngineProcess("onnxruntime", Source(sys.argv[1], "", "fp32", 1, (3, 8, 8), 1))
 print(process.pid, process._folder.name, flush=True)
 time.sleep(60)
@@ -227,3 +227,52 @@ def test_an_engine_ends_with_its_owner_and_leaves_nothing(files):
         time.sleep(0.05)
     assert not psutil.pid_exists(int(pid))
     assert not Path(folder).exists()
+
+
+class Scaled(torch.nn.Module):
+    """Convolutions (one depthwise) whose outputs are scaled, as by norms that are not folded."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = torch.nn.Conv2d(3, 8, 3, padding=1)
+        self.depthwise = torch.nn.Conv2d(8, 8, 3, padding=1, groups=8)
+        self.last = torch.nn.Conv2d(8, 4, 1)
+        self.register_buffer("scale", torch.linspace(0.5, 1.5, 8).view(1, 8, 1, 1))
+
+    def forward(self, x):
+        x = torch.relu(self.first(x) * self.scale + 0.1)
+        x = torch.relu(self.depthwise(x) * self.scale - 0.1)
+        return self.last(x).mean((2, 3))
+
+
+def test_openvino_layers_are_found_where_a_scale_takes_their_names(tmp_path):
+    net = case(prepared(Scaled)).network()
+    path = tmp_path / "scaled.onnx"
+    path.write_bytes(net.proto.SerializeToString())
+    with EngineProcess("openvino", Source(str(path), "", "int8", 4, SHAPE, 1)) as process:
+        found = int8_sites(process.int8_layers(), net.nodes)
+        times = gathered(process.per_layer(2), net.nodes, {}).sites
+    assert found == {"first", "depthwise", "last"}
+    assert {site for site, entry in times.items() if entry.ran == "int8"} == found
+
+
+class NormRelu(torch.nn.BatchNorm2d):
+    def forward(self, x):
+        return torch.relu(super().forward(x))
+
+
+def test_nothing_is_left_in_a_file_of_a_folded_norm_with_an_activation():
+    torch.manual_seed(0)
+    norm = NormRelu(4)
+    with torch.no_grad():
+        norm.weight.copy_(torch.tensor([0.5, 2.0, -1.0, 1.5]))
+        norm.bias.uniform_(-1, 1)
+        norm.running_mean.uniform_(-1, 1)
+        norm.running_var.uniform_(0.5, 2)
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), norm, torch.nn.Flatten(), torch.nn.Linear(144, 5)).eval()
+    given = case(module)
+    assert given.folded.pairs == (("0", "1"),)
+    net = given.network()
+    assert "BatchNormalization" not in {node.op_type for node in net.proto.graph.node}
+    expected = given.simulation()(given.inputs).detach().numpy()
+    assert np.abs(ran(net.proto, given.inputs.numpy()) - expected).max() < 0.02 * np.abs(expected).max()

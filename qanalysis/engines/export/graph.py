@@ -90,6 +90,9 @@ class _Builder:
         if source in self._codes or (source in self._initializers and source not in self._dependent):
             self._transpose(node, source)
             return
+        if node.op_type == "BatchNormalization" and self._is_neutral(node):
+            self._instead[node.output[0]] = self._now(node.input[0])
+            return
         copy = onnx.NodeProto()
         copy.CopyFrom(node)
         copy.input[:] = [self._now(name) for name in node.input]
@@ -183,6 +186,17 @@ class _Builder:
         ]
         self._node("DequantizeLinear", base, inputs, output, codes.axis)
         self._codes[output] = codes
+
+    def _is_neutral(self, node: onnx.NodeProto) -> bool:
+        """Whether a batch norm changes nothing: what is left of one that was folded and holds an activation, too."""
+        if not all(self._now(name) in self._initializers for name in node.input[1:]):
+            return False
+        scale, shift, mean, variance = (
+            numpy_helper.to_array(self._initializers[self._now(name)]).astype(np.float64) for name in node.input[1:]
+        )
+        epsilon = next((entry.f for entry in node.attribute if entry.name == "epsilon"), 1e-5)
+        factor = scale / np.sqrt(variance + epsilon)
+        return bool(np.allclose(factor, 1, rtol=0, atol=2e-7) and not np.any(shift - mean * factor))
 
     def _transpose(self, node: onnx.NodeProto, source: str) -> None:
         """A transposed weight is stored transposed: engines find integer weights next to the product."""
