@@ -86,8 +86,8 @@ def _numbers(result: QatResult) -> None:
     ratio = result.step_seconds / result.fp32_step_seconds if result.fp32_step_seconds else float("nan")
     columns[4].metric(
         "Time of a step",
-        f"{ratio:.2f} × fp32",
-        f"{1000 * result.step_seconds:,.0f} ms",
+        f"{ratio:.2f} ×",
+        f"of fp32, {1000 * result.step_seconds:,.0f} ms",
         delta_color="off",
         delta_arrow="off",
         help="Median of forward, backward and update, over the same in floating point.",
@@ -99,8 +99,9 @@ def _verdict(result: QatResult) -> None:
     gained = result.qat.accuracy - result.ptq.accuracy
     lost = result.fp32.accuracy - result.ptq.accuracy
     share = f", {100 * gained / lost:.0f} % of what was lost" if lost > 0.5 and gained > 0 else ""
+    brings = "Training brings" if gained > 0 else "Training brings no gain:"
     sentence = (
-        f"Training brings **{gained:+.2f} points** over PTQ{share}: {result.qat.accuracy:.2f} % in "
+        f"{brings} **{gained:+.2f} points** over PTQ{share}: {result.qat.accuracy:.2f} % in "
         f"{result.plan.weight_bits}/{result.plan.activation_bits} bits, {result.qat.relative:+.2f} % relative to fp32."
     )
     if result.fp32_control is not None:
@@ -113,7 +114,10 @@ def _verdict(result: QatResult) -> None:
             + (f" Against that control QAT is at {result.qat.accuracy - result.fp32_control.accuracy:+.2f} points.")
         )
     if result.qat.relative >= -_TARGET:
-        st.success(sentence, icon=":material/check_circle:")
+        if gained > 0:
+            st.success(sentence, icon=":material/check_circle:")
+        else:
+            st.info(sentence, icon=":material/info:")
         return
     tips = []
     early = result.run.best_epoch < result.epochs[-1].epoch / 2
