@@ -1,6 +1,7 @@
 """Observation: one pass over the data, one histogram for every activation operand of every site (section 3.4)."""
 
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -109,6 +110,7 @@ class _Observer:
         self.histograms: dict[TensorId, Histogram] = {}
         self._sites: dict[str, Site] = {}
         self._not_covered: dict[tuple[str, str], NotCovered] = {}
+        self._macs: Counter[str | tuple[str, str]] = Counter()  # of the first batch, by site or uncovered work
         self._last: dict[int, _Seen] = {}
         self._growth: list[Growth] = []
         self._next = 1
@@ -153,13 +155,12 @@ class _Observer:
                 self.histograms[tensor_id] = seen if known is None else known.merge(seen)
         output = call.compute()
         if call.site not in self._measured:
-            known_site = self._sites.get(call.site)
-            earlier = 0 if known_site is None else known_site.macs  # a module that is called twice costs twice
+            self._macs[call.site] += call.multiply_accumulates(output)  # a module that is called twice costs twice
             weight = call.operands.get("weight")
             self._sites[call.site] = Site(
                 name=call.site,
                 kind=call.operation.kind,
-                macs=earlier + call.multiply_accumulates(output) // self._batch_size,
+                macs=self._macs[call.site] // self._batch_size,
                 roles=tuple(activations),
                 input_shape=tuple(next(iter(activations.values())).shape),
                 weight_shape=None if weight is None else tuple(weight.shape),
@@ -174,7 +175,10 @@ class _Observer:
         known = self._not_covered.get((module, operation))
         if known is None:
             known = NotCovered(module=module or "model", operation=operation, reason=reason)
-        self._not_covered[module, operation] = known.model_copy(update={"macs": known.macs + macs // self._batch_size})
+        if macs:
+            self._macs[module, operation] += macs
+            known = known.model_copy(update={"macs": self._macs[module, operation] // self._batch_size})
+        self._not_covered[module, operation] = known
 
     def coverage(self) -> Coverage:
         known = {site.partition(":")[0] for site in self._sites} | {

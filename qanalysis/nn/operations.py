@@ -53,18 +53,14 @@ def _operations() -> dict[Callable[..., Any], Operation]:
 
 
 OPERATIONS = _operations()
-_RECURRENT: tuple[Callable[..., Any], ...] = (
-    *(torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu),
-    *(torch.lstm_cell, torch.gru_cell, torch.rnn_tanh_cell, torch.rnn_relu_cell),
-)
 _RARE: tuple[Callable[..., Any], ...] = (
     *(torch.bilinear, torch.tensordot, torch.inner, torch.Tensor.inner, torch.addbmm, torch.Tensor.addbmm),
     *(torch.chain_matmul, torch.linalg.multi_dot, torch.convolution, torch.conv_tbc),
 )
 #: Compute-intensive functions that are not sites, and why.
 UNCOVERED: dict[Callable[..., Any], str] = dict.fromkeys(
-    _RECURRENT, "recurrent layers are not covered yet: their matrix products stay in floating point"
-) | dict.fromkeys(_RARE, "this function is not covered; conv1d to conv3d, linear, matmul, addmm and einsum are")
+    _RARE, "this function is not covered; conv1d to conv3d, linear, matmul, addmm and einsum are"
+)
 
 
 def product_channel_axis(func: Callable[..., Any], args: tuple[Any, ...], right: torch.Tensor) -> int | None:

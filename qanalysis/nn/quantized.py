@@ -23,11 +23,15 @@ from qanalysis.schema.plan import Plan
 from qanalysis.schema.site import TensorId
 
 
+#: By site and settings: a weight, its version, and its quantized values.
+_Known = dict[tuple[str, QuantizerSpec], tuple[torch.Tensor, int, torch.Tensor]]
+
+
 @dataclass(eq=False)
 class QuantizedWeights:
     """Quantized weights that models under several plans share: by site and settings, the newest value of each."""
 
-    known: dict[tuple[str, QuantizerSpec], tuple[torch.Tensor, int, torch.Tensor]] = field(default_factory=dict)
+    known: _Known = field(default_factory=dict)
 
 
 class QuantizedModel(nn.Module):
@@ -63,11 +67,17 @@ class QuantizedModel(nn.Module):
         self._unranged = frozenset(ranges.unranged_sites()) if ranges is not None else frozenset()
         self._activation_params: dict[TensorId, QParams] = {}
         self._weights = QuantizedWeights() if weights is None else weights
+        #: Weights with gradients as the forward quantized them: a recurrent layer uses them at every time step.
+        self._in_training: _Known | None = None
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The model's own forward, with its sites quantized."""
-        with SiteMode(self.model, self.compute):
-            return self.model(*args, **kwargs)
+        self._in_training = {}
+        try:
+            with SiteMode(self.model, self.compute):
+                return self.model(*args, **kwargs)
+        finally:
+            self._in_training = None
 
     def compute(self, call: Call) -> torch.Tensor:
         """Handler of one site: its operation with its inputs quantized as the plan says."""
@@ -110,9 +120,10 @@ class QuantizedModel(nn.Module):
         if spec is None:
             return None
         trained = torch.is_grad_enabled() and weight.requires_grad
-        keep = not trained and not weight.is_inference()
+        store = self._in_training if trained else self._weights.known
+        keep = store is not None and not weight.is_inference()
         version = weight._version if keep else -1
-        source, at_version, known = self._weights.known.get((call.site, spec), (None, -1, weight))
+        source, at_version, known = (store or {}).get((call.site, spec), (None, -1, weight))
         alike = known.dtype == weight.dtype and known.is_inference() == torch.is_inference_mode_enabled()
         if keep and source is weight and at_version == version and alike:
             return known
@@ -121,8 +132,8 @@ class QuantizedModel(nn.Module):
         except NotFiniteError as error:
             raise NotFiniteError(f"{call.site}: {error}") from None
         quantized = fake_quantize_within(weight, params)
-        if keep:
-            self._weights.known[call.site, spec] = (weight, version, quantized)
+        if store is not None and keep:
+            store[call.site, spec] = (weight, version, quantized)
         return quantized
 
 

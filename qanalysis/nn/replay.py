@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils.rnn import PackedSequence
 
 from qanalysis.nn.sites import Call, Handler, SiteMode
 from qanalysis.nn.structure import CallModel, Inputs, call_model, leaves
@@ -206,8 +207,8 @@ def _returning(output: Any) -> Any:
 
 
 def _replayable(output: Any) -> bool:
-    """Whether an output is a tensor, or a list, tuple or dictionary of nothing but tensors."""
-    if isinstance(output, torch.Tensor):
+    """Whether an output is a tensor, packed sequences, or a list, tuple or dictionary of nothing but these."""
+    if isinstance(output, torch.Tensor | PackedSequence):
         return True
     if type(output) in (dict, OrderedDict):
         return bool(output) and all(_replayable(value) for value in output.values())
@@ -216,7 +217,7 @@ def _replayable(output: Any) -> bool:
 
 def _copied(output: Any) -> Any:
     """The same tensors in containers of their own: whoever gets them may add to them."""
-    if isinstance(output, torch.Tensor):
+    if isinstance(output, torch.Tensor | PackedSequence):
         return output
     if isinstance(output, dict):
         return type(output)((key, _copied(value)) for key, value in output.items())

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.utils.weak import WeakIdKeyDictionary
 
 from qanalysis.kernels.quantize import fake_quantize, per_tensor
-from qanalysis.nn.attention import EXPANSIONS
+from qanalysis.nn.expansions import EXPANSIONS
 from qanalysis.nn.observe import histogram
 from qanalysis.nn.operations import OPERATIONS
 from qanalysis.nn.quantized import QuantizedModel

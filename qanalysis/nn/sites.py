@@ -2,7 +2,8 @@
 
 `SiteMode` meets every one of them while a model runs, whatever the class of the module: convolutions, linear layers and
 matrix products, called from modules or from functions. What happens at a site is a handler: observe its operands,
-quantize them, replay its result. Attention that PyTorch hides in one call is expanded into its products first.
+quantize them, replay its result. Attention and recurrent layers, which PyTorch hides in one call, are expanded into
+their products first.
 """
 
 import sys
@@ -17,7 +18,7 @@ from torch import nn
 from torch.nn.utils.parametrize import ParametrizationList
 from torch.overrides import TorchFunctionMode
 
-from qanalysis.nn import attention
+from qanalysis.nn.expansions import EXPANSIONS
 from qanalysis.nn.operations import OPERATIONS, UNCOVERED, Operation, einsum_size, product_channel_axis
 
 Role = Literal["input", "weight", "left", "right"]
@@ -102,9 +103,21 @@ class SiteMode(TorchFunctionMode):
 
     Use as a context manager around the model's forward; hooks that name the sites are removed on exit, also after an
     error. A module that is executed several times in one forward (a shared head) is one site.
+
+    Args:
+        model: the network.
+        handler: what is done at a site.
+        uncovered: told of compute-intensive work that is not a site.
+        whole: functions that would be expanded, and are left as they are: their products are no sites then.
     """
 
-    def __init__(self, model: nn.Module, handler: Handler, uncovered: Uncovered | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        handler: Handler,
+        uncovered: Uncovered | None = None,
+        whole: Container[Callable[..., Any]] = (),
+    ) -> None:
         super().__init__()
         self.handler = handler
         #: Paths of modules that the next forward does not enter: they get no hooks.
@@ -114,6 +127,9 @@ class SiteMode(TorchFunctionMode):
         #: Module, function and reason of work that is known not to be a site, while it is executing.
         self.uncovered: tuple[str, str, str] | None = None
         self._uncovered = uncovered
+        self._whole = whole
+        #: While expanding, id of a derived weight → itself and its site: a product of every time step is one site.
+        self._expanded: dict[int, tuple[torch.Tensor, str]] | None = None
         self._stack: list[_Frame] = []
         self._hooks: list[Any] = []
         self._eagerly = ExitStack()
@@ -157,8 +173,10 @@ class SiteMode(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        expansion = attention.EXPANSIONS.get(func)
+        expansion = EXPANSIONS.get(func)
         if expansion is not None:
+            if func in self._whole:
+                return func(*args, **kwargs)
             with self._expanding():
                 return expansion(*args, **kwargs)
         operation = OPERATIONS.get(func)
@@ -183,10 +201,12 @@ class SiteMode(TorchFunctionMode):
     @contextmanager
     def _expanding(self) -> Iterator[None]:
         """Turns the mode on again inside its own handler, so that the parts of an expansion become sites."""
+        self._expanded = {}
         super().__enter__()  # type: ignore[no-untyped-call]
         try:
             yield
         finally:
+            self._expanded = None
             super().__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
     def _call(
@@ -234,12 +254,17 @@ class SiteMode(TorchFunctionMode):
             path = frame.path if frame.path in owner else next(iter(owner))
             suffix = owner[path].removesuffix("weight").rstrip("_")
             return f"{path or 'model'}:{suffix}" if suffix else path or "model"
+        if self._expanded is not None and id(weight) in self._expanded:
+            return self._expanded[id(weight)][1]
         kind = _SHORT.get(operation.kind, "matmul")
         index = frame.calls[kind]
         frame.calls[kind] += 1
+        name = f"{frame.path or 'model'}:{kind}_{index}"
         if kind != "matmul" and index == 0 and weight is not None and _only_computes(frame.module):
-            return frame.path or "model"
-        return f"{frame.path or 'model'}:{kind}_{index}"
+            name = frame.path or "model"
+        if self._expanded is not None and weight is not None:
+            self._expanded[id(weight)] = weight, name
+        return name
 
     def _enter_module(self, path: str) -> Callable[[nn.Module, Any], None]:
         def enter(module: nn.Module, args: Any) -> None:
