@@ -22,7 +22,6 @@ from qanalysis.schema.observations import RangeTable
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.site import TensorId
 
-
 #: By site and settings: a weight, its version, and its quantized values.
 _Known = dict[tuple[str, QuantizerSpec], tuple[torch.Tensor, int, torch.Tensor]]
 

@@ -97,6 +97,11 @@ def _layers(step: Step, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
     return (x.transpose(0, 1) if call.batch_first else x, *(torch.stack(parts) for parts in zip(*ends, strict=True)))
 
 
+def is_projected(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether these arguments of `torch.lstm` are those of a layer with a projection of its hidden state."""
+    return next(_Sequences.of(args, kwargs).weights()).hr is not None
+
+
 def _sequence(
     step: Step, products: Sequence[torch.Tensor], initial: State, weights: Weights
 ) -> tuple[list[torch.Tensor], State]:
@@ -109,7 +114,7 @@ def _sequence(
     ended: list[State] = []
     state = initial
     for number, product in enumerate(products):
-        running, size = len(state[0]), len(product)
+        running, size = state[0].shape[0], product.shape[0]
         if size < running:
             if number:  # before the first step, they have not begun yet
                 ended.append(tuple(part[size:] for part in state))
@@ -155,7 +160,7 @@ class _Sequences:
         inputs, sizes, hx = given.pop("data" if packed else "input"), given.pop("batch_sizes", None), given.pop("hx")
         batch_first = given.pop("batch_first", False)
         inputs = inputs.transpose(0, 1) if batch_first else inputs
-        if len(inputs) == 0:
+        if inputs.shape[0] == 0:
             raise RuntimeError("Expected sequence length to be larger than 0 in RNN")  # PyTorch's own words
         return cls(
             inputs=inputs,
@@ -172,8 +177,8 @@ class _Sequences:
         size = len(self.parameters) // pairs
         for start in range(0, len(self.parameters), size):
             ih, hh, *rest = self.parameters[start : start + size]
-            biases = (rest.pop(0), rest.pop(0)) if self.has_biases else (None, None)
-            yield Weights(ih, hh, *biases, rest[0] if rest else None)
+            bias_ih, bias_hh = (rest.pop(0), rest.pop(0)) if self.has_biases else (None, None)
+            yield Weights(ih, hh, bias_ih, bias_hh, rest[0] if rest else None)
 
     def steps(self, rows: torch.Tensor) -> Sequence[torch.Tensor]:
         """Rows of each time step."""
@@ -194,9 +199,8 @@ def _cell(
     b_hh: torch.Tensor | None = None,
 ) -> torch.Tensor | State:
     """One time step of one layer: `(N, I)` inputs to the state after it."""
-    state = step(
-        F.linear(input, w_ih, b_ih), (hx,) if isinstance(hx, torch.Tensor) else tuple(hx), Weights(w_ih, w_hh, b_ih, b_hh)
-    )
+    before = (hx,) if isinstance(hx, torch.Tensor) else tuple(hx)
+    state = step(F.linear(input, w_ih, b_ih), before, Weights(w_ih, w_hh, b_ih, b_hh))
     return state if len(state) > 1 else state[0]
 
 
@@ -211,13 +215,6 @@ _CELLS: dict[Callable[..., Any], Step] = {
     torch.gru_cell: gru_step,
     torch.rnn_tanh_cell: partial(rnn_step, activation=torch.tanh),
     torch.rnn_relu_cell: partial(rnn_step, activation=torch.relu),
-}
-#: Functions that run over a sequence, and what a file calls them, which keeps them whole.
-LAYERS: dict[Callable[..., Any], str] = {
-    torch.lstm: "LSTM",
-    torch.gru: "GRU",
-    torch.rnn_tanh: "RNN",
-    torch.rnn_relu: "RNN",
 }
 EXPANSIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     **{function: partial(_layers, step) for function, step in _LAYERS.items()},

@@ -19,7 +19,7 @@ from qanalysis.nn.expansions import EXPANSIONS
 from qanalysis.nn.observe import histogram
 from qanalysis.nn.operations import OPERATIONS
 from qanalysis.nn.quantized import QuantizedModel
-from qanalysis.nn.sites import Handler, SiteMode
+from qanalysis.nn.sites import Handler, SiteMode, Whole
 from qanalysis.nn.structure import CallModel, Inputs, call_model
 from qanalysis.numerics.histogram import Histogram
 from qanalysis.schema.flavours import Residual
@@ -80,8 +80,14 @@ class ResidualMode(SiteMode):
     are left alone.
     """
 
-    def __init__(self, model: nn.Module, handler: Handler, add: Callable[[Addition], torch.Tensor]) -> None:
-        super().__init__(model, self._follow(handler))
+    def __init__(
+        self,
+        model: nn.Module,
+        handler: Handler,
+        add: Callable[[Addition], torch.Tensor],
+        whole: Whole | None = None,
+    ) -> None:
+        super().__init__(model, self._follow(handler), whole=whole)
         self._add = add
         self._origins = WeakIdKeyDictionary()
 

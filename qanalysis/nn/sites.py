@@ -75,6 +75,8 @@ class Call:
 Handler = Callable[[Call], torch.Tensor]
 #: Told of compute-intensive work that is not a site: (module path, function name, reason).
 Uncovered = Callable[[str, str, str], None]
+#: Whether a call is left as it is: the function, its arguments, and those by keyword.
+Whole = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], bool]
 
 
 #: Modules of PyTorch whose own forward reaches no site, unless they have children: they need no hooks.
@@ -108,7 +110,7 @@ class SiteMode(TorchFunctionMode):
         model: the network.
         handler: what is done at a site.
         uncovered: told of compute-intensive work that is not a site.
-        whole: functions that would be expanded, and are left as they are: their products are no sites then.
+        whole: which calls that would be expanded are left as they are: their products are no sites then.
     """
 
     def __init__(
@@ -116,7 +118,7 @@ class SiteMode(TorchFunctionMode):
         model: nn.Module,
         handler: Handler,
         uncovered: Uncovered | None = None,
-        whole: Container[Callable[..., Any]] = (),
+        whole: Whole | None = None,
     ) -> None:
         super().__init__()
         self.handler = handler
@@ -175,7 +177,7 @@ class SiteMode(TorchFunctionMode):
         kwargs = kwargs or {}
         expansion = EXPANSIONS.get(func)
         if expansion is not None:
-            if func in self._whole:
+            if self._whole is not None and self._whole(func, args, kwargs):
                 return func(*args, **kwargs)
             with self._expanding():
                 return expansion(*args, **kwargs)

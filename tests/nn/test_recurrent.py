@@ -17,7 +17,7 @@ from qanalysis.numerics.histogram import Histogram
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.site import TensorId
 
-T, N, I, H = 6, 4, 5, 3  # steps, batch, inputs, hidden
+T, N, WIDTH, H = 6, 4, 5, 3  # steps, batch, inputs, hidden
 CLOSE = {"rtol": 1e-6, "atol": 1e-6}
 KINDS = {"LSTM": nn.LSTM, "GRU": nn.GRU, "RNN": nn.RNN}
 LENGTHS = {"sorted": [6, 5, 2, 2], "unsorted": [2, 6, 1, 5], "equal": [6, 6, 6, 6]}
@@ -79,61 +79,62 @@ OPTIONS = {
 class TestLayers:
     def make(self, kind, options):
         torch.manual_seed(0)
-        layer = KINDS[kind](I, H, **options)
+        layer = KINDS[kind](WIDTH, H, **options)
         directions = layer.num_layers * (2 if layer.bidirectional else 1)
         return layer, state(kind, directions)
 
     def test_padded(self, kind, options, given):
         layer, initial = self.make(kind, options)
-        x = random(N, T, I) if layer.batch_first else random(T, N, I)
+        x = random(N, T, WIDTH) if layer.batch_first else random(T, N, WIDTH)
         calls = check(layer, x, *([initial] if given else []))
         assert sorted(calls.values()) == sorted([1, T] * (len(calls) // 2))
 
     @pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS.keys())
     def test_packed(self, kind, options, given, lengths):
         layer, initial = self.make(kind, options)
-        packed = pack_padded_sequence(random(N, T, I), lengths, batch_first=True, enforce_sorted=False)
+        packed = pack_padded_sequence(random(N, T, WIDTH), lengths, batch_first=True, enforce_sorted=False)
         check(layer, packed, *([initial] if given else []))
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections")
 @pytest.mark.parametrize("options", [{}, {"bidirectional": True, "num_layers": 2}, {"bias": False}], ids=str)
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_projection_of_the_hidden_state(options, packed):
-    layer = nn.LSTM(I, H, proj_size=2, **options)
+    layer = nn.LSTM(WIDTH, H, proj_size=2, **options)
     directions = layer.num_layers * (2 if layer.bidirectional else 1)
-    x = random(T, N, I)
+    x = random(T, N, WIDTH)
     calls = check(layer, pack_padded_sequence(x, [6, 4, 4, 1]) if packed else x, state("LSTM", directions, 2))
     assert calls["model:weight_hr_l0"] == calls["model:weight_hh_l0"] == T
 
 
 def test_the_rectified_layer():
-    check(nn.RNN(I, H, num_layers=2, nonlinearity="relu"), random(T, N, I))
+    check(nn.RNN(WIDTH, H, num_layers=2, nonlinearity="relu"), random(T, N, WIDTH))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_without_a_batch(kind):
-    check(KINDS[kind](I, H), random(T, I))
+    check(KINDS[kind](WIDTH, H), random(T, WIDTH))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_empty_batch(kind):
-    check(KINDS[kind](I, H, bidirectional=True), random(T, 0, I))
+    check(KINDS[kind](WIDTH, H, bidirectional=True), random(T, 0, WIDTH))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_time_step_is_refused_as_pytorch_does(kind):
-    layer = KINDS[kind](I, H)
+    layer = KINDS[kind](WIDTH, H)
     with pytest.raises(RuntimeError, match="larger than 0"):
-        layer(random(0, N, I))
+        layer(random(0, N, WIDTH))
     with pytest.raises(RuntimeError, match="larger than 0"):
-        expanded(layer, random(0, N, I))
+        expanded(layer, random(0, N, WIDTH))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("packed", [False, True])
 def test_dropout_between_layers_draws_the_same_mask(kind, packed):
-    layer = KINDS[kind](I, 16, num_layers=3, dropout=0.5, bidirectional=True)
-    x = pack_padded_sequence(random(T, N, I), [6, 4, 4, 1]) if packed else random(T, N, I)
+    layer = KINDS[kind](WIDTH, 16, num_layers=3, dropout=0.5, bidirectional=True)
+    x = pack_padded_sequence(random(T, N, WIDTH), [6, 4, 4, 1]) if packed else random(T, N, WIDTH)
     torch.manual_seed(1)
     expected = layer(x)
     torch.manual_seed(1)
@@ -147,7 +148,7 @@ def test_dropout_between_layers_draws_the_same_mask(kind, packed):
 
 
 def test_a_function_called_by_keywords():
-    layer = nn.GRU(I, H, batch_first=True)
+    layer = nn.GRU(WIDTH, H, batch_first=True)
 
     class Functional(nn.Module):
         def __init__(self):
@@ -159,7 +160,7 @@ def test_a_function_called_by_keywords():
             hx = x.new_zeros(1, len(x), H)
             return torch.gru(input=x, hx=hx, params=list(self.weights), has_biases=True, **options)[0]
 
-    x = random(N, T, I)
+    x = random(N, T, WIDTH)
     actual, calls = expanded(Functional(), x)
     torch.testing.assert_close(actual, layer(x)[0], **CLOSE)
     assert calls == {"weights:0": 1, "weights:1": T}
@@ -177,18 +178,18 @@ CELLS = {
 class TestCells:
     @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
     def test_equal_pytorch(self, kind, options, bias):
-        cell = kind(I, H, bias=bias, **options)
+        cell = kind(WIDTH, H, bias=bias, **options)
         hidden = random(N, H)
         given = (hidden, random(N, H, seed=1)) if kind is nn.LSTMCell else hidden
-        assert check(cell, random(N, I)) == {"model:weight_ih": 1, "model:weight_hh": 1}
-        check(cell, random(N, I), given)
-        check(cell, random(I))
+        assert check(cell, random(N, WIDTH)) == {"model:weight_ih": 1, "model:weight_hh": 1}
+        check(cell, random(N, WIDTH), given)
+        check(cell, random(WIDTH))
 
     def test_a_loop_is_one_site_for_each_weight(self, kind, options):
         class Loop(nn.Module):
             def __init__(self):
                 super().__init__()
-                self.cell = kind(I, H, **options)
+                self.cell = kind(WIDTH, H, **options)
 
             def forward(self, x):
                 state = None
@@ -196,7 +197,7 @@ class TestCells:
                     state = self.cell(step, state)
                 return state
 
-        calls = check(Loop(), random(N, T, I))
+        calls = check(Loop(), random(N, T, WIDTH))
         assert calls == {"cell:weight_ih": T, "cell:weight_hh": T}
 
 
@@ -205,8 +206,8 @@ class Tagger(nn.Module):
 
     def __init__(self, kind=nn.LSTM):
         super().__init__()
-        self.embed = nn.Embedding(20, I)
-        self.encoder = kind(I, H, num_layers=2, bidirectional=True, batch_first=True)
+        self.embed = nn.Embedding(20, WIDTH)
+        self.encoder = kind(WIDTH, H, num_layers=2, bidirectional=True, batch_first=True)
         self.head = nn.Linear(2 * H, 7)
 
     def forward(self, words):
@@ -233,28 +234,28 @@ class TestSites:
             "head",
         ]
         assert {site.kind for site in sites} == {"linear"}
-        assert sites[0].weight_shape == (4 * H, I)
+        assert sites[0].weight_shape == (4 * H, WIDTH)
 
     @pytest.mark.parametrize(("kind", "gates"), [(nn.LSTM, 4), (nn.GRU, 3), (nn.RNN, 1)])
     def test_multiply_accumulates_of_all_time_steps_count(self, kind, gates):
-        found = coverage(kind(I, H), random(T, N, I))
+        found = coverage(kind(WIDTH, H), random(T, N, WIDTH))
         per_sample = {site.name: site.macs for site in found.sites}
         # PyTorch's layers count the first axis, time, as samples unless the batch is first
-        assert per_sample == {"model:weight_ih_l0": N * gates * H * I, "model:weight_hh_l0": N * gates * H * H}
-        found = coverage(kind(I, H, batch_first=True), random(N, T, I))
-        assert found.macs == T * gates * H * (I + H)
+        assert per_sample == {"model:weight_ih_l0": N * gates * H * WIDTH, "model:weight_hh_l0": N * gates * H * H}
+        found = coverage(kind(WIDTH, H, batch_first=True), random(N, T, WIDTH))
+        assert found.macs == T * gates * H * (WIDTH + H)
         assert found.not_covered == ()
 
     def test_packed_steps_count_what_they_compute(self):
         found = {site.name: site.macs for site in coverage(Tagger().eval(), words()).sites}
         steps = 3 + 6 + 1 + 5
-        assert found["encoder:weight_ih_l0"] == steps * 4 * H * I // N
+        assert found["encoder:weight_ih_l0"] == steps * 4 * H * WIDTH // N
         assert found["encoder:weight_hh_l1_reverse"] == steps * 4 * H * H // N
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_one_histogram_over_all_time_steps(self, kind):
-        layer = KINDS[kind](I, H, batch_first=True).eval()
-        x, initial = random(N, T, I), state(kind, 1)
+        layer = KINDS[kind](WIDTH, H, batch_first=True).eval()
+        x, initial = random(N, T, WIDTH), state(kind, 1)
         outputs = layer(x, initial)[0].detach()
         first = initial[0] if kind == "LSTM" else initial
         hidden = torch.cat([first.transpose(0, 1), outputs[:, :-1]], 1)  # what each step starts from
@@ -263,26 +264,26 @@ class TestSites:
         histogram = seen[TensorId("model:weight_hh_l0", "input")]
         assert isinstance(histogram, Histogram)
         assert histogram.total == hidden.numel()
-        assert histogram.high == pytest.approx(float(hidden.max()), rel=1e-6)
-        assert histogram.low == pytest.approx(float(hidden.min()), rel=1e-6)
+        assert histogram.maximum == pytest.approx(float(hidden.max()), rel=1e-6)
+        assert histogram.minimum == pytest.approx(float(hidden.min()), rel=1e-6)
         assert seen[TensorId("model:weight_ih_l0", "input")].total == x.numel()
 
     def test_a_derived_weight_is_one_site_too(self):
         class Derived(nn.Module):
             def __init__(self):
                 super().__init__()
-                self.layer = nn.LSTM(I, H)
+                self.layer = nn.LSTM(WIDTH, H)
 
             def forward(self, x):
                 weights = [weight * 2 for weight in self.layer.parameters()]
                 zeros = x.new_zeros(1, x.shape[1], H)
                 return torch.lstm(x, (zeros, zeros), weights, True, 1, 0.0, False, False, False)[0]
 
-        assert check(Derived(), random(T, N, I)) == {"model:linear_0": 1, "model:linear_1": T}
+        assert check(Derived(), random(T, N, WIDTH)) == {"model:linear_0": 1, "model:linear_1": T}
 
     def test_a_parametrized_cell(self):
-        cell = parametrizations.weight_norm(nn.GRUCell(I, H), "weight_hh")
-        calls = check(cell, random(N, I))
+        cell = parametrizations.weight_norm(nn.GRUCell(WIDTH, H), "weight_hh")
+        calls = check(cell, random(N, WIDTH))
         assert list(calls.values()) == [1, 1]
 
     def test_a_copy_keeps_its_names(self):
@@ -318,7 +319,7 @@ class TestQuantized:
     @pytest.mark.parametrize("bits", [4, 8])
     def test_equals_a_loop_by_hand(self, bits):
         torch.manual_seed(0)
-        layer, x = nn.LSTM(I, H).eval(), random(T, N, I)
+        layer, x = nn.LSTM(WIDTH, H).eval(), random(T, N, WIDTH)
         seen = observe(layer, [x])
         ranges = seen.ranges(Max())
         amax = [ranges.ranges[TensorId(f"model:weight_{w}_l0", "input")].amax for w in ("ih", "hh")]
@@ -354,7 +355,7 @@ class TestQuantized:
     def test_the_straight_through_gradient_of_quantized_training(self):
         """That of a plain network whose weights and inputs are the rounded ones, as nothing is clipped (Eq. 13)."""
         torch.manual_seed(0)
-        layer, x = nn.LSTM(I, H), random(T, N, I)
+        layer, x = nn.LSTM(WIDTH, H), random(T, N, WIDTH)
         ranges = observe(layer.eval(), [x]).ranges(Max())
         plan = Plan(parts="weights", weight_bits=4)
         expected_layer = copy.deepcopy(layer)
@@ -368,7 +369,7 @@ class TestQuantized:
             torch.testing.assert_close(actual[name], gradient, rtol=1e-4, atol=1e-6, msg=name)
 
     def test_two_training_steps_see_the_new_weights(self):
-        layer, x = nn.LSTM(I, H), random(T, N, I)
+        layer, x = nn.LSTM(WIDTH, H), random(T, N, WIDTH)
         model = QuantizedModel(layer, Plan(), observe(layer.eval(), [x]).ranges(Max()))
         before = self.gradients(model, layer, x)
         with torch.no_grad():

@@ -304,27 +304,6 @@ class TestNotCovered:
         found = coverage(model.eval(), torch.randn(*shape))
         return {(entry.module, entry.operation): entry.reason for entry in found.not_covered}
 
-    @pytest.mark.parametrize(
-        ("layer", "operation"),
-        [(nn.LSTM(4, 3), "lstm"), (nn.GRU(4, 3), "gru"), (nn.RNN(4, 3), "rnn_tanh")],
-        ids=["LSTM", "GRU", "RNN"],
-    )
-    def test_recurrent_layers(self, layer, operation):
-        found = self.reasons(nn.Sequential(nn.Linear(4, 4), layer), 2, 5, 4)
-        assert list(found) == [("1", operation)]
-        assert "not covered yet" in found["1", operation]
-
-    @pytest.mark.parametrize(
-        ("layer", "operation"),
-        [(nn.LSTMCell(4, 3), "lstm_cell"), (nn.GRUCell(4, 3), "gru_cell"), (nn.RNNCell(4, 3), "rnn_tanh_cell")],
-        ids=["LSTMCell", "GRUCell", "RNNCell"],
-    )
-    def test_recurrent_cells(self, layer, operation):
-        assert list(self.reasons(nn.Sequential(layer), 2, 4)) == [("0", operation)]
-
-    def test_a_model_that_is_a_recurrent_layer(self):
-        assert list(self.reasons(nn.LSTM(4, 3), 2, 5, 4)) == [("model", "lstm")]
-
     def test_a_layer_that_is_never_executed(self):
         class Unused(nn.Module):
             def __init__(self):

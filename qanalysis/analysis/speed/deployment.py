@@ -2,6 +2,7 @@
 
 import copy
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from qanalysis.analysis.measure.progress import Report
 from qanalysis.engines.export.graph import Network, network
 from qanalysis.engines.export.operands import FLOAT, Operands, check_exportable, operands
 from qanalysis.engines.export.trace import Traced, trace
+from qanalysis.engines.export.whole import kept_whole
 from qanalysis.engines.protocol import Arrays, Precision, Source
 from qanalysis.nn.fold import Folded, fold_batch_norm
 from qanalysis.nn.quantized import QuantizedModel
@@ -41,6 +43,7 @@ class Deployment(Ground):
         cut: what of the model is in files.
         example: the files' inputs for one sample, on the CPU.
         traced: the folded model as ONNX with markers.
+        whole: sites within layers that files keep in one piece, in floating point, with the reason.
         residual: which operands of residual additions are in int8.
         trace_seconds: time to fold and trace.
     """
@@ -50,12 +53,15 @@ class Deployment(Ground):
     cut: Cut
     example: Tensors
     traced: Traced
+    whole: Mapping[str, str]
     residual: Residual
     trace_seconds: float
 
     def float_sites(self, plan: Plan | None = None) -> dict[str, str]:
         """See `Ground.float_sites`; sites that are in no file are among them."""
         reasons = super().float_sites(plan)
+        for name, reason in self.whole.items():
+            reasons.setdefault(name, reason)
         for site in self.coverage.sites:
             if site.name not in self.in_file:
                 reasons.setdefault(site.name, "not in the file: it is left to PyTorch")
@@ -146,9 +152,12 @@ class Deployment(Ground):
         return network(self.traced, FLOAT)
 
     def simulation(self, plan: Plan) -> QuantizedModel:
-        """The model under a plan as every other analysis executes it, on the setup's device."""
+        """The model under a plan as every other analysis executes it, on the setup's device.
+
+        What files keep in floating point is not quantized here either.
+        """
         kind = QuantizedModel if self.residual == "fp" else ResidualQuantizedModel
-        return kind(self.setup.model.module, plan, self.ranges)
+        return kind(self.setup.model.module, plan.skipping(*self.whole), self.ranges)
 
 
 def prepared(params: DeployParams, report: Report) -> Deployment:
@@ -184,6 +193,7 @@ def prepared(params: DeployParams, report: Report) -> Deployment:
         cut=cut,
         example=example,
         traced=traced,
+        whole=kept_whole(folded.model, cut, example),
         residual=params.residual,
         trace_seconds=seconds,
     )

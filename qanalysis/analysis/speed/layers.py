@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from qanalysis.engines import gemm
+from qanalysis.engines.export.whole import in_one_piece
 from qanalysis.engines.layers import Gathered
 from qanalysis.engines.protocol import Precision
 from qanalysis.engines.registry import ENGINES
@@ -34,7 +35,7 @@ def operand_elements(module: nn.Module, cut: Cut, example: Tensors) -> dict[tupl
             found[call.site, role] = found.get((call.site, role), 0) + x.numel() // batch
         return output
 
-    with SiteMode(module, see):
+    with SiteMode(module, see, whole=in_one_piece):
         cut.call(module, example)
     return found
 

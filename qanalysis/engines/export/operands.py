@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from qanalysis.engines.export.whole import in_one_piece
 from qanalysis.kernels.quantize import max_weight_params, quantize
 from qanalysis.nn.fold import Folded, factor
 from qanalysis.nn.residual import PRODUCT, ROLE
@@ -181,7 +182,7 @@ def _weights(module: nn.Module, cut: Cut, example: Tensors) -> _Weights:
             found.values[key] = weight.detach().clone()
         return call.compute()
 
-    with SiteMode(module, see):
+    with SiteMode(module, see, whole=in_one_piece):
         cut.call(module, example)
     return found
 

@@ -16,6 +16,7 @@ from torch import nn
 
 from qanalysis.engines.export.graph import Network
 from qanalysis.engines.export.operands import Operands
+from qanalysis.engines.export.whole import in_one_piece
 from qanalysis.engines.reference import Reference
 from qanalysis.nn.residual import Addition, ResidualMode
 from qanalysis.nn.sites import Call, SiteMode
@@ -71,12 +72,12 @@ class Deployed(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The model's outputs."""
-        with ResidualMode(self.model, self.site, self.add):
+        with ResidualMode(self.model, self.site, self.add, in_one_piece):
             return self.model(*args, **kwargs)
 
     def outputs(self, cut: Cut, given: Tensors) -> Tensors:
         """What the file gives for its inputs."""
-        with ResidualMode(self.model, self.site, self.add):
+        with ResidualMode(self.model, self.site, self.add, in_one_piece):
             return cut.call(self.model, given)
 
     def site(self, call: Call) -> torch.Tensor:
@@ -166,7 +167,7 @@ def differences(
         found[call.site] = SiteDifference(call.site, before, after)
         return output
 
-    with ResidualMode(model, site, deployed.add):
+    with ResidualMode(model, site, deployed.add, in_one_piece):
         result = cut.call(model, inputs)
     last = max(_difference(result[name], torch.from_numpy(values)) for name, values in outputs.items())
     name = next(iter(outputs)) if len(outputs) == 1 else LAST
@@ -181,7 +182,7 @@ def _executions(model: nn.Module, cut: Cut, inputs: Tensors) -> Counter[str]:
         count[call.site] += 1
         return call.compute()
 
-    with SiteMode(model, site):
+    with SiteMode(model, site, whole=in_one_piece):
         cut.call(model, inputs)
     return count
 

@@ -19,6 +19,7 @@ import onnx
 import torch
 from torch import nn
 
+from qanalysis.engines.export.whole import in_one_piece
 from qanalysis.nn.residual import Addition, ResidualMode
 from qanalysis.nn.sites import Call
 from qanalysis.schema.errors import UserError
@@ -125,7 +126,7 @@ class _Marked(nn.Module):
         return tuple(self._run(tuple(given.values())))
 
     def _run(self, given: tuple[torch.Tensor, ...]) -> Tensors:
-        with ResidualMode(self.model, self._site, self._add):
+        with ResidualMode(self.model, self._site, self._add, in_one_piece):
             return self._cut.call(self.model, dict(zip(self._names, given, strict=True)))
 
     def _site(self, call: Call) -> torch.Tensor:
