@@ -56,6 +56,7 @@ def test_work_of_layers_that_are_not_covered_counts():
     assert observe(model, [torch.randn(3, 3, 8, 8), torch.randn(2, 3, 8, 8)]).coverage.macs == found.macs
 
 
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("layer", "gates"), [(nn.LSTM, 4), (nn.GRU, 3)])
 def test_a_recurrent_operator_that_no_function_called_counts(layer, gates):
     """TorchScript runs its own forward: no function is met, and its products are told of as operators."""

@@ -1,8 +1,8 @@
 """Whole: layers that a file keeps in one piece, in floating point, though their products are sites of the network.
 
 A graph has an operator for an LSTM or GRU over a sequence. Its products could be in int8 only if it was written out,
-with the nodes of a step as often as there are steps. A cell that the network's own code calls step by step is written out
-in any file, and so is what the exporter has no operator for: an RNN, and an LSTM with a projection.
+with the nodes of a step as often as there are steps. A cell that the network's own code calls step by step is written
+out in any file, and so is what the exporter has no operator for: an RNN, and an LSTM with a projection.
 """
 
 from collections.abc import Callable
