@@ -17,7 +17,7 @@ ALLOW_PYTHON = "QANALYSIS_ALLOW_PYTHON"
 #: Source of what was given as an object.
 GIVEN_SOURCE = "given"
 #: Sources of architectures that a file may name: they come with the tool or with a library.
-LIBRARIES = ("sample", "torchvision", "timm")
+LIBRARIES = ("sample", "torchvision", "timm", "hf")
 
 
 @dataclass(frozen=True)

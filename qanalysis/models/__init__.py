@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from qanalysis.models import checkpoint, python, sample, timm, torchvision
+from qanalysis.models.hub import network
 from qanalysis.models.loaded import LoadedModel
 from qanalysis.models.prepared import prepared
 from qanalysis.names import GIVEN_SOURCE, Name, given, with_clip, without_clip
@@ -18,6 +19,7 @@ SOURCES: dict[str, Callable[[Name], LoadedModel]] = {
     "sample": sample.load,
     "torchvision": torchvision.load,
     "timm": timm.load,
+    "hf": network.load,
     "python": python.load,
 }
 

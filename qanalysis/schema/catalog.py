@@ -10,6 +10,7 @@ MODEL_SOURCES = {
     "sample": "sample:resnet20",
     "torchvision": "torchvision:resnet50@IMAGENET1K_V2",
     "timm": "timm:mobilenetv3_small_100",
+    "hf": "hf:google/vit-base-patch16-224",
     "checkpoint": "checkpoint:PATH?arch=torchvision:resnet18",
     "python": "python:package.module:factory",
 }

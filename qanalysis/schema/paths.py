@@ -133,6 +133,8 @@ def folder(text: str | Path, what: str = "this") -> Path:
 
 #: Sources of models and data whose names hold a path.
 FILES = ("checkpoint", "imagefolder", "npz", "coco", "masks")
+#: Sources whose names hold a path or an id elsewhere.
+HUBS = ("hf",)
 #: Options of names that are a path, by source.
 _OPTIONS = {
     "imagefolder": ("calibration",),
@@ -147,7 +149,20 @@ def named(name: str) -> tuple[str, ...]:
     path, _, query = rest.partition("?")
     options = dict(part.partition("=")[::2] for part in query.split("&"))
     given = (options.get(option, "") for option in _OPTIONS.get(source, ()))
-    return tuple(part for part in (path if source in FILES else "", *given) if part)
+    if source in HUBS:
+        path = path.partition("@")[0]
+    here = source in FILES or (source in HUBS and is_folder(path))
+    return tuple(part for part in (path if here else "", *given) if part)
+
+
+def is_folder(text: str) -> bool:
+    """Whether the name of what may be an id elsewhere, `owner/name`, is a path: it begins like one, or it is there."""
+    if text.startswith(("/", "./", "../", "~")) or text in (".", ".."):
+        return True
+    try:
+        return kind(expanded(text)) != "nothing"
+    except UserError:
+        return False
 
 
 @dataclass(frozen=True)
