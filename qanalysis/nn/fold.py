@@ -72,6 +72,8 @@ def fold_batch_norm(model: nn.Module, example: Inputs, call: CallModel = call_mo
 
 def factor(norm: nn.Module) -> torch.Tensor:
     """What a batch norm multiplies each channel by: c of Eq. 14, `(C,)` in float64."""
+    if not hasattr(norm, "eps"):
+        return _affine(norm)[0]
     c = torch.rsqrt(norm.running_var.double() + norm.eps)  # type: ignore[operator]
     return c if norm.weight is None else c * norm.weight.double()  # type: ignore[operator]
 

@@ -56,6 +56,10 @@ def config_of(where: Path, name: str) -> dict[str, Any]:
             f"{name} needs Python code of its own (auto_map in config.json), and what a file says is never run. If you "
             "trust it, import that code yourself in a factory and name it python:package.module:factory."
         )
+    if said.get("quantization_config"):
+        raise UserError(f"{name} is quantized already (quantization_config); give the floating-point network.")
+    if (where / "adapter_config.json").is_file():
+        raise UserError(f"{name} is an adapter to another network: merge it into that one first, and save the result.")
     return said
 
 
@@ -108,7 +112,7 @@ def _fetched(name: Name) -> Path:
     except (OSError, RuntimeError, errors.HfHubHTTPError) as error:
         return _cached(hub, name, options, error)
     except Exception as error:  # of the library that fetches, which has its own kinds
-        if type(error).__module__.partition(".")[0] not in ("httpx", "httpcore", "requests", "urllib3"):
+        if not type(error).__module__.startswith(("httpx", "httpcore", "requests", "urllib3")):
             raise
         return _cached(hub, name, options, error)
 

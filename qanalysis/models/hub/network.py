@@ -1,8 +1,11 @@
 """`hf:ID-OR-FOLDER?task=…`: a network of the transformers library, with what prepares its inputs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from torch import nn
 
 from qanalysis.models.hub import files, heads
@@ -12,7 +15,7 @@ from qanalysis.names import Name
 from qanalysis.schema.errors import UserError
 
 #: What transformers raises on a folder that does not fit.
-_FAILURES = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError)
+_FAILURES = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError, SafetensorError)
 
 
 def load(name: Name) -> LoadedModel:
@@ -35,16 +38,11 @@ def load(name: Name) -> LoadedModel:
     said = files.config_of(where, full)
     key, head, architecture = heads.chosen(said, name.options.get("task"), full)
     with_weights = not files.random(name) and files.has_weights(where, full)
-    try:
-        config = transformers.AutoConfig.from_pretrained(where, trust_remote_code=False, local_files_only=True)
-        config.use_cache = False  # what has been said before is no output
-        maker = getattr(transformers, head.auto) if architecture is None else getattr(transformers, architecture)
-        module, notes, missing = _made(maker, config, where if with_weights else None, architecture)
-    except _FAILURES as error:
-        raise UserError(f"{full} cannot be built as {head.auto}: {_first(error)}") from None
+    with _quiet(transformers):
+        module, config, notes, missing = _built(name, where, said, head, architecture, with_weights)
+        preparing = prepared_by(where, config, key)
     if not with_weights and not files.random(name):
         notes = (*notes, "There are no weights beside the configuration: they are random.")
-    preparing = prepared_by(where, config, key)
     return LoadedModel(
         full,
         module,
@@ -61,13 +59,55 @@ def load(name: Name) -> LoadedModel:
     )
 
 
+def _built(
+    name: Name, where: Path, said: dict[str, Any], head: heads.Head, architecture: str | None, with_weights: bool
+) -> tuple[nn.Module, Any, tuple[str, ...], tuple[str, ...]]:
+    """The network, its configuration, what to tell of it, and the names of weights that were not there.
+
+    Raises:
+        UserError: if the library has no such network, or cannot build it.
+    """
+    import transformers
+
+    kind = architecture or head.auto
+    if architecture is not None and not _is_network(transformers, architecture):
+        version = transformers.__version__
+        raise UserError(f"transformers {version} has no {architecture}, which {name} is: install a version that has.")
+    try:
+        config = transformers.AutoConfig.from_pretrained(where, trust_remote_code=False, local_files_only=True)
+        config.use_cache = False  # what has been said before is no output
+        maker = getattr(transformers, kind)
+        return _made(maker, config, where if with_weights else None, architecture)
+    except _FAILURES as error:
+        raise UserError(f"{name} cannot be built as {kind}: {_first(error)}") from None
+
+
+def _is_network(transformers: Any, name: str) -> bool:
+    """Whether a name that a file says is that of a network's class, and not of something else in the library."""
+    kind = getattr(transformers, name, None)
+    return isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)
+
+
+@contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """Without the library's progress bars and remarks."""
+    logging = transformers.utils.logging
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        logging.enable_progress_bar()
+
+
 def _made(
     maker: Any, config: Any, where: Path | None, architecture: str | None
-) -> tuple[nn.Module, tuple[str, ...], tuple[str, ...]]:
-    """The network, what to tell of it, and the names of weights that were not there."""
+) -> tuple[nn.Module, Any, tuple[str, ...], tuple[str, ...]]:
     if where is None:
         module = maker(config) if architecture is not None else maker.from_config(config, trust_remote_code=False)
-        return module, (), ()
+        return module, config, (), ()
     module, info = maker.from_pretrained(
         where,
         config=config,
@@ -78,9 +118,9 @@ def _made(
     )
     missing = tuple(sorted(map(str, info["missing_keys"])))
     if not missing:
-        return module, (), ()
+        return module, config, (), ()
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-    return module, (f"Weights of {missing[0]}{more} are not in the files: they are random.",), missing
+    return module, config, (f"Weights of {missing[0]}{more} are not in the files: they are random.",), missing
 
 
 def _first(error: Exception) -> str:

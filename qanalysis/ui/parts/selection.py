@@ -74,7 +74,7 @@ def sidebar() -> None:
             bind="query-params",
             accept_new_options=True,
             on_change=_take_its_data,
-            help="Choose, or type a name: torchvision:NAME, timm:NAME, checkpoint:PATH?arch=NAME. "
+            help="Choose, or type a name: torchvision:NAME, timm:NAME, hf:ID, checkpoint:PATH?arch=NAME. "
             "@none after a name gives random weights.",
         )
         st.selectbox(
