@@ -27,7 +27,7 @@ STAGES = ("sites", "calibration", "PTQ", "sensitivity", "QAT step", "export", "e
 #: Beside sizes that are smaller than a network's own.
 MARK = "↓"
 #: Seconds after which a network is given up.
-PATIENCE = 1500
+PATIENCE = 3600
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def examine(name: str, side: int | None) -> dict:
     """All stages of one network: what each gave, in a few words."""
     network = NETWORKS[name]
     side = side or network.side
-    data = tuple(Noise(network.task, side, 1) for _ in range(3))
+    data = tuple(Noise(network.task, side, count) for count in (1, 1, 2))  # training: batch norm takes two at least
     model: str | nn.Module = network.model
     if network.task == "detection" and side != network.side:  # else they would enlarge their images again
         kind = network.model.partition(":")[2].partition("@")[0]
@@ -150,7 +150,7 @@ def examine(name: str, side: int | None) -> dict:
     stage("PTQ", lambda: f"SQNR {qanalysis.run('ptq', **plan, calibrations=('max',)).rows[0].sqnr:.0f} dB")
     quick = {"most_skipped": 1, "proxies": False}
     stage("sensitivity", lambda: f"{len(qanalysis.run('sensitivity', **plan, **quick).rows)} ranked")
-    one = {"calibration": "max", "steps": 1, "train_samples": 1, "train_batch_size": 1, "control": False}
+    one = {"calibration": "max", "steps": 1, "train_samples": 2, "train_batch_size": 2, "control": False}
     stage("QAT step", lambda: f"loss {qanalysis.run('qat', **plan, **one).run.steps[-1].loss:.3g}")
     stage("export", export)
     stage("engine", engine)
@@ -204,10 +204,14 @@ def main() -> None:
         command = [sys.executable, __file__, "--one", name, *side]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
-            row = json.loads(done.stdout.splitlines()[-1])
-        except (subprocess.TimeoutExpired, IndexError, ValueError) as error:
-            row = {"name": name, "model": NETWORKS[name].model, "side": args.side or NETWORKS[name].side}
-            row |= {"paper": NETWORKS[name].sites, "seconds": {}, "error": str(error)[:200]}
+            last = (done.stderr.splitlines() or [""])[-1]
+            row = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {"error": last[:200]}
+            row.setdefault("exit", done.returncode)
+        except subprocess.TimeoutExpired as error:
+            row = {"error": str(error)[:200]}
+        if "error" in row:
+            row |= {"name": name, "model": NETWORKS[name].model, "side": args.side or NETWORKS[name].side}
+            row |= {"paper": NETWORKS[name].sites, "seconds": {}}
         rows.append(row)
         args.out.write_text(json.dumps(rows, indent=1) + "\n")
         print(json.dumps(row), flush=True)

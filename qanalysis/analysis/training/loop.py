@@ -156,12 +156,11 @@ class Loop:
             self.scaler.step(self.optimizer)
         except NotFiniteError:
             loss = math.nan  # the last step made weights that cannot be quantized
-        except (RuntimeError, MemoryError) as error:
+        except UserError:
+            raise
+        except (RuntimeError, ValueError, TypeError, IndexError, MemoryError) as error:
             if not out_of_memory(error):
-                reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-                raise UserError(
-                    f"The network fails in training mode on inputs of {_shape_of(inputs)}: {reason}."
-                ) from error
+                raise UserError(_fails_in_training(inputs, error)) from error
             few = lambda fits: self._loss(self.network, part(inputs, slice(0, fits)), part(targets, slice(0, fits)))  # noqa: E731
             parts_of = self.training.params.accumulate
             raise UserError(what_fits(self.network, count(inputs), self.device, parts_of, few)) from None
@@ -299,6 +298,14 @@ class Loop:
         if self.training.processes.first:
             of = "step" if isinstance(row, QatStep) else "epoch"
             self.training.report("row", phase=self.training.phase, of=of, **row.model_dump())
+
+
+def _fails_in_training(inputs: Inputs, error: Exception) -> str:
+    reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    said = f"The network fails in training mode on inputs of {_shape_of(inputs)}: {reason}."
+    if "more than 1 value per channel" in reason:  # a batch norm behind a pooling to 1 × 1
+        said += " A batch norm needs two samples at least: a larger --train-batch-size, or --batch-norm frozen."
+    return said
 
 
 def _shape_of(inputs: Inputs) -> str:

@@ -36,7 +36,9 @@ def recipe(params: QatParams, architecture: str, samples: int, steps: int | None
     if record is not None and isinstance(record["recipe"], dict):
         original = record["recipe"]
     notes = []
-    optimizer: Literal["sgd", "adamw"] = "adamw" if original.get("optimizer") == "adamw" else "sgd"
+    # RMSprop, too, scales every step by the gradients' own size
+    adaptive = original.get("optimizer") in ("adamw", "rmsprop")
+    optimizer: Literal["sgd", "adamw"] = "adamw" if adaptive else "sgd"
     if params.optimizer != "auto":
         optimizer = params.optimizer
     rate = params.learning_rate

@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
+import qanalysis
+from qanalysis.schema.errors import UserError
 from tests import reference_training
 from tests.analysis.fine_tunes import one_step, study
 
@@ -68,3 +70,16 @@ def test_accumulating_gives_the_same_step_where_batch_norm_is_frozen():
     parts, *_ = one_step(study(batch_norm="frozen", accumulate=4))
     for key, value in whole.state_dict().items():
         torch.testing.assert_close(value, parts.state_dict()[key], rtol=1e-4, atol=1e-6)
+
+
+def test_a_batch_norm_that_one_sample_cannot_train_is_told_in_a_sentence():
+    torch.manual_seed(0)
+    pooled = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.BatchNorm2d(4), torch.nn.Flatten()
+    ).eval()
+    data = [(torch.randn(3, 8, 8), n % 4) for n in range(6)]
+    given = {"model": pooled, "data": (data, data, data), "task": "classification", "steps": 1, "control": False}
+    with pytest.raises(UserError, match=r"A batch norm needs two samples at least: a larger --train-batch-size"):
+        qanalysis.run("qat", **given, train_batch_size=1)
+    for more in ({"train_batch_size": 2}, {"train_batch_size": 1, "batch_norm": "frozen"}):
+        assert len(qanalysis.run("qat", **given, **more).run.steps) == 1
