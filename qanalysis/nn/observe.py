@@ -28,6 +28,8 @@ _COMPUTE_MODULES = (
 )
 
 
+#: Values of an activation that is small and comes again (a hidden state, step by step) are counted so many at once.
+_SMALL, _AT_ONCE = 2**15, 2**20
 #: Notes of how far values reach, at the most, and the point that is noted beside the maximum.
 _MOST_NOTED = 16
 _TAIL = Percentile(99.99)
@@ -112,6 +114,8 @@ class _Observer:
         self._not_covered: dict[tuple[str, str], NotCovered] = {}
         self._macs: Counter[str | tuple[str, str]] = Counter()  # of the first batch, by site or uncovered work
         self._last: dict[int, _Seen] = {}
+        self._met: set[TensorId] = set()  # in this forward
+        self._gathered: dict[TensorId, list[torch.Tensor]] = {}  # values not counted yet
         self._growth: list[Growth] = []
         self._next = 1
 
@@ -119,9 +123,11 @@ class _Observer:
         """Tells that a forward of so many samples begins."""
         self._batch_size = batch_size
         self._measured = frozenset(self._sites)
+        self._met.clear()
 
     def note(self, samples: int) -> None:
         """Notes how far the values reach by now: after every batch, and ever more seldom where there are many."""
+        self._count_gathered()
         if samples < self._next:
             return
         self._growth.append(self._reach(samples))
@@ -150,9 +156,15 @@ class _Observer:
                 if tensor.numel() == 0:  # a branch that this batch has nothing for
                     continue
                 tensor_id = TensorId(call.site, role)
-                seen = self._histogram(tensor, str(tensor_id))
-                known = self.histograms.get(tensor_id)
-                self.histograms[tensor_id] = seen if known is None else known.merge(seen)
+                if tensor_id in self._met and tensor.numel() <= _SMALL:
+                    self._gather(tensor_id, tensor)
+                    continue
+                self._met.add(tensor_id)
+                try:
+                    self._add(tensor_id, self._histogram(tensor, str(tensor_id)))
+                except UserError:  # what is not finite may have come from before
+                    self._count_gathered()
+                    raise
         output = call.compute()
         if call.site not in self._measured:
             self._macs[call.site] += call.multiply_accumulates(output)  # a module that is called twice costs twice
@@ -166,6 +178,22 @@ class _Observer:
                 weight_shape=None if weight is None else tuple(weight.shape),
             )
         return output
+
+    def _gather(self, tensor_id: TensorId, tensor: torch.Tensor) -> None:
+        """Keeps a copy of the values: counting many at once takes a fraction of the time, and gives the same."""
+        values = self._gathered.setdefault(tensor_id, [])
+        values.append(flat(tensor.detach()).clone())
+        if sum(map(len, values)) > _AT_ONCE:
+            self._add(tensor_id, histogram(torch.cat(self._gathered.pop(tensor_id)), str(tensor_id)))
+
+    def _count_gathered(self) -> None:
+        while self._gathered:
+            tensor_id = next(iter(self._gathered))
+            self._add(tensor_id, histogram(torch.cat(self._gathered.pop(tensor_id)), str(tensor_id)))
+
+    def _add(self, tensor_id: TensorId, seen: Histogram) -> None:
+        known = self.histograms.get(tensor_id)
+        self.histograms[tensor_id] = seen if known is None else known.merge(seen)
 
     def see_uncovered(self, module: str, operation: str, reason: str) -> None:
         self.see_work(module, operation, reason, 0)

@@ -14,6 +14,7 @@ from qanalysis.nn.replay import Replay
 from qanalysis.nn.sites import SiteMode
 from qanalysis.numerics.calibrate import Max
 from qanalysis.numerics.histogram import Histogram
+from qanalysis.schema.errors import UserError
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.site import TensorId
 
@@ -267,6 +268,35 @@ class TestSites:
         assert histogram.maximum == pytest.approx(float(hidden.max()), rel=1e-6)
         assert histogram.minimum == pytest.approx(float(hidden.min()), rel=1e-6)
         assert seen[TensorId("model:weight_ih_l0", "input")].total == x.numel()
+
+    def test_values_that_are_not_finite_are_told_of_where_they_arise(self):
+        class Loop(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.cell, self.head = nn.RNNCell(WIDTH, H, nonlinearity="relu"), nn.Linear(H, 3)
+
+            def forward(self, x):
+                state = None
+                for step in x.unbind(1):
+                    state = self.cell(step, state)
+                return self.head(state.repeat(4000, 1))
+
+        x = random(N, T, WIDTH)
+        x[0, 3, 0] = float("nan")
+        with pytest.raises(UserError, match=r"^cell:weight_ih: activations must be finite, but 1 of"):
+            observe(Loop().eval(), [x])
+
+    @pytest.mark.parametrize("limit", [0, 40])
+    def test_how_many_steps_are_counted_at_once_changes_nothing(self, limit, monkeypatch):
+        model, batches = Tagger().eval(), [words(), words(1)]
+        expected = observe(model, batches).histograms
+        monkeypatch.setattr("qanalysis.nn.observe._SMALL" if limit == 0 else "qanalysis.nn.observe._AT_ONCE", limit)
+        actual = observe(model, batches).histograms
+        assert actual.keys() == expected.keys()
+        for tensor, histogram in expected.items():
+            assert actual[tensor].minimum == histogram.minimum
+            assert actual[tensor].exponent == histogram.exponent
+            assert (actual[tensor].counts == histogram.counts).all()
 
     def test_a_derived_weight_is_one_site_too(self):
         class Derived(nn.Module):

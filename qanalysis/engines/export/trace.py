@@ -19,7 +19,7 @@ import onnx
 import torch
 from torch import nn
 
-from qanalysis.engines.export.whole import in_one_piece
+from qanalysis.engines.export.whole import in_one_piece, packs
 from qanalysis.nn.residual import Addition, ResidualMode
 from qanalysis.nn.sites import Call
 from qanalysis.schema.errors import UserError
@@ -70,6 +70,11 @@ def trace(module: nn.Module, cut: Cut, example: Tensors, dynamic_size: bool = Fa
         try:
             program = torch.export.export(marked, tuple(given.values()), dynamic_shapes=(shapes,), strict=False)
         except Exception as error:  # the exporter raises whatever the model's code led to
+            if packs(module, cut, given):
+                raise UserError(
+                    "The model cannot be exported: it packs sequences, and the shapes of a file cannot depend on their "
+                    "lengths; run its recurrent layers on padded sequences in evaluation mode."
+                ) from error
             after = f" after site {marked.seen.last!r}" if marked.seen.last else ""
             size = " with open height and width" if dynamic_size else ""
             raise UserError(

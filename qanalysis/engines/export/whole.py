@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from qanalysis.nn import recurrent
 from qanalysis.nn.sites import Call, SiteMode
@@ -65,3 +66,20 @@ class _Kinds(SiteMode):
         if self._kind is not None:
             self.found[call.site] = self._kind
         return call.compute()
+
+
+class _Packing(TorchFunctionMode):
+    """Notes whether sequences are packed."""
+
+    met = False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.met = self.met or func is torch._VF._pack_padded_sequence
+        return func(*args, **(kwargs or {}))
+
+
+def packs(module: nn.Module, cut: Cut, given: Tensors) -> bool:
+    """Whether a network packs sequences of different lengths, whose shapes no file can follow."""
+    with _Packing() as mode:
+        cut.call(module, given)
+    return bool(mode.met)
