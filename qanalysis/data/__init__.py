@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from qanalysis.data import coco, imagefolder, masks, npz, python, sample, torchvision
+from qanalysis.data import coco, hub, imagefolder, masks, npz, python, sample, torchvision
 from qanalysis.data.loaded import LoadedData
 from qanalysis.models.loaded import LoadedModel
 from qanalysis.names import GIVEN_SOURCE, Name, given
@@ -16,6 +16,7 @@ SOURCES: dict[str, Callable[[Name, LoadedModel, int], LoadedData]] = {
     "coco": coco.load,
     "masks": masks.load,
     "npz": npz.load,
+    "hf": hub.load,
     "python": python.load,
 }
 

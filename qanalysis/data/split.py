@@ -178,7 +178,7 @@ class DatasetSplit:
             std: likewise.
             name: what to call the sample at a position of the dataset when it cannot be read.
             collate: makes a batch of samples; that of the task if not given.
-            by_size: whether a batch ends where an image of another size follows, so that none has to be padded.
+            by_size: whether a batch ends where an input of another shape follows, so that none has to be padded.
         """
         self._dataset = dataset
         self._order = range(len(dataset)) if order is None else [int(position) for position in order]
@@ -362,10 +362,9 @@ def _is_real(target: Any) -> bool:
 
 
 def _apart(one: Sample, other: Sample) -> bool:
-    """Whether images of different sizes follow one another: they are not padded to one batch."""
-    first, second = one[0], other[0]
-    tensors = isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor)
-    return tensors and first.ndim == second.ndim == 3 and first.shape != second.shape
+    """Whether inputs of different shapes follow one another: they are not padded to one batch."""
+    first, second = leaves(one[0]), leaves(other[0])
+    return [tensor.shape for _, tensor in first] != [tensor.shape for _, tensor in second]
 
 
 def end_of(count: int, batch_size: int, limit: int | None) -> int:

@@ -21,6 +21,7 @@ DATA_SOURCES = {
     "coco": "coco:PATH",
     "masks": "masks:PATH",
     "npz": "npz:PATH",
+    "hf": "hf:ID-OR-PATH?input=COLUMN&target=COLUMN",
     "python": "python:package.module:factory",
 }
 

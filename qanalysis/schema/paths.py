@@ -151,11 +151,11 @@ def named(name: str) -> tuple[str, ...]:
     given = (options.get(option, "") for option in _OPTIONS.get(source, ()))
     if source in HUBS:
         path = path.partition("@")[0]
-    here = source in FILES or (source in HUBS and is_folder(path))
+    here = source in FILES or (source in HUBS and is_path(path))
     return tuple(part for part in (path if here else "", *given) if part)
 
 
-def is_folder(text: str) -> bool:
+def is_path(text: str) -> bool:
     """Whether the name of what may be an id elsewhere, `owner/name`, is a path: it begins like one, or it is there."""
     if text.startswith(("/", "./", "../", "~")) or text in (".", ".."):
         return True

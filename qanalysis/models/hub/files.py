@@ -4,6 +4,8 @@ Only configurations, vocabularies and safetensors are fetched: a repository's co
 """
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,9 @@ def folder(name: Name) -> Path:
     Raises:
         UserError: if there is no such folder or repository, no network, or it may not be read.
     """
-    if paths.is_folder(name.rest):
+    if paths.is_path(name.rest):
         return paths.folder(name.rest, "an hf: model")
-    return _fetched(name)
+    return _fetched_model(name)
 
 
 def random(name: Name) -> bool:
@@ -80,20 +82,35 @@ def has_weights(where: Path, name: str) -> bool:
     return False
 
 
-def _fetched(name: Name) -> Path:
+def fetched_tables(name: Name) -> Path:
+    """The folder of a repository of data: its Parquet, JSON and CSV files, or Parquet that the hub made of others.
+
+    Raises:
+        UserError: if there is no such repository, no network, or it may not be read.
+    """
+    tables = ["*.parquet", "*.jsonl", "*.csv"]
+    where = _fetched(name, "dataset", tables)
+    if not any(path.suffix in (".parquet", ".jsonl", ".csv") for path in where.rglob("*")):
+        where = _fetched(replace(name, variant="refs/convert/parquet"), "dataset", tables)
+    return where
+
+
+def _fetched_model(name: Name) -> Path:
+    return _fetched(name, "model", _FETCHED if random(name) else [*_FETCHED, _WEIGHTS])
+
+
+def _fetched(name: Name, kind: str, patterns: Sequence[str]) -> Path:
     try:
         import huggingface_hub as hub  # an extra
         from huggingface_hub import errors
     except ImportError:
         raise UserError("hf: names need the transformers library: pip install 'qanalysis[hf]'.") from None
-    wanted = list(_FETCHED) if random(name) else [*_FETCHED, _WEIGHTS]
     revision = None if random(name) else name.variant
-    options = {"revision": revision, "allow_patterns": wanted, "ignore_patterns": ["*/*"]}
+    options = {"repo_type": kind, "revision": revision, "allow_patterns": list(patterns)}
+    if kind == "model":
+        options["ignore_patterns"] = ["*/*"]  # other forms of the same
     try:
-        info = hub.HfApi().model_info(name.rest, revision=revision, timeout=_TIMEOUT)
-        options["revision"] = info.sha
-        if not random(name) and not any(one.rfilename.endswith(".safetensors") for one in info.siblings or ()):
-            options["allow_patterns"] = _FETCHED
+        options["revision"] = hub.HfApi().repo_info(name.rest, repo_type=kind, revision=revision, timeout=_TIMEOUT).sha
         return Path(hub.snapshot_download(name.rest, **options))
     except errors.HFValidationError:
         raise UserError(f"There is no folder {name.rest[:80]}, and no repository can have such an id.") from None
@@ -104,7 +121,7 @@ def _fetched(name: Name) -> Path:
         ) from None
     except errors.RepositoryNotFoundError:
         raise UserError(
-            f"Hugging Face has no public model {name.rest!r}, and there is no such folder here: look at the id; a "
+            f"Hugging Face has no public {kind} {name.rest!r}, and there is no such folder here: look at the id; a "
             "private one needs hf auth login."
         ) from None
     except errors.RevisionNotFoundError:

@@ -65,6 +65,19 @@ def test_ptq_with_a_fixed_range(network):
     assert result.model.activations == ("GELU",)
 
 
+@pytest.mark.parametrize(("family", "kind"), [("bert", "GELU"), ("gpt2", "GELU"), ("llama", "Swish")])
+def test_its_activation_is_clipped(network, family, kind):
+    name = f"hf:{network(family)}"
+    plain, cut = (qanalysis.load_model(f"{name}{option}").module for option in ("", "?clip=0.001"))
+    inputs = {key: value[None] for key, value in FAMILIES[family][0](0).items()}
+    assert not torch.equal(plain(**inputs)[0], cut(**inputs)[0])
+    result = asked(network, family, "clip", calibrations=("max",), at=0.001)
+    assert result.model.activations == (kind,)
+    assert [(row.calibration, row.clipped) for row in result.rows] == [("max", False), ("fp32", True), ("max", True)]
+    assert result.row("max", clipped=True).accuracy < result.row("max", clipped=False).accuracy
+    assert result.clipped_model == f"{name}?clip=0.001"
+
+
 def test_it_is_trained(network):
     assert asked(network, "gpt2", "qat", steps=2, calibration="max").qat.accuracy > 90
 

@@ -116,7 +116,7 @@ class Hub:
     def HfApi(self):  # noqa: N802
         return self
 
-    def model_info(self, *args, **kwargs):
+    def repo_info(self, *args, **kwargs):
         raise self.error
 
     def snapshot_download(self, *args, **kwargs):
