@@ -14,30 +14,32 @@ class Head:
     Attributes:
         auto: transformers' class that builds any network with it.
         endings: of the names of classes that have it.
-        task: what it is measured as, a key of `schema.tasks.TASKS`; empty for fidelity.
+        tasks: what it is measured as, the first of these names that is a task here; fidelity if none is.
     """
 
     auto: str
     endings: tuple[str, ...]
-    task: str = ""
+    tasks: tuple[str, ...] = ()
 
 
 #: By the name that option `task` takes.
 HEADS: dict[str, Head] = {
     "question-answering": Head(
-        "AutoModelForQuestionAnswering", ("ForQuestionAnswering", "ForQuestionAnsweringSimple"), "question-answering"
+        "AutoModelForQuestionAnswering", ("ForQuestionAnswering", "ForQuestionAnsweringSimple"), ("question-answering",)
     ),
     "text-classification": Head(
-        "AutoModelForSequenceClassification", ("ForSequenceClassification",), "text-classification"
+        "AutoModelForSequenceClassification",
+        ("ForSequenceClassification",),
+        ("text-classification", "classification"),
     ),
     "token-classification": Head("AutoModelForTokenClassification", ("ForTokenClassification",)),
     "fill-mask": Head("AutoModelForMaskedLM", ("ForMaskedLM",)),
-    "translation": Head("AutoModelForSeq2SeqLM", ("ForConditionalGeneration", "MTModel"), "translation"),
-    "language-modeling": Head("AutoModelForCausalLM", ("ForCausalLM", "LMHeadModel"), "language-modeling"),
-    "speech": Head("AutoModelForCTC", ("ForCTC",), "speech"),
-    "audio-classification": Head("AutoModelForAudioClassification", ("ForAudioClassification",), "classification"),
-    "classification": Head("AutoModelForImageClassification", ("ForImageClassification",), "classification"),
-    "segmentation": Head("AutoModelForSemanticSegmentation", ("ForSemanticSegmentation",), "segmentation"),
+    "translation": Head("AutoModelForSeq2SeqLM", ("ForConditionalGeneration", "MTModel"), ("translation",)),
+    "language-modeling": Head("AutoModelForCausalLM", ("ForCausalLM", "LMHeadModel"), ("language-modeling",)),
+    "speech": Head("AutoModelForCTC", ("ForCTC",), ("speech",)),
+    "audio-classification": Head("AutoModelForAudioClassification", ("ForAudioClassification",), ("classification",)),
+    "classification": Head("AutoModelForImageClassification", ("ForImageClassification",), ("classification",)),
+    "segmentation": Head("AutoModelForSemanticSegmentation", ("ForSemanticSegmentation",), ("segmentation",)),
     "detection": Head("AutoModelForObjectDetection", ("ForObjectDetection",)),
     "embedding": Head("AutoModel", ("Model",)),
 }
@@ -68,5 +70,5 @@ def chosen(said: dict[str, Any], asked: str | None, name: str) -> tuple[str, Hea
 
 
 def measured_as(head: Head) -> str:
-    """The task that a head is measured as; empty where there is none of that name."""
-    return head.task if head.task in TASKS else ""
+    """The task that a head is measured as."""
+    return next((task for task in head.tasks if task in TASKS), "fidelity")

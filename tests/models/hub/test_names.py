@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import pytest
 import torch
@@ -229,3 +230,16 @@ def test_an_image_processor_becomes_the_transform(network, tmp_path):
     pixels = loaded.transform(Image.new("L", (40, 30), 255))
     assert pixels.shape == (3, 16, 16)
     torch.testing.assert_close(pixels[:, 0, 0], torch.tensor([1.8, 1.6, 1.4]))
+
+
+def test_a_head_without_a_task_is_measured_against_fp32(network):
+    assert load_model(f"hf:{network('detr')}").task == "fidelity"
+    assert load_model(f"hf:{network('vit')}").task == "classification"
+    assert load_model(f"hf:{network('segformer')}").task == "segmentation"
+
+
+@pytest.mark.parametrize("missing", ["transformers", "huggingface_hub"])
+def test_a_missing_library_is_a_sentence(monkeypatch, missing):
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(UserError, match=r"pip install 'qanalysis\[hf\]'"):
+        load_model("hf:owner/net")
