@@ -1,7 +1,7 @@
 """Uncovered work: whatever multiplies and is no site, met where PyTorch dispatches its operators.
 
-`SiteMode` meets functions by name; what is spelled otherwise (a recurrent layer, TorchScript, a custom operator) would
-pass it by without a word. Every operator passes here, so that nothing that multiplies goes unreported.
+`SiteMode` meets functions by name; what is spelled otherwise (TorchScript, a custom operator) would pass it by without
+a word. Every operator passes here, so that nothing that multiplies goes unreported.
 """
 
 from collections.abc import Callable
