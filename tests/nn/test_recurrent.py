@@ -8,13 +8,16 @@ from torch import nn
 from torch.nn.utils import parametrizations
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from qanalysis.nn.learned import LearnedModel
 from qanalysis.nn.observe import coverage, observe
 from qanalysis.nn.quantized import QuantizedModel
 from qanalysis.nn.replay import Replay
 from qanalysis.nn.sites import SiteMode
 from qanalysis.numerics.calibrate import Max
 from qanalysis.numerics.histogram import Histogram
+from qanalysis.numerics.spec import Range
 from qanalysis.schema.errors import UserError
+from qanalysis.schema.observations import RangeTable
 from qanalysis.schema.plan import Plan
 from qanalysis.schema.site import TensorId
 
@@ -409,6 +412,23 @@ class TestQuantized:
         fresh = self.gradients(QuantizedModel(layer, Plan(), model.ranges), layer, x)
         assert all(torch.equal(after[name], fresh[name]) for name in fresh)
         assert not torch.equal(before["weight_hh_l0"], after["weight_hh_l0"])
+
+    def test_a_learned_range_gets_the_gradient_of_clipping(self):
+        """PACT (section 5.3), against PyTorch's gradient of clipping the inputs of its own layer."""
+        torch.manual_seed(0)
+        layer, x = nn.RNN(WIDTH, H), random(T, N, WIDTH)
+        calibrated = observe(layer.eval(), [x]).ranges(Max())
+        tensor = TensorId("model:weight_ih_l0", "input")
+        narrow = {**calibrated.ranges, tensor: Range(-0.5, 0.5)}
+        plan = Plan(parts="activations").quantizing_only("model:weight_ih_l0")
+        model = LearnedModel(layer, plan, RangeTable("max", narrow))
+        (alpha,) = model.alphas
+
+        wanted = random(T, N, H)
+        (model(x)[0] * wanted).sum().backward()
+        end = torch.tensor(0.5, requires_grad=True)
+        (layer(torch.maximum(torch.minimum(x, end), -end))[0] * wanted).sum().backward()
+        assert float(alpha.grad) == pytest.approx(float(end.grad), rel=0.01)
 
     def gradients(self, model, owner, x):
         owner.zero_grad()
