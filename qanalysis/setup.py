@@ -153,6 +153,7 @@ def load(params: TaskParams) -> Setup:
     raw = _tried(model, example)
     _, targets = next(loaded.evaluation.batches(1, 1)) if loaded.labelled else (None, None)
     task = tasks.chosen(params.task, model, loaded, raw, targets)
+    task.processor = model.processor
     loaded = loaded.collated(task.collate)
     example = on(next(loaded.calibration.batches(1, 1))[0], device)
     found = _coverage(model, task, example, raw)

@@ -189,6 +189,7 @@ def train(recipe: Recipe, run: Path) -> tuple[nn.Module, dict[str, Any]]:
     record = {
         "recipe": asdict(recipe),
         "metric": "BLEU",
+        "data": "sample:numbers",
         "test_images": len(test),
         "test_accuracy": bleu(model, test),
         "right": right(model, tokens(test)),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from qanalysis.data import coco, hub, imagefolder, masks, npz, python, sample, torchvision
+from qanalysis.data import coco, hub, imagefolder, masks, npz, pairs, python, sample, torchvision
 from qanalysis.data.loaded import LoadedData
 from qanalysis.models.loaded import LoadedModel
 from qanalysis.names import GIVEN_SOURCE, Name, given
@@ -15,6 +15,7 @@ SOURCES: dict[str, Callable[[Name, LoadedModel, int], LoadedData]] = {
     "imagefolder": imagefolder.load,
     "coco": coco.load,
     "masks": masks.load,
+    "pairs": pairs.load,
     "npz": npz.load,
     "hf": hub.load,
     "python": python.load,

@@ -1,5 +1,7 @@
 """Seeded orders of samples, in which every beginning is a fair choice."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,6 +32,18 @@ def balanced(labels: NDArray[np.integer], seed: int) -> NDArray[np.int64]:
 def fair(labels: NDArray[np.integer] | None, count: int, seed: int) -> NDArray[np.int64]:
     """A balanced order where labels are known, else a shuffled one."""
     return shuffled(count, seed) if labels is None else balanced(labels, seed)
+
+
+def by_size(order: NDArray[np.int64], sizes: Sequence[tuple[int, ...]], block: int = 256) -> NDArray[np.int64]:
+    """Positions sorted by size within blocks of the order: batches of one size, and every beginning still fair.
+
+    Args:
+        order: positions `(N,)`.
+        sizes: of every position.
+        block: how many are sorted at once.
+    """
+    blocks = [sorted(order[i : i + block].tolist(), key=lambda at: sizes[at]) for i in range(0, len(order), block)]
+    return np.array([position for one in blocks for position in one], np.int64)
 
 
 def parted(count: int, training: int | None, seed: int, what: str) -> tuple[NDArray[np.int64], ...]:

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from qanalysis.data import pairs
 from qanalysis.data.deferred import DeferredSplit
 from qanalysis.data.loaded import LoadedData
 from qanalysis.data.order import balanced, fair
@@ -44,9 +45,11 @@ def load(name: Name, model: LoadedModel, seed: int) -> LoadedData:
     """
     if name.rest == "scenes":
         return scenes(name, model, seed)
+    if name.rest == "numbers":
+        return pairs.numbers(name, model, seed)
     name.only("mean", "std")
     if name.rest != "cifar10":
-        raise UserError(f"Unknown sample data {name.rest!r}; choose from cifar10, scenes.")
+        raise UserError(f"Unknown sample data {name.rest!r}; choose from cifar10, scenes, numbers.")
     chosen = normalization(name, model, 3, CIFAR10, "CIFAR-10's own mean and standard deviation")
     folder = samples_folder() / "data"
     index = read_index(folder)

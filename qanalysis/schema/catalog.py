@@ -20,6 +20,7 @@ DATA_SOURCES = {
     "imagefolder": "imagefolder:PATH",
     "coco": "coco:PATH",
     "masks": "masks:PATH",
+    "pairs": "pairs:PATH",
     "npz": "npz:PATH",
     "hf": "hf:ID-OR-PATH?input=COLUMN&target=COLUMN",
     "python": "python:package.module:factory",

@@ -85,6 +85,19 @@ TASKS: dict[str, TaskEntry] = {
         "qanalysis.tasks.detection:Detection",
         "boxes with classes; COCO's mean average precision",
     ),
+    "translation": TaskEntry(
+        Words(
+            metric="BLEU",
+            agreement="BLEU with fp32",
+            samples="sentences",
+            sample="sentence",
+            divergence="token KL divergence",
+            divergence_unit="nats",
+            answer="translation",
+        ),
+        "qanalysis.tasks.translation:Translation",
+        "a sentence for a sentence, decoded token by token; BLEU",
+    ),
     "regression": TaskEntry(
         Words(metric="1 - NMSE", agreement="1 - NMSE to fp32", answer="value"),
         "qanalysis.tasks.regression:Regression",

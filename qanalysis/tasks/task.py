@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from qanalysis.data.split import together
+from qanalysis.models.processor import Processor
 from qanalysis.nn.structure import Inputs, call_model, float_tensors, shapes
 from qanalysis.schema.errors import UserError
 from qanalysis.schema.tasks import Words
@@ -42,6 +43,7 @@ class Task:
         learns: whether `loss` learns from targets; else from the fp32 model's outputs.
         graded: whether statistics are degrees, so that ones and zeros among them are no counts of right and wrong.
         augmentable: whether samples that are images may be mirrored and shifted in training, targets as they are.
+        processor: the model's, from texts or sounds to its inputs and back; None where it has none.
     """
 
     name = "task"
@@ -50,6 +52,7 @@ class Task:
     learns = False
     graded = False
     augmentable = False
+    processor: Processor | None = None
 
     # how a network is called
 
@@ -195,7 +198,7 @@ class Task:
         return totals
 
     def shown(self, answers: Any, sample: int) -> dict[str, Any]:
-        """What was said about one sample of a batch, for people: `values`, `mask` or `boxes`.
+        """What was said about one sample of a batch, for people: `values`, `mask`, `boxes` or `text`.
 
         Args:
             answers: to the batch.

@@ -13,7 +13,7 @@ END, START = 0, 1
 SPECIAL = ("<end>", "<start>")
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Pieces:
     """A `TextProcessor` of two languages.
 
@@ -21,6 +21,10 @@ class Pieces:
         source: pieces of the language that is read; a token is a piece's place, after the special ones.
         targets: likewise of the language that is written.
         longest: positions that the network has.
+        start: the token before the first that is written.
+        end: the token that ends a sentence.
+        decoder_input: what `forward` calls the tokens written so far.
+        size: number of tokens that can be written.
     """
 
     source: tuple[str, ...]
@@ -29,11 +33,10 @@ class Pieces:
     start: int | None = START
     end: int | None = END
     decoder_input: str = "target"
+    size: int = 0
 
-    @property
-    def size(self) -> int:
-        """Number of tokens that can be written."""
-        return len(self.targets) + len(SPECIAL)
+    def __post_init__(self) -> None:
+        self.size = len(self.targets) + len(SPECIAL)
 
     def encode(self, text: str, pair: str | None = None) -> Encoded:
         """The text's tokens and the end, for `source`.

@@ -49,8 +49,8 @@ class Block(nn.Module):
         if self.cross_attention is not None and self.norm2 is not None:
             assert memory is not None
             x = self.norm2(x + self.dropout(self.cross_attention(x, memory)))
-        x = self.norm3(x + self.dropout(self.fc2(torch.relu(self.fc1(x)))))
-        return x
+        y: torch.Tensor = self.norm3(x + self.dropout(self.fc2(torch.relu(self.fc1(x)))))
+        return y
 
 
 class Transformer(nn.Module):

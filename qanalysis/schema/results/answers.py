@@ -90,10 +90,11 @@ class Box(Record):
 
 
 class Said(Record):
-    """What was said about a sample, as far as it can be written down: boxes or values; masks are in a file."""
+    """What was said about a sample, as far as it can be written down: boxes, values or a text; masks are in a file."""
 
     boxes: tuple[Box, ...] = ()
     values: tuple[float, ...] = ()
+    text: str | None = None
 
 
 class ChangedSample(Record):

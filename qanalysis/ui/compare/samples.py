@@ -15,7 +15,7 @@ from qanalysis.insight.words import calibration_label, counted, divergence_colum
 from qanalysis.jobs.runner import Runner
 from qanalysis.jobs.state import Job
 from qanalysis.schema.errors import UserError
-from qanalysis.schema.results.answers import AnswersResult, Box, ChangedSample
+from qanalysis.schema.results.answers import AnswersResult, Box, ChangedSample, Said
 from qanalysis.ui.parts.text import plain
 
 #: Samples on one screen, and the least width of an image in pixels.
@@ -164,16 +164,20 @@ def _values(result: AnswersResult, part: Sequence[ChangedSample], calibration: s
     for one in part:
         row: dict[str, object] = {result.words.sample: one.sample}
         if one.target is not None:
-            row["target"] = _numbers(one.target.values)
-        row["fp32"] = _numbers(one.fp32.values)
-        row[calibration_label(calibration)] = _numbers(one.quantized[calibration].values)
+            row["target"] = _said(one.target)
+        row["fp32"] = _said(one.fp32)
+        row[calibration_label(calibration)] = _said(one.quantized[calibration])
         row["kept %"] = round(100 * one.same[calibration], 2)
         row[divergence_column(result.words)] = one.divergence[calibration]
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _numbers(values: Sequence[float]) -> str:
+def _said(said: Said) -> str:
+    """A text, or the first of some numbers."""
+    if said.text is not None:
+        return said.text
+    values = said.values
     return ", ".join(f"{value:.4g}" for value in values) + (" …" if len(values) == 8 else "")
 
 
