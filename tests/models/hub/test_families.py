@@ -90,3 +90,21 @@ def test_it_is_exported_with_inputs_by_name(network, family, tmp_path, monkeypat
     assert result.verification.agreement > 99.9
     assert len(result.quantized_sites) + len(result.float_sites) == len(result.coverage.sites)
     assert all("zero on all" in reason for reason in result.float_sites.values())
+
+
+def test_a_fine_tuned_network_is_a_checkpoint_that_is_still_clipped(network, tmp_path):
+    from qanalysis.analysis import qat
+    from qanalysis.schema.params.qat import QatParams
+
+    for part, rows in (("train", 1028), ("test", 4)):  # 1,024 are set aside for calibration
+        text = "\n".join(f'{{"input_ids": {_ids(number).tolist()}}}' for number in range(rows))
+        (tmp_path / f"{part}.jsonl").write_text(text)
+    data = {"data": f"hf:{tmp_path}", "task": "fidelity"}
+    name = f"hf:{network('gpt2')}?clip=10"
+    qat.run(QatParams(model=name, steps=1, calibration="fixed:10", **data, **SMALL), folder=tmp_path)
+    kept = qanalysis.run(
+        "ptq", model=f"checkpoint:{tmp_path / 'qat.safetensors'}", calibrations=("trained",), **data, **SMALL
+    )
+    assert kept.model.origin.endswith(f"on {name}")
+    assert any("give at most 10" in warning for warning in kept.warnings)
+    assert set(kept.ranges["trained"].values()) == {10.0}
