@@ -34,16 +34,19 @@ def fair(labels: NDArray[np.integer] | None, count: int, seed: int) -> NDArray[n
     return shuffled(count, seed) if labels is None else balanced(labels, seed)
 
 
-def by_size(order: NDArray[np.int64], sizes: Sequence[tuple[int, ...]], block: int = 256) -> NDArray[np.int64]:
-    """Positions sorted by size within blocks of the order: batches of one size, and every beginning still fair.
+def by_size(order: NDArray[np.int64], sizes: Sequence[tuple[int, ...]]) -> NDArray[np.int64]:
+    """Positions sorted by size within parts of the order, so that batches are of one size.
+
+    The parts end at 32, 64, 128, 256, 512, … samples, 256 at most in one: so many of the first samples are as fair a
+    choice as in the order that is given; of other beginnings the last part lacks its largest.
 
     Args:
         order: positions `(N,)`.
         sizes: of every position.
-        block: how many are sorted at once.
     """
-    blocks = [sorted(order[i : i + block].tolist(), key=lambda at: sizes[at]) for i in range(0, len(order), block)]
-    return np.array([position for one in blocks for position in one], np.int64)
+    ends = [32, 64, 128, *range(256, len(order) + 256, 256)]
+    parts = [order[start:end].tolist() for start, end in zip([0, *ends], ends, strict=False)]
+    return np.array([at for part in parts for at in sorted(part, key=lambda at: sizes[at])], np.int64)
 
 
 def parted(count: int, training: int | None, seed: int, what: str) -> tuple[NDArray[np.int64], ...]:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qanalysis.data.order import balanced, fair, shuffled
+from qanalysis.data.order import balanced, by_size, fair, shuffled
 
 LABELS = st.lists(st.integers(0, 5), min_size=1, max_size=80).map(np.array)
 
@@ -37,3 +37,14 @@ def test_the_seed_determines_the_order(order):
 
 def test_samples_without_labels_are_shuffled():
     assert (fair(None, 50, 1) == shuffled(50, 1)).all()
+
+
+def test_sorting_by_size_keeps_fair_beginnings():
+    order = shuffled(700, 3)
+    sizes = [(int(n) % 7, int(n) % 3) for n in range(700)]
+    found = by_size(order, sizes)
+    for end in (32, 64, 128, 256, 512, 700):
+        assert sorted(found[:end]) == sorted(order[:end])
+    for start, end in ((0, 32), (32, 64), (64, 128), (128, 256), (256, 512), (512, 700)):
+        told = [sizes[position] for position in found[start:end]]
+        assert told == sorted(told)
