@@ -132,7 +132,7 @@ def folder(text: str | Path, what: str = "this") -> Path:
 
 
 #: Sources of models and data whose names hold a path.
-FILES = ("checkpoint", "imagefolder", "npz", "coco", "masks")
+FILES = ("checkpoint", "imagefolder", "npz", "coco", "masks", "pairs")
 #: Sources whose names hold a path or an id elsewhere.
 HUBS = ("hf",)
 #: Options of names that are a path, by source.

@@ -1,7 +1,7 @@
 """Overlap of answers: exact match and F1 as SQuAD's evaluation defines them (Rajpurkar et al. 2016, section 6.1).
 
 Case, punctuation and articles do not count; F1 is that of the words, a word as often as it is there; of several right
-answers the best counts.
+answers the best counts. What a task of answering questions needs, which is not here yet.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Translation: a sentence for a sentence, one token after the other."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -169,10 +169,6 @@ class Translation(Task):
             scores.transpose(1, 2), wanted, label_smoothing=label_smoothing, reduction="none"
         )
         return losses.mean(1).sum()
-
-    def validation_loss(self, batches: Iterable[tuple[Any, Any]]) -> float | None:
-        """See `Task.validation_loss`: texts do not tell."""
-        return None
 
     def chance(self) -> float:
         """See `Task.chance`: the entropy of equal probabilities."""

@@ -1,6 +1,6 @@
 """Word errors: how many words of a transcript have to be changed to make it the reference (Levenshtein 1966).
 
-Twenty lines, since networks that come with the tool are measured by it; tests hold it against jiwer.
+What a task of speech needs, which is not here yet; tests hold it against jiwer.
 """
 
 from collections.abc import Sequence

@@ -84,7 +84,8 @@ def sidebar() -> None:
             bind="query-params",
             accept_new_options=True,
             help="Choose, or type a name: imagefolder:PATH for a folder of images, coco:PATH for images with boxes, "
-            "masks:PATH for images with masks, npz:PATH for arrays, hf:ID or hf:PATH for tables.",
+            "masks:PATH for images with masks, pairs:PATH for sentences, npz:PATH for arrays, hf:ID or hf:PATH for "
+            "tables.",
         )
         st.selectbox(
             "Task",
